@@ -1,1 +1,32 @@
+// Package preload is a GORM plugin that answers the repeated reads of an application from memory, keeps these
+// answers correct while the application writes, and loads the hot ones in the background before they are
+// asked for.
+//
+//	p := preload.New()
+//	if err := db.Use(p); err != nil { ... }
+//	defer p.Close()
+//
+// Models opt in with a tag, on any field; a blank one by convention:
+//
+//	type PersonInfo struct {
+//		_        struct{} `preload:"ttl:10m"`
+//		ID       uint
+//		Platform string
+//	}
+//
+// Every query of that model that goes through GORM's query callbacks is then served from memory once it was
+// asked, with the same destination, RowsAffected, error, hooks and associations as without the plugin, until
+// a write made through the same *gorm.DB could have changed its answer.
+//
+// # What is out of reach
+//
+// Writers other than this process (another instance, a script, a migration) cannot be seen by callbacks: the
+// TTL bounds how long they can leave an answer stale. Inside this process the same holds for writes that go
+// around GORM (the *sql.DB behind it), and for what triggers, views and stored functions do, unless the policy of
+// the model that they change names the tables (Policy.Depends). A connection that reads uncommitted rows is not
+// supported.
+//
+// # Concurrency
+//
+// All exported functions and methods are safe for concurrent use, unless their documentation says otherwise.
 package preload

@@ -1,0 +1,465 @@
+package preload
+
+import (
+	"fmt"
+	"reflect"
+	"time"
+	"unsafe"
+
+	"github.com/gorm-preload/preload/internal/coherence"
+	"gorm.io/gorm"
+	"gorm.io/gorm/callbacks"
+)
+
+// register puts the plugin around GORM's own callbacks, whatever they are: around, so that a panic in one is seen,
+// and so that the statement is looked at when nobody else will change it any more.
+func (p *Plugin) register(db *gorm.DB) error {
+	cb := db.Callback()
+	for _, r := range []struct {
+		name      string
+		processor interface {
+			Get(string) func(*gorm.DB)
+			Replace(string, func(*gorm.DB)) error
+		}
+		around func(next func(*gorm.DB)) func(*gorm.DB)
+	}{
+		{"gorm:query", cb.Query(), p.aroundQuery},
+		{"gorm:row", cb.Row(), p.aroundRow},
+		{"gorm:raw", cb.Raw(), p.aroundRaw},
+		{"gorm:create", cb.Create(), p.aroundWrite(createChanges)},
+		{"gorm:update", cb.Update(), p.aroundWrite(updateChanges)},
+		{"gorm:delete", cb.Delete(), p.aroundWrite(deleteChanges)},
+	} {
+		next := r.processor.Get(r.name)
+		if next == nil {
+			return fmt.Errorf("there is no callback %q", r.name)
+		}
+		if err := r.processor.Replace(r.name, r.around(next)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// aroundQuery serves reads.
+func (p *Plugin) aroundQuery(next func(*gorm.DB)) func(*gorm.DB) {
+	p.query = next
+	return func(db *gorm.DB) {
+		if !p.active() {
+			next(db)
+			return
+		}
+		if stmt := db.Statement; stmt.SQL.Len() > 0 {
+			p.stats.bypass(reasonRaw)
+			p.around(db, next, false)
+			return
+		}
+		var (
+			q      read
+			reason string
+		)
+		if !p.guard("recognizing a query", func() { reason = p.recognize(db, &q) }) {
+			reason, q.hit = reasonFault, nil
+		}
+		if q.complete && q.hit == nil {
+			render(db)
+		}
+		if reason != "" {
+			p.stats.bypass(reason)
+			next(db)
+			return
+		}
+		p.answer(db, &q, next)
+	}
+}
+
+// read is a query that qualifies.
+type read struct {
+	template *template
+	key      string
+	now      time.Time
+	hit      *entry // the answer, if it is in memory
+	refresh  bool
+	complete bool // GORM completed the clauses of the statement, which it must not do twice
+	// reloadable says that the query can be run again outside its request.
+	reloadable bool
+}
+
+// recognize finds out whether a query qualifies, and its key; otherwise it returns why not. It leaves the statement as
+// GORM's own callback would, but for the SQL, which is there only if nothing is in memory.
+func (p *Plugin) recognize(db *gorm.DB, q *read) (reason string) {
+	stmt := db.Statement
+	switch {
+	case db.Error != nil:
+		return reasonError
+	case db.DryRun:
+		return reasonDryRun
+	case stmt.Schema == nil:
+		return reasonNoModel
+	}
+	m := p.model(stmt.Schema)
+	if m.err != nil {
+		_ = db.AddError(m.err)
+		return reasonBadTag
+	}
+	if m.policy == nil {
+		return reasonNoPolicy
+	}
+	switch conn := unwrap(stmt.ConnPool).(type) {
+	case *pool:
+		if conn != p.pool {
+			return reasonPool
+		}
+	case gorm.TxCommitter:
+		return reasonTransaction
+	default:
+		return reasonPool
+	}
+	switch modeOf(stmt) {
+	case bypass:
+		return reasonAsked
+	case refresh:
+		q.refresh = true
+	}
+	if stmt.Context.Err() != nil {
+		return reasonContext
+	}
+	if _, ok := stmt.Clauses["FOR"]; ok {
+		return reasonLocking
+	}
+	if resolved(stmt) {
+		return reasonResolver
+	}
+	if !vacant(stmt) {
+		return reasonDest
+	}
+
+	complete(db)
+	if q.complete = true; db.Error != nil {
+		return reasonError
+	}
+	f := newFingerprint()
+	defer f.free()
+	if !f.statement(stmt) {
+		if render(db); db.Error != nil {
+			return reasonError
+		}
+		if !f.rendered(stmt) {
+			return reasonArgs
+		}
+	}
+	if f.moving {
+		return reasonVolatile
+	}
+	t := p.templates.find(f.shape)
+	if t == nil {
+		if render(db); db.Error != nil {
+			return reasonError
+		}
+		t = p.templates.add(p.newTemplate(string(f.shape), stmt, m.policy))
+	}
+	if t.reason != "" {
+		return t.reason
+	}
+	var space [128]byte
+	key := f.key(stmt.Context, t.prefix, p.config.partition, space[:0])
+	q.template, q.now = t, p.now()
+	q.reloadable = p.config.partition == nil || p.config.partition(stmt.Context) == ""
+	if !q.refresh {
+		// The key is looked at, not retained.
+		if q.hit = p.find(unsafe.String(unsafe.SliceData(key), len(key)), q.now); q.hit != nil {
+			return ""
+		}
+	}
+	q.key = string(key)
+	return ""
+}
+
+// complete lets GORM complete the clauses of a query. It renders none, as none are named to be built.
+func complete(db *gorm.DB) {
+	stmt := db.Statement
+	build := stmt.BuildClauses
+	defer func() { stmt.BuildClauses = build }()
+	stmt.BuildClauses = build[:0]
+	callbacks.BuildQuerySQL(db)
+}
+
+// render writes the SQL of a statement whose clauses are complete.
+func render(db *gorm.DB) {
+	if stmt := db.Statement; stmt.SQL.Len() == 0 && db.Error == nil {
+		stmt.Build(stmt.BuildClauses...)
+	}
+}
+
+// find looks a key up; a fault of the store counts as not found.
+func (p *Plugin) find(key string, now time.Time) (e *entry) {
+	p.guard("store", func() { e = p.lookup(key, now) })
+	return e
+}
+
+// resolved reports whether dbresolver was told where to go.
+func resolved(stmt *gorm.Statement) bool {
+	if _, ok := stmt.Plugins["gorm:db_resolver"]; !ok {
+		return false
+	}
+	_, write := stmt.Settings.Load("gorm:db_resolver:write")
+	_, read := stmt.Settings.Load("gorm:db_resolver:read")
+	_, use := stmt.Clauses["gorm:db_resolver:using"]
+	return write || read || use
+}
+
+// answer gives a query that qualifies its answer: from memory, from a load that is under way, or from the database.
+func (p *Plugin) answer(db *gorm.DB, q *read, next func(*gorm.DB)) {
+	if q.hit != nil {
+		if p.serve(db, q.template, q.hit) {
+			p.hit(q.hit, q.now)
+			return
+		}
+		p.stats.bypass(reasonFault)
+		render(db)
+		next(db)
+		return
+	}
+	flight, leader := p.board(q)
+	switch {
+	case leader:
+		p.lead(db, q, flight, next)
+		return
+	case flight != nil:
+		select {
+		case <-flight.done:
+			if flight.filled && db.Statement.Context.Err() == nil && p.serve(db, q.template, flight.entry) {
+				p.hit(flight.entry, q.now)
+				return
+			}
+		case <-db.Statement.Context.Done():
+			// The database tells the caller so in its own words.
+		}
+	}
+	p.miss(q)
+	next(db)
+}
+
+// board gets the reader of a key that is not in memory onto a flight: as its leader, as one who waits, or, where the
+// answer could not be kept, onto none.
+func (p *Plugin) board(q *read) (f *flight, leader bool) {
+	p.guard("boarding", func() {
+		if !q.refresh {
+			if f = p.flights.join(q.key); f != nil {
+				return
+			}
+		}
+		mine := &flight{entry: &entry{key: q.key, stats: q.template.stats}, done: make(chan struct{})}
+		if mine.entry.guard = q.template.lease(p, mine.entry); mine.entry.guard == nil {
+			return
+		}
+		other := p.flights.start(mine, q.refresh)
+		switch {
+		case other == nil:
+			f, leader = mine, true
+		case q.refresh:
+			p.index.Release(other.entry.guard)
+			f, leader = mine, true
+		default:
+			p.index.Release(mine.entry.guard)
+			f = other
+		}
+	})
+	return f, leader
+}
+
+// lead runs the query of a flight and stores its answer if the lease still lives.
+func (p *Plugin) lead(db *gorm.DB, q *read, f *flight, next func(*gorm.DB)) {
+	// Also when the query panics: those who wait run their own, and the panic goes its way.
+	defer func() {
+		if !f.filled {
+			p.index.Release(f.entry.guard)
+		}
+		p.flights.end(f)
+	}()
+	p.miss(q)
+	vars := db.Statement.Vars
+	next(db)
+	p.guard("keeping an answer", func() {
+		if f.entry.pattern = p.patterns.Touch(q.key, q.now); p.fill(db, q.template, f) {
+			if p.settle(f.entry) && q.reloadable {
+				p.remember(q, vars)
+			}
+		}
+	})
+}
+
+// fill copies what a query found into the entry of its flight, if the answer may be kept or others wait for it.
+func (p *Plugin) fill(db *gorm.DB, t *template, f *flight) bool {
+	if db.Error != nil && (db.Error != gorm.ErrRecordNotFound || db.RowsAffected != 0) {
+		return false
+	}
+	ttl := t.policy.TTL
+	if db.RowsAffected == 0 {
+		ttl = t.policy.Negative
+	}
+	keep := ttl > 0 && db.RowsAffected <= int64(t.policy.MaxRows) && !f.entry.guard.Dead()
+	if !keep && f.waiters.Load() == 0 {
+		return false
+	}
+	e := f.entry
+	image, err := t.image(db.Statement.ReflectValue)
+	if err != nil {
+		p.config.logger.Warn("preload: an answer that cannot be copied is not kept", "key", e.key, "err", err)
+		return false
+	}
+	e.value, e.rows = image, db.RowsAffected
+	e.weight = t.weigh(image) + int64(len(e.key)) + entryOverhead
+	e.live(p.now(), ttl)
+	f.filled = true
+	if !keep {
+		p.index.Release(e.guard)
+	}
+	return keep
+}
+
+// settle stores a filled entry.
+func (p *Plugin) settle(e *entry) (kept bool) {
+	if !p.guard("store", func() { kept = p.keep(e) }) || !kept {
+		p.drop(e)
+		p.index.Release(e.guard)
+	}
+	return kept
+}
+
+// hit notes that an entry was read.
+func (p *Plugin) hit(e *entry, now time.Time) {
+	e.node.Use()
+	e.stats.hits.Add(1)
+	if e.preloaded.Load() && e.preloaded.Swap(false) {
+		p.stats.preloadHits.Add(1)
+	}
+	if e.pattern != nil {
+		p.patterns.Record(e.pattern, now)
+	} else {
+		p.patterns.Touch(e.publicKey(p), now)
+	}
+	if now.UnixNano() >= e.stale && !e.reloading.Load() && !e.reloading.Swap(true) {
+		p.worker.reload(e)
+	}
+}
+
+func (p *Plugin) miss(q *read) { q.template.stats.misses.Add(1) }
+
+// vacant reports whether a destination is of a kind that can be copied into, and holds nothing but a primary key that
+// GORM turns into a condition.
+func vacant(stmt *gorm.Statement) bool {
+	rv := stmt.ReflectValue
+	switch dest := stmt.Dest.(type) {
+	case map[string]any:
+		return dest != nil && len(dest) == 0
+	case *map[string]any:
+		return dest != nil && len(*dest) == 0
+	case *[]map[string]any:
+		// GORM appends to it.
+		return dest != nil && len(*dest) == 0
+	}
+	if !rv.CanSet() {
+		return false
+	}
+	switch rv.Kind() {
+	case reflect.Slice, reflect.Array, reflect.String, reflect.Bool,
+		reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr,
+		reflect.Float32, reflect.Float64:
+		return true
+	case reflect.Struct:
+		return rv.IsZero() || rv.Type() == stmt.Schema.ModelType && onlyPrimaryKey(stmt, rv)
+	}
+	return false
+}
+
+func onlyPrimaryKey(stmt *gorm.Statement, rv reflect.Value) bool {
+	rest := reflect.New(rv.Type()).Elem()
+	rest.Set(rv)
+	for _, field := range stmt.Schema.PrimaryFields {
+		for _, i := range field.StructField.Index {
+			if i < 0 {
+				// Behind a pointer, which rest shares with the destination.
+				return false
+			}
+		}
+		key, err := rest.FieldByIndexErr(field.StructField.Index)
+		if err != nil {
+			return false
+		}
+		key.SetZero()
+	}
+	return rest.IsZero()
+}
+
+// live sets from when to when an entry is served.
+func (e *entry) live(now time.Time, ttl time.Duration) {
+	e.expires = now.Add(ttl).UnixNano()
+	e.stale = now.Add(ttl - ttl/reloadFraction).UnixNano()
+}
+
+// around runs a raw statement, or one that is not known, between the announcement of what it may change and its finish.
+func (p *Plugin) around(db *gorm.DB, next func(*gorm.DB), unseenEnd bool) {
+	var done func(error)
+	if db.Error == nil && !db.DryRun {
+		p.guard("recognizing a raw statement", func() { done = p.rawStatement(db.Statement, unseenEnd) })
+	}
+	if done == nil {
+		next(db)
+		return
+	}
+	outcome := errUnknownOutcome
+	defer func() { done(outcome) }()
+	next(db)
+	outcome = db.Error
+}
+
+func (p *Plugin) aroundRaw(next func(*gorm.DB)) func(*gorm.DB) {
+	return func(db *gorm.DB) {
+		if !p.active() {
+			next(db)
+			return
+		}
+		p.around(db, next, false)
+	}
+}
+
+func (p *Plugin) aroundRow(next func(*gorm.DB)) func(*gorm.DB) {
+	return func(db *gorm.DB) {
+		if !p.active() {
+			next(db)
+			return
+		}
+		p.stats.bypass(reasonRows)
+		if db.Statement.SQL.Len() == 0 {
+			next(db)
+			return
+		}
+		p.around(db, next, true)
+	}
+}
+
+// aroundWrite announces and finishes what a create, an update or a delete changes.
+func (p *Plugin) aroundWrite(changesOf func(*gorm.Statement) []coherence.Change) func(func(*gorm.DB)) func(*gorm.DB) {
+	return func(next func(*gorm.DB)) func(*gorm.DB) {
+		return func(db *gorm.DB) {
+			if !p.active() || db.Error != nil || db.DryRun {
+				next(db)
+				return
+			}
+			changes := []coherence.Change{coherence.Everything}
+			p.guard("recognizing a write", func() {
+				if db.Statement.Schema != nil {
+					p.model(db.Statement.Schema)
+				}
+				changes = changesOf(db.Statement)
+			})
+			done := p.begin(db.Statement.ConnPool, changes, false)
+			outcome := errUnknownOutcome
+			defer func() { done(outcome) }()
+			next(db)
+			outcome = db.Error
+		}
+	}
+}

@@ -1,0 +1,65 @@
+package preload
+
+import (
+	"context"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+)
+
+// mode says how one call is treated.
+type mode uint8
+
+const (
+	ordinary mode = iota
+	bypass
+	refresh
+)
+
+// Bypass makes a query go to the database only, and store nothing: db.Clauses(preload.Bypass).First(&user). It holds
+// for the queries that preload associations as well.
+var Bypass clause.Expression = bypass
+
+// Refresh makes a query go to the database, and stores its answer: db.Clauses(preload.Refresh).First(&user).
+var Refresh clause.Expression = refresh
+
+// modeSetting is a Setting, not a clause, of the statement: GORM hands those on to the queries that preload.
+const modeSetting = "preload:mode"
+
+// ModifyStatement implements gorm.StatementModifier.
+func (m mode) ModifyStatement(stmt *gorm.Statement) { stmt.Settings.Store(modeSetting, m) }
+
+// Build implements clause.Expression; it adds nothing to the SQL.
+func (m mode) Build(clause.Builder) {}
+
+type (
+	modeKey    struct{}
+	sessionKey struct{}
+)
+
+// ContextWithBypass makes the queries that run with the context behave as with Bypass.
+func ContextWithBypass(ctx context.Context) context.Context {
+	return context.WithValue(ctx, modeKey{}, bypass)
+}
+
+// ContextWithRefresh makes the queries that run with the context behave as with Refresh.
+func ContextWithRefresh(ctx context.Context) context.Context {
+	return context.WithValue(ctx, modeKey{}, refresh)
+}
+
+// ContextWithSession says that the accesses made with the context belong together: which keys follow each other is
+// learned within one session.
+func ContextWithSession(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, sessionKey{}, id)
+}
+
+// modeOf returns how a statement is to be treated. A clause of its own comes before its context.
+func modeOf(stmt *gorm.Statement) mode {
+	if m, ok := stmt.Settings.Load(modeSetting); ok {
+		return m.(mode)
+	}
+	if m, ok := stmt.Context.Value(modeKey{}).(mode); ok {
+		return m
+	}
+	return ordinary
+}

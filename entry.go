@@ -1,0 +1,198 @@
+package preload
+
+import (
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorm-preload/preload/internal/coherence"
+	"github.com/gorm-preload/preload/internal/hotness"
+	"github.com/gorm-preload/preload/internal/recency"
+)
+
+// entry is the answer of a key: made with its lease, filled by the load, and stored if the lease still lives then.
+// After that its value does not change.
+type entry struct {
+	node    recency.Node
+	key     string
+	guard   *coherence.Guard
+	stats   *modelStats
+	value   reflect.Value // a copy of what Statement.ReflectValue held; for own data, of the value
+	rows    int64
+	weight  int64
+	expires int64 // nanoseconds since 1970
+	stale   int64 // from when on a read starts its reload
+
+	pattern   *hotness.Pattern
+	preloaded atomic.Bool // loaded in the background and not read since
+	reloading atomic.Bool
+	counted   atomic.Bool // part of the gauges
+}
+
+// alive reports whether the entry may be served at now.
+func (e *entry) alive(now time.Time) bool {
+	return !e.guard.Dead() && now.UnixNano() < e.expires
+}
+
+// keyLocks order the writers of one key: an entry is stored only while its guard lives, and what is deleted is the
+// entry that was meant, never a newer one. They are held around single calls of the Store only.
+type keyLocks [64]sync.Mutex
+
+func (l *keyLocks) of(key string) *sync.Mutex {
+	h := uint32(2166136261)
+	for i := range len(key) {
+		h = (h ^ uint32(key[i])) * 16777619
+	}
+	return &l[h%uint32(len(l))]
+}
+
+// lookup returns the live entry of a key, if any. The key is not retained.
+func (p *Plugin) lookup(key string, now time.Time) *entry {
+	value, ok := p.config.store.Get(key)
+	if !ok {
+		return nil
+	}
+	e, ok := value.(*entry)
+	if !ok || e.key != key {
+		return nil
+	}
+	if e.alive(now) {
+		return e
+	}
+	if !e.guard.Dead() {
+		if p.drop(e) {
+			p.stats.expired.Add(1)
+		}
+		p.index.Release(e.guard)
+	}
+	return nil
+}
+
+// keep stores an entry whose lease is still alive. It reports whether it did.
+func (p *Plugin) keep(e *entry) bool {
+	if e.guard.Dead() {
+		return false
+	}
+	e.node.Owner = e
+	victims, ok := p.recency.Add(&e.node, e.weight)
+	if !ok {
+		p.index.Release(e.guard)
+		return false
+	}
+	e.stats.entries.Add(1)
+	e.counted.Store(true)
+	for _, victim := range victims {
+		if p.drop(victim.Owner.(*entry)) {
+			p.stats.evicted.Add(1)
+		}
+		p.index.Release(victim.Owner.(*entry).guard)
+	}
+	p.set(e)
+	if e.guard.Dead() {
+		// Killed between the check above and now: the killer may have come too early to find it.
+		p.drop(e)
+		return false
+	}
+	return true
+}
+
+func (p *Plugin) set(e *entry) {
+	lock := p.keyLocks.of(e.key)
+	lock.Lock()
+	defer lock.Unlock()
+	if e.guard.Dead() {
+		return
+	}
+	before, _ := p.config.store.Get(e.key)
+	p.config.store.Set(e.key, e)
+	if before, ok := before.(*entry); ok && before != e {
+		// What it replaces. No lock is taken under the key's lock but these leaves.
+		p.uncount(before)
+		p.index.Release(before.guard)
+	}
+}
+
+// drop takes an entry out of the store and of what is counted. It reports whether it was still counted, and may be
+// called any number of times.
+func (p *Plugin) drop(e *entry) bool {
+	counted := p.uncount(e)
+	lock := p.keyLocks.of(e.key)
+	lock.Lock()
+	defer lock.Unlock()
+	if now, ok := p.config.store.Get(e.key); ok && now == any(e) {
+		p.config.store.Delete(e.key)
+	}
+	return counted
+}
+
+func (p *Plugin) uncount(e *entry) bool {
+	p.recency.Remove(&e.node)
+	if !e.counted.Swap(false) {
+		return false
+	}
+	e.stats.entries.Add(-1)
+	return true
+}
+
+// forget drops the entries of guards that a change killed.
+func (p *Plugin) forget(killed []*coherence.Guard) {
+	for _, guard := range killed {
+		if p.drop(guard.Owner.(*entry)) {
+			p.stats.invalidated.Add(1)
+		}
+	}
+}
+
+// flight is one load of a key and the readers that wait for it.
+type flight struct {
+	entry   *entry        // with the lease
+	done    chan struct{} // closed when it ended
+	filled  bool          // set before done is closed: the entry has the answer
+	waiters atomic.Int32
+}
+
+// flights are the loads that run now, by key.
+type flights struct {
+	mu    sync.Mutex
+	byKey map[string]*flight
+}
+
+// join returns the flight of a key that is under way, if its lease lives: nobody joins a dead one.
+func (fs *flights) join(key string) *flight {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	f := fs.byKey[key]
+	if f == nil || f.entry.guard.Dead() {
+		return nil
+	}
+	f.waiters.Add(1)
+	return f
+}
+
+// start makes f the flight of its key unless another one that lives came first, which is joined instead. With force
+// f takes its place, and the other one is returned as well, for its lease to be ended: it began before something
+// that f is to see.
+func (fs *flights) start(f *flight, force bool) (other *flight) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	other = fs.byKey[f.entry.key]
+	if other != nil && other.entry.guard.Dead() {
+		other = nil
+	}
+	if other != nil && !force {
+		other.waiters.Add(1)
+		return other
+	}
+	fs.byKey[f.entry.key] = f
+	return other
+}
+
+func (fs *flights) end(f *flight) {
+	fs.mu.Lock()
+	if fs.byKey[f.entry.key] == f {
+		delete(fs.byKey, f.entry.key)
+	}
+	fs.mu.Unlock()
+	close(f.done)
+}

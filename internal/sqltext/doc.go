@@ -1,0 +1,19 @@
+// Package sqltext tells from the text of a statement alone which tables it may
+// write, which tables it reads, and whether its answer can be kept.
+//
+// It is meant for a cache that must never be wrong, so it errs in one direction
+// only: it may name a table that the statement does not touch, and it may call
+// a harmless statement dangerous, but never the reverse. Two things make that
+// hold:
+//
+//   - The text is read as the server of the dialect reads it. Where a server
+//     setting decides how (whether a backslash escapes a quote, say), or where
+//     the dialect is not known, every reading is taken and the worst counts
+//     (reading.go).
+//   - Nothing is harmless by default. A first keyword, a function or a token
+//     that is not on a list here counts as one that does anything at all.
+//
+// What the text does not show stays out of sight: the triggers, cascades, views
+// and rules behind a name, functions behind operators and casts, and a function
+// of the user's own that has the name of a built-in one.
+package sqltext

@@ -1,0 +1,204 @@
+package sqltext
+
+import "strings"
+
+// Query is what a query reads.
+type Query struct {
+	// Tables are the names in table position, also in subqueries and the bodies
+	// of common table expressions: the last component of each, folded, sorted,
+	// unique. The name of a common table expression is among them if it is read.
+	Tables []string
+	// Names is every identifier (columns, aliases, tables, schemas; quoted ones
+	// too), folded, sorted, unique.
+	Names []string
+	// Volatile is the function or keyword that makes the answer change by
+	// itself, or "".
+	Volatile string
+	// Unknown is a function that is not known to be free of side effects, or "";
+	// "?" if the text cannot be understood.
+	Unknown string
+	// Reads: the text is one plain read, SELECT, WITH ... SELECT or VALUES, that
+	// writes and locks nothing.
+	Reads bool
+}
+
+// Analyze says what a query reads. dialect is as in Classify.
+func Analyze(dialect, sql string) Query {
+	q := Query{Reads: true}
+	tables, names := nameSet{}, nameSet{}
+	if foreign(sql) {
+		q.Unknown, q.Reads = "?", false
+	}
+	for _, r := range readings(dialect, sql) {
+		tokens, doubt := r.tokens(sql)
+		names.addAll(tokens)
+		tables.addTables(dialect, tokens)
+		q.Reads = q.Reads && plainRead(dialect, tokens)
+		if doubt && r.spare {
+			continue // no server runs this reading
+		}
+		if doubt {
+			q.Unknown, q.Reads = "?", false
+		}
+		if q.Volatile == "" {
+			q.Volatile = findVolatile(dialect, tokens)
+		}
+		if q.Unknown == "" {
+			q.Unknown = findUnknown(tokens)
+		}
+	}
+	q.Tables, q.Names = tables.sorted(), names.sorted()
+	return q
+}
+
+// plainRead reports whether the tokens are one read that neither writes nor
+// locks.
+func plainRead(dialect string, tokens []token) bool {
+	all := statements(tokens)
+	if len(all) != 1 {
+		return false
+	}
+	tokens = all[0]
+	for len(tokens) > 0 && tokens[0].mark("(") {
+		tokens = tokens[1:]
+	}
+	if len(tokens) == 0 || !tokens[0].is("select") && !tokens[0].is("with") && !tokens[0].is("values") {
+		return false
+	}
+	if commands(dialect, tokens) != Read || runsMore(dialect, tokens) {
+		return false
+	}
+	for i, t := range tokens {
+		switch {
+		case locks(tokens, i),
+			t.is("lock") && i+1 < len(tokens) && tokens[i+1].is("in"),
+			// Rows read through such a hint may be locked, or never committed.
+			t.in(tableHints) && dialect != sqlite && dialect != mysql && dialect != postgres:
+			return false
+		}
+	}
+	return true
+}
+
+var tableHints = words(`nolock readuncommitted readcommitted readcommittedlock readpast repeatableread
+	serializable snapshot holdlock updlock xlock rowlock paglock tablock tablockx`)
+
+func findUnknown(tokens []token) string {
+	for _, c := range calls(tokens) {
+		if effectOf(c.name) == unknown {
+			return c.name
+		}
+	}
+	for _, t := range tokens {
+		if t.mark("{") || t.mark("}") { // {fn ...} and {oj ...} of ODBC
+			return t.text
+		}
+	}
+	return ""
+}
+
+// findVolatile returns what makes the answer change by itself, or "".
+func findVolatile(dialect string, tokens []token) string {
+	for i, t := range tokens {
+		switch t.kind {
+		case variable:
+			return t.text
+		case text:
+			if MovingTime(t.text) || t.escaped && dialect != mysql && hasCodeEscape(t.text) || splitTime(dialect, tokens, i) {
+				return t.text
+			}
+		case word:
+			if i > 0 && tokens[i-1].mark(".") && t.low != "nextval" && t.low != "currval" ||
+				i+1 < len(tokens) && tokens[i+1].mark(".") {
+				continue
+			}
+			if volatileWords.has(t.low) || t.low == "user" && userIsKeyword(dialect) || isPhrase(tokens, i) {
+				return t.low
+			}
+		}
+	}
+	for _, c := range calls(tokens) {
+		if effectOf(c.name) == volatile || movesWith(tokens, c) {
+			return c.name
+		}
+	}
+	return ""
+}
+
+// userIsKeyword: where USER alone is a function, it is reserved as well, so it
+// cannot be a column without quotes.
+func userIsKeyword(dialect string) bool { return dialect != sqlite && dialect != mysql }
+
+// isPhrase reports whether a volatile expression of several words starts at
+// tokens[i]: NEXT VALUE FOR, CURRENT TIMESTAMP and the like.
+func isPhrase(tokens []token, i int) bool {
+	if i+1 >= len(tokens) {
+		return false
+	}
+	t, next := tokens[i], tokens[i+1]
+	switch t.low {
+	case "next", "previous":
+		return next.is("value")
+	case "current":
+		return next.in(afterCurrent)
+	}
+	return false
+}
+
+var afterCurrent = words(`date time timestamp timezone user schema server path`)
+
+// hasCodeEscape reports whether a literal spells characters by their number, in
+// which case its value is not known here.
+func hasCodeEscape(s string) bool {
+	for i := 0; i+1 < len(s); i++ {
+		if s[i] == '\\' {
+			i++
+			if strings.IndexByte("01234567xuU", s[i]) >= 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// splitTime reports whether the literal that ends at tokens[i] is written in
+// pieces, which servers join, and makes a moving time.
+func splitTime(dialect string, tokens []token, i int) bool {
+	if dialect == sqlite || i == 0 || tokens[i-1].kind != text {
+		return false
+	}
+	joined := tokens[i].text
+	for i--; i >= 0 && tokens[i].kind == text && len(joined) <= longestTime; i-- {
+		joined = tokens[i].text + joined
+		if MovingTime(joined) {
+			return true
+		}
+	}
+	return false
+}
+
+// movesWith reports whether the call is of a function of time that answers with
+// the current time: it has no time to work on, or one that is not in the text.
+func movesWith(tokens []token, c call) bool {
+	if !timeFunctions.has(c.name) {
+		return false
+	}
+	if c.end <= c.open+1 {
+		return true
+	}
+	depth, commas := 0, 0
+	for _, t := range tokens[c.open+1 : min(c.end, len(tokens))] {
+		switch {
+		case t.kind == param, t.kind == variable:
+			return true
+		case t.mark("("):
+			depth++
+		case t.mark(")"):
+			depth--
+		case t.mark(",") && depth == 0:
+			commas++
+		}
+	}
+	// strftime takes a format first.
+	return c.name == "strftime" && commas == 0
+}

@@ -1,0 +1,581 @@
+package preload
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"database/sql/driver"
+	"encoding/hex"
+	"maps"
+	"math"
+	"reflect"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/gorm-preload/preload/internal/sqltext"
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+)
+
+// fingerprint is the key of a statement under construction, in two parts.
+//
+// shape is all that decides the SQL and the type of the result, except the bind values: equal shapes render to equal
+// SQL with the same number of bind values. It is read off the clauses as GORM renders them, one case per type
+// that GORM renders in its own way; for any type that is not known here the statement is rendered, and the SQL
+// is the shape.
+//
+// args are the bind values, each with its type and, where its length varies, its length.
+type fingerprint struct {
+	shape []byte
+	args  []byte
+	// moving is set by a bind value that the database reads as a moment that moves, such as "now".
+	moving bool
+}
+
+var fingerprints = sync.Pool{New: func() any { return &fingerprint{} }}
+
+func newFingerprint() *fingerprint {
+	f := fingerprints.Get().(*fingerprint)
+	f.shape, f.args, f.moving = f.shape[:0], f.args[:0], false
+	return f
+}
+
+func (f *fingerprint) free() { fingerprints.Put(f) }
+
+// statement reads a statement whose clauses are complete but not rendered. It reports false where the shape must be
+// taken from the SQL instead.
+func (f *fingerprint) statement(stmt *gorm.Statement) bool {
+	f.head(stmt)
+	if stmt.TableExpr != nil && !f.expr(*stmt.TableExpr) {
+		return false
+	}
+	for _, name := range stmt.BuildClauses {
+		c, ok := stmt.Clauses[name]
+		if !ok {
+			continue
+		}
+		if c.Builder != nil || c.BeforeExpression != nil || c.AfterNameExpression != nil || c.AfterExpression != nil {
+			return false
+		}
+		f.text(name)
+		f.text(c.Name)
+		if c.Expression != nil && !f.clause(c.Expression) {
+			return false
+		}
+	}
+	return true
+}
+
+// rendered reads a statement that has been rendered. It reports false for bind values that cannot be told apart.
+func (f *fingerprint) rendered(stmt *gorm.Statement) bool {
+	f.head(stmt)
+	f.shape = append(f.shape, "sql "...)
+	f.shape = append(f.shape, stmt.SQL.String()...)
+	for _, v := range stmt.Vars {
+		if !f.arg(v) {
+			return false
+		}
+	}
+	return true
+}
+
+// head captures what decides the result besides the clauses: the table, the model, the destination, and what
+// gorm.Scan looks at.
+func (f *fingerprint) head(stmt *gorm.Statement) {
+	f.shape, f.args, f.moving = f.shape[:0], f.args[:0], false
+	f.text(stmt.Table)
+	f.typ(stmt.Schema.ModelType)
+	f.text(stmt.Schema.Table)
+	f.typ(reflect.TypeOf(stmt.Dest))
+	f.number(len(stmt.Joins))
+	for _, join := range stmt.Joins {
+		f.text(join.Name)
+		f.text(join.Alias)
+	}
+	if len(stmt.ColumnMapping) > 0 {
+		f.mapping(stmt.ColumnMapping)
+	}
+}
+
+func (f *fingerprint) mapping(columns map[string]string) {
+	for _, from := range slices.Sorted(maps.Keys(columns)) {
+		f.text(from)
+		f.text(columns[from])
+	}
+}
+
+func (f *fingerprint) tag(b byte) { f.shape = append(f.shape, b) }
+
+func (f *fingerprint) number(n int) {
+	f.shape = strconv.AppendInt(f.shape, int64(n), 36)
+	f.shape = append(f.shape, ' ')
+}
+
+func (f *fingerprint) text(s string) {
+	f.number(len(s))
+	f.shape = append(f.shape, s...)
+}
+
+func (f *fingerprint) flag(b bool) {
+	if b {
+		f.tag('+')
+	} else {
+		f.tag('-')
+	}
+}
+
+// typ captures the identity of a type: two types may have the same name.
+func (f *fingerprint) typ(t reflect.Type) { f.number(typeID(t)) }
+
+var typeIDs struct {
+	sync.Map
+	sync.Mutex
+	last int
+}
+
+func typeID(t reflect.Type) int {
+	if id, ok := typeIDs.Load(t); ok {
+		return id.(int)
+	}
+	typeIDs.Lock()
+	defer typeIDs.Unlock()
+	if id, ok := typeIDs.Load(t); ok {
+		return id.(int)
+	}
+	typeIDs.last++
+	typeIDs.Store(t, typeIDs.last)
+	return typeIDs.last
+}
+
+func (f *fingerprint) clause(expression clause.Expression) bool {
+	switch e := expression.(type) {
+	case clause.Select:
+		f.tag('S')
+		f.flag(e.Distinct)
+		f.number(len(e.Columns))
+		for _, c := range e.Columns {
+			f.columnName(c)
+		}
+		return e.Expression == nil || f.expr(e.Expression)
+	case clause.From:
+		f.tag('F')
+		f.number(len(e.Tables))
+		for _, t := range e.Tables {
+			f.table(t)
+		}
+		f.number(len(e.Joins))
+		for _, j := range e.Joins {
+			if !f.join(j) {
+				return false
+			}
+		}
+		return true
+	case clause.GroupBy:
+		f.tag('G')
+		f.number(len(e.Columns))
+		for _, c := range e.Columns {
+			f.columnName(c)
+		}
+		return f.exprs(e.Having)
+	case clause.OrderBy:
+		f.tag('O')
+		if e.Expression != nil {
+			return f.expr(e.Expression)
+		}
+		f.number(len(e.Columns))
+		for _, c := range e.Columns {
+			f.columnName(c.Column)
+			f.flag(c.Desc)
+		}
+		return true
+	case clause.Limit:
+		// Some dialects write these into the SQL.
+		f.tag('L')
+		limit := -1
+		if e.Limit != nil {
+			limit = *e.Limit
+		}
+		f.number(limit)
+		f.number(e.Offset)
+		return true
+	}
+	return f.expr(expression)
+}
+
+func (f *fingerprint) join(j clause.Join) bool {
+	f.text(string(j.Type))
+	f.table(j.Table)
+	f.number(len(j.Using))
+	for _, column := range j.Using {
+		f.text(column)
+	}
+	if j.Expression != nil {
+		f.tag('x')
+		return f.expr(j.Expression)
+	}
+	return f.exprs(j.ON.Exprs)
+}
+
+func (f *fingerprint) table(t clause.Table) {
+	f.text(t.Name)
+	f.text(t.Alias)
+	f.flag(t.Raw)
+}
+
+func (f *fingerprint) columnName(c clause.Column) {
+	f.text(c.Table)
+	f.text(c.Name)
+	f.text(c.Alias)
+	f.flag(c.Raw)
+}
+
+func (f *fingerprint) exprs(exprs []clause.Expression) bool {
+	f.number(len(exprs))
+	for _, e := range exprs {
+		if !f.expr(e) {
+			return false
+		}
+	}
+	return true
+}
+
+func (f *fingerprint) expr(expression clause.Expression) bool {
+	switch e := expression.(type) {
+	case clause.Expr:
+		f.tag('e')
+		f.text(e.SQL)
+		f.flag(e.WithoutParentheses)
+		return f.values(e.Vars)
+	case clause.Eq:
+		f.tag('=')
+		return f.column(e.Column) && f.equal(e.Value)
+	case clause.Neq:
+		f.tag('!')
+		return f.column(e.Column) && f.equal(e.Value)
+	case clause.Gt:
+		f.tag('>')
+		return f.column(e.Column) && f.value(e.Value)
+	case clause.Gte:
+		f.tag('g')
+		return f.column(e.Column) && f.value(e.Value)
+	case clause.Lt:
+		f.tag('<')
+		return f.column(e.Column) && f.value(e.Value)
+	case clause.Lte:
+		f.tag('l')
+		return f.column(e.Column) && f.value(e.Value)
+	case clause.Like:
+		f.tag('%')
+		return f.column(e.Column) && f.value(e.Value)
+	case clause.IN:
+		f.tag('i')
+		return f.column(e.Column) && f.values(e.Values)
+	case clause.AndConditions:
+		f.tag('&')
+		return f.exprs(e.Exprs)
+	case clause.OrConditions:
+		f.tag('|')
+		return f.exprs(e.Exprs)
+	case clause.NotConditions:
+		f.tag('~')
+		return f.exprs(e.Exprs)
+	case clause.Where:
+		f.tag('w')
+		return f.exprs(e.Exprs)
+	case clause.CommaExpression:
+		f.tag(',')
+		return f.exprs(e.Exprs)
+	}
+	return false
+}
+
+func (f *fingerprint) column(column any) bool {
+	switch c := column.(type) {
+	case clause.Column:
+		f.tag('c')
+		f.columnName(c)
+	case string:
+		f.tag('s')
+		f.text(c)
+	case []clause.Column:
+		f.tag('C')
+		f.number(len(c))
+		for _, column := range c {
+			f.columnName(column)
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+// equal captures the value of Eq and Neq, which render nil and some slices in a way of their own.
+func (f *fingerprint) equal(value any) bool {
+	switch v := value.(type) {
+	case []string, []int, []int32, []int64, []uint, []uint32, []uint64, []any:
+		f.tag('I')
+		return f.list(reflect.ValueOf(v))
+	case nil:
+		f.tag('N')
+		return true
+	case driver.Valuer:
+		// What is nil, or a Valuer of nil, renders as IS NULL.
+		if rv := reflect.ValueOf(v); rv.Kind() == reflect.Pointer && rv.IsNil() {
+			f.tag('N')
+			return true
+		}
+		inner, err := v.Value()
+		if err != nil {
+			return false
+		}
+		if inner == nil {
+			f.tag('N')
+			return true
+		}
+		if _, ok := value.(gorm.Valuer); ok {
+			return false
+		}
+		f.tag('?')
+		return f.driverArg(inner)
+	}
+	if rv := reflect.ValueOf(value); rv.Kind() == reflect.Pointer && rv.IsNil() {
+		f.tag('N')
+		return true
+	}
+	return f.value(value)
+}
+
+func (f *fingerprint) values(values []any) bool {
+	f.number(len(values))
+	for _, v := range values {
+		if !f.value(v) {
+			return false
+		}
+	}
+	return true
+}
+
+// value captures something that is passed to Statement.AddVar.
+func (f *fingerprint) value(value any) bool {
+	switch v := value.(type) {
+	case nil, string, int, int64, uint, uint64, bool, float64, int32, uint32, time.Time:
+		f.tag('?')
+		return f.arg(v)
+	case clause.Column:
+		f.tag('c')
+		f.columnName(v)
+		return true
+	case clause.Table:
+		f.tag('t')
+		f.table(v)
+		return true
+	case []byte:
+		// Some expressions spread it, so that its length is part of the SQL.
+		f.tag('b')
+		f.number(len(v))
+		return f.arg(v)
+	case []any:
+		f.tag('A')
+		return f.list(reflect.ValueOf(v))
+	case sql.NamedArg, gorm.Valuer, clause.Interface, *gorm.DB:
+		return false
+	case clause.Expression:
+		f.tag('E')
+		return f.expr(v)
+	case driver.Valuer:
+		f.tag('?')
+		return f.arg(v)
+	}
+	if rv := reflect.ValueOf(value); rv.Kind() == reflect.Slice || rv.Kind() == reflect.Array {
+		if rv.Type().Elem().Kind() == reflect.Uint8 {
+			f.tag('b')
+			f.number(rv.Len())
+			return f.arg(value)
+		}
+		f.tag('A')
+		return f.list(rv)
+	}
+	f.tag('?')
+	return f.arg(value)
+}
+
+func (f *fingerprint) list(rv reflect.Value) bool {
+	f.number(rv.Len())
+	for i := range rv.Len() {
+		if !f.value(rv.Index(i).Interface()) {
+			return false
+		}
+	}
+	return true
+}
+
+// arg appends a bind value to the args. It reports false for values that drivers understand by means not known here.
+func (f *fingerprint) arg(value any) bool {
+	switch v := value.(type) {
+	case string:
+		f.moving = f.moving || sqltext.MovingTime(v)
+		f.bytes('s', v)
+		return true
+	case int:
+		f.integer(int64(v))
+		return true
+	case uint:
+		return f.unsigned(uint64(v))
+	case driver.Valuer:
+		inner, err := driverValue(v)
+		return err == nil && f.driverArg(inner)
+	case gorm.Valuer:
+		return false
+	}
+	return f.driverArg(value)
+}
+
+// driverArg appends a value as drivers take it: by kind.
+func (f *fingerprint) driverArg(value any) bool {
+	switch v := value.(type) {
+	case nil:
+		f.args = append(f.args, 'n', ';')
+		return true
+	case int64:
+		f.integer(v)
+		return true
+	case bool:
+		f.boolean(v)
+		return true
+	case float64:
+		f.float(v)
+		return true
+	case string:
+		f.moving = f.moving || sqltext.MovingTime(v)
+		f.bytes('s', v)
+		return true
+	case []byte:
+		if v == nil {
+			f.args = append(f.args, 'N', ';')
+			return true
+		}
+		f.bytes('b', v)
+		return true
+	case time.Time:
+		// Some databases keep the wall clock or the offset, others the moment: all three are part of the key.
+		_, offset := v.Zone()
+		f.args = append(f.args, 't')
+		f.args = strconv.AppendInt(f.args, v.Unix(), 10)
+		f.args = append(f.args, '.')
+		f.args = strconv.AppendInt(f.args, int64(v.Nanosecond()), 10)
+		f.args = append(f.args, '@')
+		f.args = strconv.AppendInt(f.args, int64(offset), 10)
+		f.args = append(f.args, ';')
+		return true
+	}
+	rv := reflect.ValueOf(value)
+	switch rv.Kind() {
+	case reflect.Pointer:
+		if rv.IsNil() {
+			f.args = append(f.args, 'n', ';')
+			return true
+		}
+		return f.arg(rv.Elem().Interface())
+	}
+	if t := rv.Type(); t.PkgPath() != "" {
+		// Drivers may treat a named type in a way of their own, as pgx does time.Duration.
+		f.args = append(f.args, '#')
+		f.args = strconv.AppendInt(f.args, int64(typeID(t)), 36)
+	}
+	switch rv.Kind() {
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		f.integer(rv.Int())
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return f.unsigned(rv.Uint())
+	case reflect.Bool:
+		f.boolean(rv.Bool())
+	case reflect.Float32, reflect.Float64:
+		f.float(rv.Float())
+	case reflect.String:
+		f.moving = f.moving || sqltext.MovingTime(rv.String())
+		f.bytes('s', rv.String())
+	case reflect.Slice:
+		if rv.Type().Elem().Kind() != reflect.Uint8 {
+			return false
+		}
+		return f.driverArg(rv.Bytes())
+	default:
+		return false
+	}
+	return true
+}
+
+func (f *fingerprint) integer(v int64) {
+	f.args = append(f.args, 'i')
+	f.args = strconv.AppendInt(f.args, v, 10)
+	f.args = append(f.args, ';')
+}
+
+func (f *fingerprint) unsigned(v uint64) bool {
+	if v > math.MaxInt64 {
+		f.args = append(f.args, 'u')
+		f.args = strconv.AppendUint(f.args, v, 10)
+		f.args = append(f.args, ';')
+		return true
+	}
+	f.integer(int64(v))
+	return true
+}
+
+func (f *fingerprint) boolean(v bool) {
+	if v {
+		f.args = append(f.args, "y;"...)
+	} else {
+		f.args = append(f.args, "x;"...)
+	}
+}
+
+func (f *fingerprint) float(v float64) {
+	f.args = append(f.args, 'f')
+	f.args = strconv.AppendUint(f.args, math.Float64bits(v), 16)
+	f.args = append(f.args, ';')
+}
+
+func (f *fingerprint) bytes(tag byte, v any) {
+	f.args = append(f.args, tag)
+	switch v := v.(type) {
+	case string:
+		f.args = strconv.AppendInt(f.args, int64(len(v)), 10)
+		f.args = append(f.args, ':')
+		f.args = append(f.args, v...)
+	case []byte:
+		f.args = strconv.AppendInt(f.args, int64(len(v)), 10)
+		f.args = append(f.args, ':')
+		f.args = append(f.args, v...)
+	}
+	f.args = append(f.args, ';')
+}
+
+// driverValue asks a Valuer the way database/sql does: a nil pointer whose method is that of its element is nil.
+func driverValue(v driver.Valuer) (driver.Value, error) {
+	if rv := reflect.ValueOf(v); rv.Kind() == reflect.Pointer && rv.IsNil() && rv.Type().Elem().Implements(valuerType) {
+		return nil, nil
+	}
+	return v.Value()
+}
+
+var valuerType = reflect.TypeFor[driver.Valuer]()
+
+// longArgs is from how many bytes on the args of a key are replaced by their SHA-256.
+const longArgs = 512
+
+// key appends the key of these args under a template's prefix.
+func (f *fingerprint) key(ctx context.Context, prefix string, partition func(context.Context) string, to []byte) []byte {
+	if partition != nil {
+		f.bytes('p', partition(ctx))
+	}
+	to = append(to, prefix...)
+	if len(f.args) > longArgs {
+		sum := sha256.Sum256(f.args)
+		to = append(to, "sha256:"...)
+		return hex.AppendEncode(to, sum[:])
+	}
+	return append(to, f.args...)
+}

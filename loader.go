@@ -1,0 +1,269 @@
+package preload
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/gorm-preload/preload/internal/clone"
+	"gorm.io/gorm"
+)
+
+// keyPrefix is what the keys of queries begin with. An application's own keys must not.
+const keyPrefix = "sql:"
+
+// ownTable stands for an application's own data where there are statistics by table.
+const ownTable = ""
+
+// remember registers a loader for the query of a key that was just answered.
+func (p *Plugin) remember(q *read, vars []any) {
+	kept := make([]any, len(vars))
+	for i, v := range vars {
+		var ok bool
+		if kept[i], ok = keptVar(v); !ok {
+			return
+		}
+	}
+	t, key := q.template, q.key
+	p.registry.register(key, func(ctx context.Context) (bool, error) {
+		return p.reload(ctx, t, key, kept)
+	})
+}
+
+// keptVar returns a bind value as a loader can keep it: no memory of the request's, asked for its driver value now.
+func keptVar(v any) (any, bool) {
+	if valuer, ok := v.(driver.Valuer); ok {
+		inner, err := driverValue(valuer)
+		if err != nil {
+			return nil, false
+		}
+		v = inner
+	}
+	switch v := v.(type) {
+	case nil, string, bool, int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64, float32, float64, time.Time:
+		return v, true
+	case []byte:
+		return append([]byte(nil), v...), true
+	}
+	rv := reflect.ValueOf(v)
+	switch rv.Kind() {
+	case reflect.Pointer:
+		if rv.IsNil() {
+			return nil, true
+		}
+		return keptVar(rv.Elem().Interface())
+	case reflect.Bool, reflect.String, reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Float32, reflect.Float64:
+		return v, true
+	}
+	return nil, false
+}
+
+// reload runs the query of a key in the background and stores its answer, in place of one that is there.
+func (p *Plugin) reload(ctx context.Context, t *template, key string, vars []any) (stored bool, err error) {
+	f := &flight{entry: &entry{key: key, stats: t.stats}, done: make(chan struct{})}
+	if f.entry.guard = t.lease(p, f.entry); f.entry.guard == nil {
+		return false, nil
+	}
+	if other := p.flights.start(f, false); other != nil {
+		p.index.Release(f.entry.guard)
+		return false, nil
+	}
+	defer func() {
+		if !stored {
+			p.index.Release(f.entry.guard)
+		}
+		p.flights.end(f)
+	}()
+	tx := t.statement(ctx, p.db, vars)
+	p.query(tx)
+	if !p.fill(tx, t, f) {
+		if tx.Error != nil && !errors.Is(tx.Error, gorm.ErrRecordNotFound) {
+			return false, fmt.Errorf("%w: %w", errDatabase, tx.Error)
+		}
+		return false, nil
+	}
+	if f.entry.pattern = p.patterns.Lookup(key); f.entry.pattern == nil {
+		if before := p.find(key, p.now()); before != nil {
+			f.entry.pattern = before.pattern
+		}
+	}
+	f.entry.preloaded.Store(true)
+	stored = p.settle(f.entry)
+	return stored, nil
+}
+
+// Load returns the value of an application's own data under a key: from memory, or from load, whose value is then kept
+// for WithTTL and loaded again in the background like the answer of any query. The caller gets a copy of its own;
+// a value that cannot be copied (it holds a channel or a function) is returned but not kept.
+//
+// load is called at most once at a time for a key: other callers wait for it, each as long as its own context lasts,
+// and call their own if it fails. Its error is returned as it is and not kept. load is called later too, with a
+// context of the plugin's, so it must not hold on to a request or a transaction. Writes to the database do not touch own
+// data: Invalidate() without models and Clear do. A key must not begin with "sql:". A nil plugin calls load.
+func Load[T any](ctx context.Context, p *Plugin, key string, load func(context.Context) (T, error)) (T, error) {
+	var zero T
+	if p == nil || p.closed.Load() {
+		return load(ctx)
+	}
+	value, err := p.ownData(ctx, key, reflect.TypeFor[T](), func(ctx context.Context) (any, error) { return load(ctx) })
+	if err != nil {
+		if v, ok := value.(T); ok {
+			return v, err
+		}
+		return zero, err
+	}
+	v, _ := value.(T) // an interface type T may hold nil
+	return v, nil
+}
+
+// Preload calls loader now and keeps its value under a key for Load, with the loader to load it again. It returns the error of the
+// loader, or one that says why the value cannot be kept.
+func (p *Plugin) Preload(ctx context.Context, key string, loader Loader) error {
+	if err := checkOwnKey(key); err != nil {
+		return err
+	}
+	if loader == nil {
+		return fmt.Errorf("preload: Preload(%q): the loader is nil", key)
+	}
+	if p.closed.Load() {
+		return fmt.Errorf("preload: Preload(%q): the plugin is closed", key)
+	}
+	f, leader := p.ownFlight(key, true)
+	if !leader {
+		_, err := loader(ctx)
+		if err == nil {
+			err = fmt.Errorf("preload: Preload(%q): all answers are being invalidated: try again", key)
+		}
+		return err
+	}
+	_, err := p.ownLoad(ctx, f, nil, loader)
+	if err == nil && !f.filled {
+		err = fmt.Errorf("preload: Preload(%q): the value cannot be copied, so it cannot be kept", key)
+	}
+	return err
+}
+
+func checkOwnKey(key string) error {
+	if strings.HasPrefix(key, keyPrefix) {
+		return fmt.Errorf("preload: key %q: keys that begin with %q are those of queries", key, keyPrefix)
+	}
+	return nil
+}
+
+// ownKey is where own data is in the store, which other plugins may use, too.
+func (p *Plugin) ownKey(key string) string { return fmt.Sprintf("own:%p:%s", p, key) }
+
+func (p *Plugin) ownData(ctx context.Context, key string, want reflect.Type, load Loader) (any, error) {
+	if err := checkOwnKey(key); err != nil {
+		return nil, err
+	}
+	now := p.now()
+	if e := p.find(p.ownKey(key), now); e != nil {
+		if v, ok := p.ownCopy(e, want); ok {
+			p.hit(e, now)
+			return v, nil
+		}
+	}
+	p.patterns.Touch(key, now)
+	f, leader := p.ownFlight(key, false)
+	if f != nil && !leader {
+		select {
+		case <-f.done:
+			if f.filled {
+				if v, ok := p.ownCopy(f.entry, want); ok {
+					f.entry.stats.hits.Add(1)
+					return v, nil
+				}
+			}
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	p.stats.model(ownTable).misses.Add(1)
+	if !leader {
+		return load(ctx)
+	}
+	return p.ownLoad(ctx, f, want, load)
+}
+
+// ownFlight gets the reader of own data onto a flight: as its leader, always with force; as one who waits; or onto none
+// where the value could not be kept.
+func (p *Plugin) ownFlight(key string, force bool) (f *flight, leader bool) {
+	stored := p.ownKey(key)
+	if !force {
+		if f = p.flights.join(stored); f != nil {
+			return f, false
+		}
+	}
+	mine := &flight{entry: &entry{key: stored, stats: p.stats.model(ownTable)}, done: make(chan struct{})}
+	if mine.entry.guard = p.index.Lease(p.own, mine.entry); mine.entry.guard == nil {
+		return nil, false
+	}
+	other := p.flights.start(mine, force)
+	switch {
+	case other == nil:
+		return mine, true
+	case force:
+		p.index.Release(other.entry.guard)
+		return mine, true
+	}
+	p.index.Release(mine.entry.guard)
+	return other, false
+}
+
+// ownLoad leads a flight of own data.
+func (p *Plugin) ownLoad(ctx context.Context, f *flight, want reflect.Type, load Loader) (value any, err error) {
+	defer func() {
+		if !f.filled {
+			p.index.Release(f.entry.guard)
+		}
+		p.flights.end(f)
+	}()
+	key := strings.TrimPrefix(f.entry.key, p.ownKey(""))
+	if value, err = load(ctx); err != nil {
+		return value, err
+	}
+	p.guard("keeping own data", func() {
+		image, err := clone.Any(value)
+		if err != nil {
+			p.config.logger.Warn("preload: a value that cannot be copied is not kept", "key", key, "err", err)
+			return
+		}
+		e := f.entry
+		e.value = reflect.ValueOf(&image).Elem()
+		e.rows = 1
+		e.weight = clone.SizeAny(image) + int64(len(e.key)) + entryOverhead
+		e.pattern = p.patterns.Lookup(key)
+		e.live(p.now(), p.config.ttl)
+		f.filled = true
+		if !p.settle(e) {
+			return
+		}
+		p.registry.register(key, func(ctx context.Context) (bool, error) {
+			again, leader := p.ownFlight(key, false)
+			if !leader {
+				return false, nil
+			}
+			again.entry.preloaded.Store(true)
+			_, err := p.ownLoad(ctx, again, want, load)
+			return again.filled, err
+		})
+	})
+	return value, nil
+}
+
+func (p *Plugin) ownCopy(e *entry, want reflect.Type) (value any, ok bool) {
+	p.guard("copying own data", func() {
+		var err error
+		if value, err = clone.Any(e.value.Interface()); err != nil {
+			return
+		}
+		ok = want == nil || value == nil || reflect.TypeOf(value).AssignableTo(want)
+	})
+	return value, ok
+}

@@ -1,0 +1,294 @@
+package preload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"time"
+)
+
+// Option configures a Plugin. A bad value is reported by Initialize, that is by db.Use, with the option's name.
+type Option func(*config)
+
+// Clock tells the time that scores, TTLs and hold-outs are measured with. It must be safe for concurrent use.
+type Clock interface {
+	Now() time.Time
+}
+
+// config is what the options set. It does not change after New.
+type config struct {
+	ttl, negativeTTL time.Duration
+	maxEntries       int
+	maxBytes         int64
+	maxRows          int
+	interval         time.Duration
+	threshold, decay float64
+	maxPatterns      int
+	maxLoaders       int
+	batch            int
+	concurrency      int
+	loadTimeout      time.Duration
+	holdOut          time.Duration
+	policies         []modelPolicy
+	defaultPolicy    *Policy
+	store            Store
+	scorer           Scorer
+	logger           *slog.Logger
+	clock            Clock
+	partition        func(context.Context) string
+	worker           bool
+
+	errs []error
+}
+
+// modelPolicy is the policy that WithPolicy gave to a model.
+type modelPolicy struct {
+	model  any
+	policy Policy
+}
+
+const minInterval = 5 * time.Second
+
+func newConfig(opts []Option) *config {
+	c := &config{
+		ttl:         5 * time.Minute,
+		negativeTTL: 10 * time.Second,
+		maxEntries:  10_000,
+		maxBytes:    64 << 20,
+		maxRows:     1_000,
+		interval:    60 * time.Second,
+		threshold:   0.5,
+		decay:       0.9,
+		maxPatterns: 1_000,
+		maxLoaders:  1_024,
+		batch:       100,
+		concurrency: 2,
+		loadTimeout: 5 * time.Second,
+		holdOut:     time.Second,
+		clock:       systemClock{},
+		worker:      true,
+	}
+	for _, opt := range opts {
+		if opt == nil {
+			c.errs = append(c.errs, errors.New("preload: an Option is nil"))
+			continue
+		}
+		opt(c)
+	}
+	if c.logger == nil {
+		c.logger = slog.Default()
+	}
+	if c.store == nil {
+		c.store = NewStore()
+	}
+	if c.scorer == nil && len(c.errs) == 0 {
+		c.scorer = NewCountScorer(c.decay)
+	}
+	return c
+}
+
+func (c *config) err() error { return errors.Join(c.errs...) }
+
+// require notes an error that names the option, unless ok.
+func (c *config) require(ok bool, option string, got any, want string) {
+	if !ok {
+		c.errs = append(c.errs, fmt.Errorf("preload: %s(%v): want %s", option, got, want))
+	}
+}
+
+type systemClock struct{}
+
+func (systemClock) Now() time.Time { return time.Now() }
+
+// WithTTL sets how long an answer is kept that no write has touched. It is what bounds the staleness that writers
+// outside this process can cause. Default 5 minutes; it must be positive.
+func WithTTL(ttl time.Duration) Option {
+	return func(c *config) {
+		c.require(ttl > 0, "WithTTL", ttl, "a positive duration")
+		c.ttl = ttl
+	}
+}
+
+// WithNegativeTTL sets how long an answer without rows ("not found") is kept; 0 does not keep such answers.
+// Default 10 seconds; it must not be negative.
+func WithNegativeTTL(ttl time.Duration) Option {
+	return func(c *config) {
+		c.require(ttl >= 0, "WithNegativeTTL", ttl, "a positive duration, or 0 to keep no empty answers")
+		c.negativeTTL = ttl
+		if ttl == 0 {
+			c.negativeTTL = -1
+		}
+	}
+}
+
+// WithMaxEntries limits how many answers are kept; the least recently used leave first.
+// Default 10,000; it must be positive.
+func WithMaxEntries(n int) Option {
+	return func(c *config) {
+		c.require(n > 0, "WithMaxEntries", n, "a positive number")
+		c.maxEntries = n
+	}
+}
+
+// WithMaxBytes limits the memory of the answers that are kept, in bytes, measured on their values; the least recently used leave first.
+// Default 64 MiB; it must be positive.
+func WithMaxBytes(n int64) Option {
+	return func(c *config) {
+		c.require(n > 0, "WithMaxBytes", n, "a positive number of bytes")
+		c.maxBytes = n
+	}
+}
+
+// WithMaxRows limits the rows of an answer that is kept; larger ones come from the database each time. A policy may
+// set its own. Default 1,000; it must be positive.
+func WithMaxRows(n int) Option {
+	return func(c *config) {
+		c.require(n > 0, "WithMaxRows", n, "a positive number of rows")
+		c.maxRows = n
+	}
+}
+
+// WithInterval sets the time between two turns of the background worker. Default 60 seconds; at least 5 seconds.
+func WithInterval(d time.Duration) Option {
+	return func(c *config) {
+		c.require(d >= minInterval, "WithInterval", d, "at least "+minInterval.String())
+		c.interval = d
+	}
+}
+
+// WithThreshold sets the score from which on a key is hot. Default 0.5; it must not be negative.
+func WithThreshold(score float64) Option {
+	return func(c *config) {
+		c.require(score >= 0 && !math.IsInf(score, 0), "WithThreshold", score, "a number that is not negative")
+		c.threshold = score
+	}
+}
+
+// WithDecay sets the factor by which a score falls per hour without access. Default 0.9; it must be in (0, 1].
+func WithDecay(factor float64) Option {
+	return func(c *config) {
+		c.require(factor > 0 && factor <= 1, "WithDecay", factor, "a number above 0 and not above 1")
+		c.decay = factor
+	}
+}
+
+// WithMaxPatterns limits the keys whose access statistics are kept; the coldest leave first.
+// Default 1,000; it must be positive.
+func WithMaxPatterns(n int) Option {
+	return func(c *config) {
+		c.require(n > 0, "WithMaxPatterns", n, "a positive number")
+		c.maxPatterns = n
+	}
+}
+
+// WithMaxLoaders limits the loaders that are kept; the least recently registered leave first.
+// Default 1,024; it must be positive.
+func WithMaxLoaders(n int) Option {
+	return func(c *config) {
+		c.require(n > 0, "WithMaxLoaders", n, "a positive number")
+		c.maxLoaders = n
+	}
+}
+
+// WithBatch limits the keys that one turn of the worker loads. Default 100; it must be positive.
+func WithBatch(keys int) Option {
+	return func(c *config) {
+		c.require(keys > 0, "WithBatch", keys, "a positive number of keys")
+		c.batch = keys
+	}
+}
+
+// WithConcurrency limits the background loads that run at a time. Default 2; it must be positive.
+func WithConcurrency(loads int) Option {
+	return func(c *config) {
+		c.require(loads > 0, "WithConcurrency", loads, "a positive number of loads")
+		c.concurrency = loads
+	}
+}
+
+// WithLoadTimeout limits how long a background load may take. Default 5 seconds; it must be positive.
+func WithLoadTimeout(d time.Duration) Option {
+	return func(c *config) {
+		c.require(d > 0, "WithLoadTimeout", d, "a positive duration")
+		c.loadTimeout = d
+	}
+}
+
+// WithHoldOut sets how long tables stay out of the cache after a write whose end cannot be seen: in a transaction of a
+// connection pool that is not the plugin's, on a single connection, in a raw write through Rows.
+// Default 1 second; it must be positive.
+func WithHoldOut(d time.Duration) Option {
+	return func(c *config) {
+		c.require(d > 0, "WithHoldOut", d, "a positive duration")
+		c.holdOut = d
+	}
+}
+
+// WithPolicy opts a model in that cannot be tagged. It takes precedence over a tag.
+func WithPolicy(model any, policy Policy) Option {
+	return func(c *config) {
+		c.require(model != nil, "WithPolicy", model, "a model, such as &User{}")
+		c.errs = append(c.errs, policy.check("WithPolicy")...)
+		c.policies = append(c.policies, modelPolicy{model, policy})
+	}
+}
+
+// WithDefaultPolicy opts every model in that has no tag and no WithPolicy: opt-out instead of opt-in.
+func WithDefaultPolicy(policy Policy) Option {
+	return func(c *config) {
+		c.errs = append(c.errs, policy.check("WithDefaultPolicy")...)
+		c.defaultPolicy = &policy
+	}
+}
+
+// WithStore sets where answers are kept. The default is NewStore().
+func WithStore(store Store) Option {
+	return func(c *config) {
+		c.require(store != nil, "WithStore", store, "a Store")
+		c.store = store
+	}
+}
+
+// WithScorer sets how hot keys are found. The default is NewCountScorer with the factor of WithDecay.
+func WithScorer(scorer Scorer) Option {
+	return func(c *config) {
+		c.require(scorer != nil, "WithScorer", scorer, "a Scorer")
+		c.scorer = scorer
+	}
+}
+
+// WithLogger sets where faults are reported. The default is slog.Default() at the time of New.
+func WithLogger(logger *slog.Logger) Option {
+	return func(c *config) {
+		c.require(logger != nil, "WithLogger", logger, "a *slog.Logger")
+		c.logger = logger
+	}
+}
+
+// WithClock sets the clock. The default is the system's.
+func WithClock(clock Clock) Option {
+	return func(c *config) {
+		c.require(clock != nil, "WithClock", clock, "a Clock")
+		if clock != nil {
+			c.clock = clock
+		}
+	}
+}
+
+// WithPartition makes the returned string part of every key: who asks, where the database answers by that (a tenant,
+// an identity of row-level security). It is called for every query, and must be fast and must not panic. Background
+// loads run without a request, so in a context of their own; keys of a partition other than "" are therefore not
+// loaded in the background.
+func WithPartition(partition func(context.Context) string) Option {
+	return func(c *config) {
+		c.require(partition != nil, "WithPartition", partition == nil, "a function")
+		c.partition = partition
+	}
+}
+
+// WithoutWorker runs nothing in the background: no goroutine is started, nothing is preloaded or reloaded.
+func WithoutWorker() Option {
+	return func(c *config) { c.worker = false }
+}

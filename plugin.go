@@ -1,0 +1,303 @@
+package preload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorm-preload/preload/internal/coherence"
+	"github.com/gorm-preload/preload/internal/hotness"
+	"github.com/gorm-preload/preload/internal/recency"
+	"gorm.io/gorm"
+	"gorm.io/gorm/schema"
+)
+
+// pluginName is what GORM knows the plugin by.
+const pluginName = "preload"
+
+// Plugin is the GORM plugin. Make one with New and give it to db.Use; it serves that *gorm.DB and all that come from it.
+// All methods are safe for concurrent use.
+type Plugin struct {
+	config *config
+
+	initialize sync.Mutex
+	db         *gorm.DB // set once by Initialize
+	pool       *pool
+	query      func(*gorm.DB) // GORM's own, as it was before
+	ready      atomic.Bool
+	closed     atomic.Bool
+
+	models     sync.Map // reflect.Type -> *model
+	catalog    *catalog
+	templates  *templates
+	index      *coherence.Index
+	own        *coherence.Group // of own data, which depends on no table
+	recency    *recency.Ring
+	keyLocks   keyLocks
+	flights    flights
+	patterns   *hotness.Table
+	registry   *registry
+	statements statements
+	raw        rawTransactions
+	stats      counters
+	worker     *worker
+}
+
+// New returns a plugin. Options are checked; what is wrong with them is reported by Initialize, that is by db.Use.
+func New(opts ...Option) *Plugin {
+	c := newConfig(opts)
+	p := &Plugin{
+		config:    c,
+		catalog:   newCatalog(),
+		templates: newTemplates(),
+		flights:   flights{byKey: map[string]*flight{}},
+		index:     coherence.New(c.clock.Now),
+		own:       coherence.NewGroup(nil),
+		recency:   recency.New(max(1, c.maxEntries), max(1, c.maxBytes)),
+		registry:  newRegistry(max(1, c.maxLoaders)),
+	}
+	if c.scorer == nil {
+		c.scorer = NewCountScorer(1)
+	}
+	p.patterns = hotness.New(max(1, c.maxPatterns), c.scorer)
+	p.worker = newWorker(p)
+	return p
+}
+
+// Name implements gorm.Plugin: "preload".
+func (p *Plugin) Name() string { return pluginName }
+
+// Initialize implements gorm.Plugin; db.Use calls it. It registers the plugin's callbacks, puts a wrapper in front of the
+// connection pool, and starts the worker. It fails on bad options, on a closed plugin, and on a second, unrelated
+// *gorm.DB. dbresolver calls it again for each of its own pools: transactions of these are then seen, too.
+func (p *Plugin) Initialize(db *gorm.DB) error {
+	if err := p.config.err(); err != nil {
+		return err
+	}
+	if db == nil || db.Config == nil {
+		return errors.New("preload: Initialize(nil): want the *gorm.DB to serve")
+	}
+	p.initialize.Lock()
+	defer p.initialize.Unlock()
+	if p.closed.Load() {
+		return errors.New("preload: the plugin is closed: make another one with New")
+	}
+	if p.db != nil {
+		if !related(p.db, db) {
+			return errors.New("preload: one plugin serves one *gorm.DB, and this one has another already: make a plugin with New for each")
+		}
+		p.wrap(db)
+		return nil
+	}
+	if err := p.register(db); err != nil {
+		return fmt.Errorf("preload: registering callbacks: %w", err)
+	}
+	p.pool = p.wrap(db)
+	// A handle of the plugin's own: what the application does to db later does not change what loaders run on.
+	p.db = db.Session(&gorm.Session{NewDB: true, Context: context.Background()})
+	p.ready.Store(true)
+	if p.config.worker {
+		p.worker.start()
+	}
+	return nil
+}
+
+// related reports whether two handles share their plugins, as all do that come from one gorm.Open, and those that
+// dbresolver opens with a copy of its configuration.
+func related(a, b *gorm.DB) bool {
+	return reflect.ValueOf(a.Plugins).Pointer() == reflect.ValueOf(b.Plugins).Pointer()
+}
+
+// From returns the plugin of a *gorm.DB, if it has one.
+func From(db *gorm.DB) (*Plugin, bool) {
+	if db == nil || db.Config == nil {
+		return nil, false
+	}
+	p, ok := db.Plugins[pluginName].(*Plugin)
+	return p, ok
+}
+
+func (p *Plugin) now() time.Time { return p.config.clock.Now() }
+
+// active reports whether the plugin takes part in statements.
+func (p *Plugin) active() bool { return p.ready.Load() && !p.closed.Load() }
+
+var errNotInitialized = errors.New("preload: the plugin is not in use yet: call db.Use with it first")
+
+// Register checks the tags of models and learns their tables and relations, which otherwise happens at their first
+// query. The error names every model and setting that is wrong.
+func (p *Plugin) Register(models ...any) error {
+	if !p.ready.Load() {
+		return errNotInitialized
+	}
+	var errs []error
+	for _, value := range models {
+		s, err := p.schemaOf(value)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("preload: model %T: %w", value, err))
+			continue
+		}
+		errs = append(errs, p.model(s).err)
+	}
+	return errors.Join(errs...)
+}
+
+// learn takes in a schema that was met. Answers that were stored before it was known what reaches them die.
+func (p *Plugin) learn(s *schema.Schema, reached ...string) {
+	reached = append(reached, p.catalog.learn(s)...)
+	if len(reached) == 0 {
+		return
+	}
+	changes := make([]coherence.Change, len(reached))
+	for i, table := range reached {
+		changes[i] = coherence.Change{Table: table, Kinds: coherence.Any}
+	}
+	p.invalidate(changes)
+}
+
+// announce says that changes are about to become visible. The returned function is called once, after they have, or
+// will not; with the error of what was to make them visible.
+func (p *Plugin) announce(changes []coherence.Change) (done func(error)) {
+	p.forget(p.index.Announce(changes...))
+	return func(err error) {
+		hold := time.Duration(0)
+		if unknownOutcome(err) {
+			hold = p.config.holdOut
+		}
+		p.index.Finish(hold, changes...)
+	}
+}
+
+// invalidate kills what depends on the changes, loads in flight too.
+func (p *Plugin) invalidate(changes []coherence.Change) {
+	p.forget(p.index.Announce(changes...))
+	p.index.Finish(0, changes...)
+}
+
+// Invalidate forgets every answer that depends on the tables of these models, or all answers, and an application's own
+// data, where none is given. A model is a struct, a pointer to one, or the name of a table. Loads in flight are
+// not stored. The error names models that cannot be parsed; the others are invalidated all the same.
+func (p *Plugin) Invalidate(models ...any) error {
+	if len(models) == 0 {
+		p.invalidate([]coherence.Change{coherence.Everything})
+		return nil
+	}
+	var (
+		changes []coherence.Change
+		errs    []error
+	)
+	for _, value := range models {
+		name, ok := value.(string)
+		if !ok {
+			if !p.ready.Load() {
+				return errNotInitialized
+			}
+			s, err := p.schemaOf(value)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("preload: Invalidate: model %T: %w", value, err))
+				continue
+			}
+			name = s.Table
+		}
+		changes = append(changes, coherence.Change{Table: fold(name), Kinds: coherence.Any})
+	}
+	p.invalidate(changes)
+	return errors.Join(errs...)
+}
+
+// Clear forgets all answers, patterns, associations and loaders, and sets the counters to zero. Loads in flight are not stored.
+func (p *Plugin) Clear() {
+	p.invalidate([]coherence.Change{coherence.Everything})
+	p.patterns.Clear()
+	p.registry.clear()
+	p.stats.clear()
+}
+
+// Close ends the worker, waits for what runs in the background, and forgets all answers; from then on queries go straight
+// to the database. It may be called any number of times. The error says which loaders have not returned although
+// their context ended long ago; they are not waited for.
+func (p *Plugin) Close() error {
+	p.closed.Store(true)
+	err := p.worker.stop()
+	p.invalidate([]coherence.Change{coherence.Everything})
+	p.registry.clear()
+	p.patterns.Clear()
+	return err
+}
+
+// RecordAccess counts an access to a key, and notes the keys that usually follow it.
+func (p *Plugin) RecordAccess(key string, related ...string) {
+	if p.closed.Load() {
+		return
+	}
+	p.patterns.Touch(key, p.now())
+	if len(related) > 0 {
+		p.patterns.Relate(key, related...)
+	}
+	p.stats.recorded.Add(1)
+}
+
+// ShouldPreload reports whether a key's score has reached the threshold.
+func (p *Plugin) ShouldPreload(key string) bool {
+	score, ok := p.patterns.Score(key, p.now())
+	return ok && score >= p.config.threshold
+}
+
+// PreloadKeys returns at most limit keys, hottest first, none whose score is below the threshold.
+func (p *Plugin) PreloadKeys(limit int) []string {
+	hottest := p.patterns.Hottest(limit, p.config.threshold, p.now())
+	keys := make([]string, len(hottest))
+	for i, h := range hottest {
+		keys[i] = h.Key
+	}
+	return keys
+}
+
+// RelatedKeys returns the keys that usually follow a key.
+func (p *Plugin) RelatedKeys(key string) []string { return p.patterns.Related(key) }
+
+// Hot returns the statistics of at most limit keys, hottest first.
+func (p *Plugin) Hot(limit int) []Pattern {
+	hottest := p.patterns.Hottest(limit, 0, p.now())
+	patterns := make([]Pattern, len(hottest))
+	for i, h := range hottest {
+		patterns[i] = Pattern{Key: h.Key, Count: h.Count, LastAccess: h.Last, Score: h.Score, Related: h.Related}
+	}
+	return patterns
+}
+
+// Warm runs queries and keeps their answers: each function gets a *gorm.DB and returns what its query, such as
+// tx.Where(...).First(&person), returned. Rows that do not exist are no error. The error joins those of the queries.
+func (p *Plugin) Warm(ctx context.Context, queries ...func(*gorm.DB) *gorm.DB) error {
+	if !p.ready.Load() {
+		return errNotInitialized
+	}
+	var errs []error
+	for i, query := range queries {
+		if err := ctx.Err(); err != nil {
+			errs = append(errs, fmt.Errorf("preload: Warm: query %d and those after it were not run: %w", i, err))
+			break
+		}
+		tx := query(p.db.WithContext(ctx))
+		if tx != nil && tx.Error != nil && !errors.Is(tx.Error, gorm.ErrRecordNotFound) {
+			errs = append(errs, fmt.Errorf("preload: Warm: query %d: %w", i, tx.Error))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// guard runs a part of the plugin; a panic in it is logged and costs no more than that the part did not finish.
+func (p *Plugin) guard(part string, do func()) (ok bool) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			p.config.logger.Error("preload: a fault in the plugin; the database answers instead", "part", part, "fault", fault)
+			ok = false
+		}
+	}()
+	do()
+	return true
+}

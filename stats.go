@@ -1,0 +1,150 @@
+package preload
+
+import (
+	"maps"
+	"sync"
+	"sync/atomic"
+)
+
+// Stats is what the plugin did since New or the last Clear (counters), and what it holds now (gauges).
+type Stats struct {
+	Hits          int64 // reads answered from memory, or by a query that another reader had under way
+	Misses        int64 // reads that qualified and went to the database
+	Bypassed      int64 // reads that did not qualify
+	BypassReasons map[string]int64
+	Evicted       int64 // answers that left for want of room
+	Expired       int64 // answers that outlived their TTL
+	Invalidated   int64 // answers that a write, Invalidate or Clear killed
+	TotalAccesses int64 // reads that qualified, and calls of RecordAccess and Load
+	PreloadCount  int64 // background loads that stored an answer
+	PreloadHits   int64 // those of them whose answer was then read
+
+	Entries         int   // answers in memory
+	Bytes           int64 // their weight
+	TrackedPatterns int
+	Associations    int
+	ActiveTasks     int // background loads that are running
+
+	PreloadHitRate float64 // PreloadHits / PreloadCount; 0 while nothing was loaded
+	Models         map[string]ModelStats
+}
+
+// ModelStats is the part of Stats that belongs to one table.
+type ModelStats struct {
+	Hits, Misses int64
+	HitRate      float64 // of Hits + Misses; 0 while there were none
+	Entries      int
+}
+
+// Why a read went to the database untouched: the keys of Stats.BypassReasons.
+const (
+	reasonError       = "error"            // the statement had failed before
+	reasonDryRun      = "dry run"          //
+	reasonRaw         = "raw SQL"          //
+	reasonRows        = "rows"             // Rows, Row and Scan
+	reasonNoModel     = "no model"         //
+	reasonNoPolicy    = "no policy"        // the model is not opted in
+	reasonBadTag      = "bad tag"          // an error, too
+	reasonTransaction = "transaction"      //
+	reasonPool        = "other pool"       // a connection or pool that is not the plugin's
+	reasonAsked       = "asked"            // Bypass, or ContextWithBypass
+	reasonContext     = "context done"     //
+	reasonLocking     = "locking"          //
+	reasonResolver    = "dbresolver"       // a choice of dbresolver
+	reasonClause      = "clause"           // a clause that the key cannot capture
+	reasonDest        = "destination"      // of a kind that cannot be copied, or holding values already
+	reasonArgs        = "args"             // bind values that cannot be told apart
+	reasonVolatile    = "volatile"         // a function or value that changes by itself
+	reasonFunction    = "unknown function" //
+	reasonTable       = "unknown table"    //
+	reasonNotPlain    = "not a plain read" //
+	reasonFault       = "fault"            // in the plugin, see the log
+)
+
+// counters are written by everybody.
+type counters struct {
+	evicted, expired, invalidated atomic.Int64
+	recorded                      atomic.Int64
+	preloads, preloadHits         atomic.Int64
+	active                        atomic.Int64
+
+	bypassed sync.Map // reason -> *atomic.Int64
+	models   sync.Map // table -> *modelStats
+}
+
+type modelStats struct {
+	hits, misses atomic.Int64
+	entries      atomic.Int64
+}
+
+func (c *counters) bypass(reason string) {
+	n, ok := c.bypassed.Load(reason)
+	if !ok {
+		n, _ = c.bypassed.LoadOrStore(reason, new(atomic.Int64))
+	}
+	n.(*atomic.Int64).Add(1)
+}
+
+func (c *counters) model(table string) *modelStats {
+	m, ok := c.models.Load(table)
+	if !ok {
+		m, _ = c.models.LoadOrStore(table, new(modelStats))
+	}
+	return m.(*modelStats)
+}
+
+func (c *counters) clear() {
+	for _, n := range []*atomic.Int64{&c.evicted, &c.expired, &c.invalidated, &c.recorded, &c.preloads, &c.preloadHits} {
+		n.Store(0)
+	}
+	c.bypassed.Clear()
+	c.models.Range(func(_, m any) bool {
+		m.(*modelStats).hits.Store(0)
+		m.(*modelStats).misses.Store(0)
+		return true
+	})
+}
+
+// Stats returns what the plugin did and holds. The figures are read one after the other, so that they may differ by
+// what happens meanwhile.
+func (p *Plugin) Stats() Stats {
+	c := &p.stats
+	s := Stats{
+		BypassReasons:   map[string]int64{},
+		Evicted:         c.evicted.Load(),
+		Expired:         c.expired.Load(),
+		Invalidated:     c.invalidated.Load(),
+		PreloadCount:    c.preloads.Load(),
+		PreloadHits:     c.preloadHits.Load(),
+		TrackedPatterns: p.patterns.Len(),
+		Associations:    p.patterns.Associations(),
+		ActiveTasks:     int(c.active.Load()),
+		Models:          map[string]ModelStats{},
+	}
+	s.Entries, s.Bytes = p.recency.Size()
+	c.bypassed.Range(func(reason, n any) bool {
+		s.BypassReasons[reason.(string)] = n.(*atomic.Int64).Load()
+		return true
+	})
+	for n := range maps.Values(s.BypassReasons) {
+		s.Bypassed += n
+	}
+	c.models.Range(func(table, m any) bool {
+		stats := m.(*modelStats)
+		one := ModelStats{Hits: stats.hits.Load(), Misses: stats.misses.Load(), Entries: int(stats.entries.Load())}
+		if one.Hits+one.Misses > 0 {
+			one.HitRate = float64(one.Hits) / float64(one.Hits+one.Misses)
+		}
+		s.Hits += one.Hits
+		s.Misses += one.Misses
+		if table != ownTable {
+			s.Models[table.(string)] = one
+		}
+		return true
+	})
+	s.TotalAccesses = s.Hits + s.Misses + c.recorded.Load()
+	if s.PreloadCount > 0 {
+		s.PreloadHitRate = float64(s.PreloadHits) / float64(s.PreloadCount)
+	}
+	return s
+}

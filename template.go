@@ -1,0 +1,201 @@
+package preload
+
+import (
+	"context"
+	"hash/maphash"
+	"reflect"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"github.com/gorm-preload/preload/internal/clone"
+	"github.com/gorm-preload/preload/internal/coherence"
+	"github.com/gorm-preload/preload/internal/sqltext"
+	"gorm.io/gorm"
+	"gorm.io/gorm/schema"
+)
+
+// template is the shape of a query: all that decides its SQL and its result type, except the bind values.
+type template struct {
+	shape  string
+	prefix string // of the keys of its queries
+	reason string // why its answers cannot be kept; "" if they can
+	policy *Policy
+	stats  *modelStats
+
+	// What runs it again.
+	sql      string
+	proto    gorm.Statement // the fields that gorm.Scan looks at
+	destType reflect.Type
+
+	// plan copies what Statement.ReflectValue holds.
+	plan   *clone.Plan
+	tables []string
+
+	group   *coherence.Group
+	mu      sync.Mutex
+	learned int64 // the catalog's version that the group's dependencies are of
+
+	next *template // in the same bucket
+}
+
+// templates is the bounded set of templates, read without a lock.
+type templates struct {
+	seed    maphash.Seed
+	buckets [templateBuckets]atomic.Pointer[template]
+	mu      sync.Mutex
+}
+
+const (
+	templateBuckets = 1 << 10
+	// A bucket that holds more than this is started anew: its templates are met again if they are in use. In all
+	// there are at most templateBuckets*templatesPerBucket.
+	templatesPerBucket = 8
+)
+
+// templateIDs are unique in the process, so that plugins may share a Store.
+var templateIDs atomic.Int64
+
+func newTemplates() *templates { return &templates{seed: maphash.MakeSeed()} }
+
+func (ts *templates) find(shape []byte) *template {
+	for t := ts.bucket(shape).Load(); t != nil; t = t.next {
+		if t.shape == string(shape) {
+			return t
+		}
+	}
+	return nil
+}
+
+func (ts *templates) bucket(shape []byte) *atomic.Pointer[template] {
+	return &ts.buckets[maphash.Bytes(ts.seed, shape)%templateBuckets]
+}
+
+// add puts a template in, or returns the one of the same shape that is in already.
+func (ts *templates) add(t *template) *template {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	bucket := ts.bucket([]byte(t.shape))
+	n := 0
+	for known := bucket.Load(); known != nil; known = known.next {
+		if known.shape == t.shape {
+			return known
+		}
+		n++
+	}
+	if n < templatesPerBucket {
+		t.next = bucket.Load()
+	}
+	bucket.Store(t)
+	return t
+}
+
+// template works out what a rendered statement of this shape is.
+func (p *Plugin) newTemplate(shape string, stmt *gorm.Statement, policy *Policy) *template {
+	t := &template{
+		shape:    shape,
+		prefix:   keyPrefix + stmt.Table + "#" + strconv.FormatInt(templateIDs.Add(1), 36) + ":",
+		policy:   policy,
+		stats:    p.stats.model(stmt.Table),
+		sql:      stmt.SQL.String(),
+		destType: reflect.TypeOf(stmt.Dest),
+		plan:     clone.For(stmt.ReflectValue.Type()),
+		proto: gorm.Statement{
+			Table:         stmt.Table,
+			Schema:        stmt.Schema,
+			Joins:         slices.Clone(stmt.Joins),
+			ColumnMapping: stmt.ColumnMapping,
+			SkipHooks:     true,
+		},
+	}
+	text := sqltext.Analyze(stmt.Dialector.Name(), t.sql)
+	switch {
+	case !text.Reads:
+		t.reason = reasonNotPlain
+	case text.Volatile != "":
+		t.reason = reasonVolatile
+	case text.Unknown != "":
+		t.reason = reasonFunction
+	}
+	t.tables = append(t.tables, text.Tables...)
+	for _, name := range text.Tables {
+		if !p.catalog.knows(name) && t.reason == "" {
+			t.reason = reasonTable
+		}
+	}
+	// Any name that is a table in use counts as read, wherever it stands.
+	for _, name := range text.Names {
+		if !slices.Contains(t.tables, name) && p.catalog.knows(name) {
+			t.tables = append(t.tables, name)
+		}
+	}
+	if table := fold(stmt.Table); !slices.Contains(t.tables, table) && p.catalog.knows(table) {
+		t.tables = append(t.tables, table)
+	}
+	t.learned = -1
+	t.group = coherence.NewGroup(nil)
+	return t
+}
+
+// lease gives out the right to load an answer of the template, nil where it could not be kept.
+func (t *template) lease(p *Plugin, owner any) *coherence.Guard {
+	for {
+		version := p.catalog.version.Load()
+		t.refresh(p, version)
+		guard := p.index.Lease(t.group, owner)
+		// What was learned meanwhile killed the guards it knew of; this one may have come after that.
+		if guard == nil || p.catalog.version.Load() == version {
+			return guard
+		}
+		p.index.Release(guard)
+	}
+}
+
+// refresh brings the group's dependencies up to a version of the catalog. The template's lock is held while they are
+// worked out and put in place, so that older ones cannot replace newer ones; it comes before the locks of
+// catalog and index.
+func (t *template) refresh(p *Plugin, version int64) {
+	var killed []*coherence.Guard
+	t.mu.Lock()
+	if t.learned < version {
+		killed = p.index.Depend(t.group, p.catalog.dependencies(t.tables))
+		t.learned = version
+	}
+	t.mu.Unlock()
+	p.forget(killed)
+}
+
+// statement returns a statement that runs the template with these bind values, into a destination of its own.
+func (t *template) statement(ctx context.Context, db *gorm.DB, vars []any) *gorm.DB {
+	tx := db.Session(&gorm.Session{NewDB: true, Context: ctx, SkipHooks: true, Initialized: true})
+	stmt := tx.Statement
+	stmt.Table, stmt.Schema, stmt.Joins, stmt.ColumnMapping = t.proto.Table, t.proto.Schema, t.proto.Joins, t.proto.ColumnMapping
+	stmt.SQL.WriteString(t.sql)
+	stmt.Vars = slices.Clone(vars)
+	if t.destType.Kind() == reflect.Map {
+		dest := reflect.MakeMap(t.destType)
+		stmt.Dest, stmt.ReflectValue = dest.Interface(), dest
+	} else {
+		dest := reflect.New(t.destType.Elem())
+		stmt.Dest = dest.Interface()
+		for dest.Kind() == reflect.Pointer {
+			if dest.IsNil() {
+				dest.Set(reflect.New(dest.Type().Elem()))
+			}
+			dest = dest.Elem()
+		}
+		stmt.ReflectValue = dest
+	}
+	stmt.Model = stmt.Dest
+	return tx
+}
+
+// schemaOf parses a model, or takes the name of a table as it is.
+func (p *Plugin) schemaOf(value any) (*schema.Schema, error) {
+	stmt := &gorm.Statement{DB: p.db}
+	if err := stmt.Parse(value); err != nil {
+		return nil, err
+	}
+	return stmt.Schema, nil
+}

@@ -1,0 +1,152 @@
+package preload
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"slices"
+	"sync"
+
+	"github.com/gorm-preload/preload/internal/coherence"
+	"gorm.io/gorm"
+)
+
+// transaction holds the changes made in it until its commit.
+type transaction struct {
+	gorm.ConnPool
+	end  gorm.TxCommitter // the same as ConnPool
+	pool *pool
+
+	mu       sync.Mutex
+	segments []segment
+	// unseen is set once a statement may have ended the transaction behind database/sql's back (DDL commits
+	// implicitly in some databases, and so does a COMMIT sent as a statement): what follows may be visible at once.
+	unseen bool
+}
+
+// segment is what was changed since a savepoint was set; the first one since the transaction began.
+type segment struct {
+	savepoint string
+	changes   []coherence.Change // without duplicates
+}
+
+// preparable is a transaction whose connection can run prepared statements: what GORM asks of one with PrepareStmt.
+type preparable struct {
+	*transaction
+	statements interface {
+		StmtContext(ctx context.Context, stmt *sql.Stmt) *sql.Stmt
+	}
+}
+
+// StmtContext implements gorm.Tx.
+func (t *preparable) StmtContext(ctx context.Context, stmt *sql.Stmt) *sql.Stmt {
+	return t.statements.StmtContext(ctx, stmt)
+}
+
+// GetDBConn implements gorm.GetDBConnector.
+func (t *transaction) GetDBConn() (*sql.DB, error) { return t.pool.GetDBConn() }
+
+// hold notes changes until the commit.
+func (t *transaction) hold(changes []coherence.Change) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.segments) == 0 {
+		t.segments = append(t.segments, segment{})
+	}
+	last := &t.segments[len(t.segments)-1]
+	for _, change := range changes {
+		if !slices.Contains(last.changes, change) {
+			last.changes = append(last.changes, change)
+		}
+	}
+}
+
+// changes returns all that is held.
+func (t *transaction) changes() (all []coherence.Change) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, s := range t.segments {
+		for _, change := range s.changes {
+			if !slices.Contains(all, change) {
+				all = append(all, change)
+			}
+		}
+	}
+	return all
+}
+
+func (t *transaction) lose() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.unseen = true
+}
+
+func (t *transaction) lost() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.unseen
+}
+
+// savepoint starts a segment that a rollback to the savepoint drops.
+func (t *transaction) savepoint(name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.segments) == 0 {
+		t.segments = append(t.segments, segment{})
+	}
+	t.segments = append(t.segments, segment{savepoint: name})
+}
+
+// rollbackTo drops the changes made after the savepoint, which stays. The latest of that name counts, as
+// in every database. Names are compared folded, which finds a later savepoint at worst, and so drops too little.
+func (t *transaction) rollbackTo(name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if i := t.find(name); i >= 0 {
+		t.segments = t.segments[:i+1]
+		t.segments[i].changes = nil
+	}
+}
+
+// release forgets the savepoint and keeps the changes made after it.
+func (t *transaction) release(name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i := t.find(name)
+	if i < 0 {
+		return
+	}
+	before := &t.segments[i-1]
+	for _, s := range t.segments[i:] {
+		before.changes = append(before.changes, s.changes...)
+	}
+	t.segments = t.segments[:i]
+}
+
+func (t *transaction) find(name string) int {
+	for i := len(t.segments) - 1; i > 0; i-- {
+		if t.segments[i].savepoint == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// Commit implements gorm.TxCommitter. The database makes the changes visible somewhere inside the commit, so they are
+// announced before it and finished after it.
+func (t *transaction) Commit() error {
+	changes := t.changes()
+	if len(changes) == 0 {
+		return t.end.Commit()
+	}
+	done := t.pool.plugin.announce(changes)
+	outcome := errUnknownOutcome // of a commit that panics
+	defer func() { done(outcome) }()
+	outcome = t.end.Commit()
+	return outcome
+}
+
+// Rollback implements gorm.TxCommitter.
+func (t *transaction) Rollback() error { return t.end.Rollback() }
+
+var errUnknownOutcome = errors.New("preload: the outcome of a write is not known")

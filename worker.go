@@ -1,0 +1,271 @@
+package preload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// reloadFraction: a read in the last 1/5 of an entry's TTL starts its reload.
+	reloadFraction = 5
+	// busyShare is the share of the pool's connections in use from which on the worker skips its turn.
+	busyShare = 0.7
+	// maxReloads bounds the reloads that wait for their turn; more are dropped, and asked for again by later reads.
+	maxReloads = 256
+	// maxAbandoned bounds the loads that ignored the end of their context and were left to themselves. At the limit
+	// nothing is loaded in the background until some return.
+	maxAbandoned = 16
+)
+
+// errDatabase marks the error of a background load as the database's.
+var errDatabase = errors.New("the database failed")
+
+// worker is the one goroutine that loads ahead, and the loads that it started. It ends them all.
+type worker struct {
+	p       *Plugin
+	ctx     context.Context
+	cancel  context.CancelFunc
+	reloads chan *entry
+	slots   chan struct{}
+	loop    sync.WaitGroup
+
+	failing   atomic.Bool // the database failed a load since the last tick
+	abandoned atomic.Int64
+
+	mu      sync.Mutex
+	running map[string]bool // keys being loaded
+	idle    *sync.Cond      // running changed
+	stopped bool
+}
+
+func newWorker(p *Plugin) *worker {
+	w := &worker{
+		p:       p,
+		reloads: make(chan *entry, maxReloads),
+		slots:   make(chan struct{}, max(1, p.config.concurrency)),
+		running: map[string]bool{},
+	}
+	w.idle = sync.NewCond(&w.mu)
+	w.ctx, w.cancel = context.WithCancel(context.Background())
+	return w
+}
+
+func (w *worker) start() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.stopped {
+		return
+	}
+	w.loop.Go(w.run)
+}
+
+func (w *worker) run() {
+	ticker := time.NewTicker(w.p.config.interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-w.ctx.Done():
+			return
+		case <-ticker.C:
+			w.tick()
+		case e := <-w.reloads:
+			if !w.pressed() && w.load(e.publicKey(w.p), func(stored bool) {
+				if !stored {
+					e.reloading.Store(false)
+				}
+			}) {
+				continue
+			}
+			e.reloading.Store(false)
+		}
+	}
+}
+
+// stop ends the worker and waits for its loads, as long as one load may take.
+func (w *worker) stop() error {
+	w.mu.Lock()
+	w.stopped = true
+	w.mu.Unlock()
+	w.cancel()
+	w.loop.Wait()
+	// A load that does not heed its context must not keep the application from ending.
+	deadline := time.AfterFunc(w.p.config.loadTimeout, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.idle.Broadcast()
+	})
+	defer deadline.Stop()
+	limit := time.Now().Add(w.p.config.loadTimeout)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for len(w.running) > 0 {
+		if !time.Now().Before(limit) {
+			var keys []string
+			for key := range w.running {
+				keys = append(keys, key)
+			}
+			slices.Sort(keys)
+			return fmt.Errorf("preload: Close: %d loaders did not return within %v after their context ended: %s",
+				len(keys), w.p.config.loadTimeout, strings.Join(keys, ", "))
+		}
+		w.idle.Wait()
+	}
+	return nil
+}
+
+// tick is one turn: what outlived its TTL goes, and what is hot and not in memory is loaded, hottest first.
+func (w *worker) tick() {
+	p := w.p
+	w.failing.Store(false)
+	now := p.now()
+	p.recency.Each(func(owner any) {
+		if e := owner.(*entry); now.UnixNano() >= e.expires {
+			p.guard("store", func() {
+				if p.drop(e) {
+					p.stats.expired.Add(1)
+				}
+				p.index.Release(e.guard)
+			})
+		}
+	})
+	loads := 0
+	for _, hot := range p.patterns.Hottest(p.config.maxPatterns, p.config.threshold, now) {
+		if loads >= p.config.batch || w.pressed() {
+			return
+		}
+		if _, ok := p.registry.loader(hot.Key); !ok || p.find(p.storeKey(hot.Key), now) != nil {
+			continue
+		}
+		if w.load(hot.Key, nil) {
+			loads++
+		}
+	}
+}
+
+// pressed reports whether the application needs the database for itself, or the database fails.
+func (w *worker) pressed() bool {
+	if w.ctx.Err() != nil || w.failing.Load() || w.abandoned.Load() >= maxAbandoned {
+		return true
+	}
+	db, err := w.p.pool.GetDBConn()
+	if err != nil || db == nil {
+		return false
+	}
+	stats := db.Stats()
+	return stats.MaxOpenConnections > 0 && float64(stats.InUse) >= busyShare*float64(stats.MaxOpenConnections)
+}
+
+// reload asks for an entry that is read to be loaded again before it expires.
+func (w *worker) reload(e *entry) {
+	if !w.p.config.worker {
+		return
+	}
+	select {
+	case w.reloads <- e:
+	default:
+		e.reloading.Store(false)
+	}
+}
+
+// load starts the loader of a key once there is a slot. It reports whether it did; done is called when it ended.
+func (w *worker) load(key string, done func(stored bool)) bool {
+	load, ok := w.p.registry.loader(key)
+	if !ok {
+		return false
+	}
+	select {
+	case w.slots <- struct{}{}:
+	case <-w.ctx.Done():
+		return false
+	}
+	w.mu.Lock()
+	if w.running[key] {
+		w.mu.Unlock()
+		<-w.slots
+		return false
+	}
+	w.running[key] = true
+	w.mu.Unlock()
+	w.p.stats.active.Add(1)
+	go w.execute(key, load, done)
+	return true
+}
+
+func (w *worker) execute(key string, load load, done func(stored bool)) {
+	p := w.p
+	ctx, cancel := context.WithTimeout(w.ctx, p.config.loadTimeout)
+	defer cancel()
+
+	// The slot is given back when the load ends, or when its time is up: a loader that hangs holds up no others.
+	var slot sync.Once
+	leave := func() {
+		slot.Do(func() {
+			p.stats.active.Add(-1)
+			<-w.slots
+		})
+	}
+	overdue := context.AfterFunc(ctx, func() {
+		// A moment to notice that the context ended.
+		time.AfterFunc(overdueAfter, func() {
+			w.mu.Lock()
+			hangs := w.running[key] && w.ctx.Err() == nil
+			w.mu.Unlock()
+			if hangs {
+				leave()
+			}
+		})
+	})
+
+	stored := false
+	fault := true
+	defer func() {
+		overdue()
+		if fault {
+			p.config.logger.Error("preload: a loader panicked", "key", key, "fault", recover())
+		}
+		if done != nil {
+			done(stored)
+		}
+		leave()
+		w.mu.Lock()
+		delete(w.running, key)
+		w.idle.Broadcast()
+		w.mu.Unlock()
+	}()
+	var err error
+	stored, err = load(ctx)
+	fault = false
+	if stored {
+		p.stats.preloads.Add(1)
+	}
+	if err != nil && w.ctx.Err() == nil {
+		if errors.Is(err, errDatabase) {
+			w.failing.Store(true)
+		}
+		p.config.logger.Warn("preload: a background load failed", "key", key, "err", err)
+	}
+}
+
+const overdueAfter = time.Second
+
+// storeKey returns where the answer of a key is in the store.
+func (p *Plugin) storeKey(key string) string {
+	if strings.HasPrefix(key, keyPrefix) {
+		return key
+	}
+	return p.ownKey(key)
+}
+
+// publicKey is what users know the entry by.
+func (e *entry) publicKey(p *Plugin) string {
+	if strings.HasPrefix(e.key, keyPrefix) {
+		return e.key
+	}
+	return strings.TrimPrefix(e.key, p.ownKey(""))
+}
