@@ -15,7 +15,7 @@ var fromIsSyntax = words(`extract substring trim overlay`)
 
 // endsList are the words that end a FROM list. Words that a dialect allows as an
 // alias are not among them: a list that ends early would hide a table.
-var endsList = words(`where group having order union returning`)
+var endsList = words(`where group having order union`)
 
 // addTables adds the names in table position.
 func (s nameSet) addTables(dialect string, tokens []token) {
@@ -74,7 +74,8 @@ func (s nameSet) addTables(dialect string, tokens []token) {
 				l.list, l.expect = true, true
 			}
 		case "join", "straight_join":
-			l.list, l.expect = true, true
+			indexHint := dialect == mysql && at(-1).is("for") // USE INDEX FOR JOIN (i)
+			l.list, l.expect = true, !indexHint
 		case "apply":
 			if at(-1).is("cross") || at(-1).is("outer") {
 				l.list, l.expect = true, true
