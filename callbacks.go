@@ -158,8 +158,8 @@ func (p *Plugin) recognize(db *gorm.DB, q *read) (reason string) {
 		}
 		t = p.templates.add(p.newTemplate(string(f.shape), stmt, m.policy))
 	}
-	if t.reason != "" {
-		return t.reason
+	if reason := t.refusal(p); reason != "" {
+		return reason
 	}
 	var space [128]byte
 	key := f.key(stmt.Context, t.prefix, p.config.partition, space[:0])

@@ -33,11 +33,16 @@ func newCatalog() *catalog {
 	}
 }
 
-// knows reports whether name is the table of a model in use.
-func (c *catalog) knows(name string) bool {
+// knows reports whether names are tables of models in use.
+func (c *catalog) knows(names ...string) bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return c.tables[name]
+	for _, name := range names {
+		if !c.tables[name] {
+			return false
+		}
+	}
+	return true
 }
 
 // owner returns the model that declared a join table which has no model of its own.
@@ -58,8 +63,9 @@ func (c *catalog) learn(s *schema.Schema) (reached []string) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	reached = c.visit(s, nil)
-	c.version.Add(1)
+	if reached = c.visit(s, nil); len(reached) > 0 {
+		c.version.Add(1)
+	}
 	return reached
 }
 
@@ -103,14 +109,19 @@ func cascades(action string) bool {
 	return true
 }
 
-// depend notes that a table's answers change with writes to others.
-func (c *catalog) depend(table string, on []string) {
+// depend notes that a table's answers change with writes to others. Like learn it returns what was reached anew.
+func (c *catalog) depend(table string, on []string) (reached []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, other := range on {
-		c.reach(fold(table), coherence.Dependency{Table: fold(other), Kinds: coherence.Any})
+		if c.reach(fold(table), coherence.Dependency{Table: fold(other), Kinds: coherence.Any}) {
+			reached = append(reached, fold(table))
+		}
 	}
-	c.version.Add(1)
+	if len(reached) > 0 {
+		c.version.Add(1)
+	}
+	return reached
 }
 
 func (c *catalog) reach(table string, by coherence.Dependency) bool {
@@ -143,5 +154,6 @@ func (c *catalog) dependencies(tables []string) []coherence.Dependency {
 	for table, on := range kinds {
 		all = append(all, coherence.Dependency{Table: table, Kinds: on})
 	}
+	slices.SortFunc(all, func(a, b coherence.Dependency) int { return strings.Compare(a.Table, b.Table) })
 	return all
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -106,10 +105,18 @@ func (p *Plugin) Initialize(db *gorm.DB) error {
 	return nil
 }
 
-// related reports whether two handles share their plugins, as all do that come from one gorm.Open, and those that
-// dbresolver opens with a copy of its configuration.
+// related reports whether two handles share what GORM knows of models, as all do that come from one gorm.Open, and
+// those that dbresolver opens with a copy of its configuration.
 func related(a, b *gorm.DB) bool {
-	return reflect.ValueOf(a.Plugins).Pointer() == reflect.ValueOf(b.Plugins).Pointer()
+	var schemas [2]*schema.Schema
+	for i, db := range []*gorm.DB{a, b} {
+		stmt := &gorm.Statement{DB: db}
+		if err := stmt.Parse(&struct{ ID int }{}); err != nil && !errors.Is(err, schema.ErrUnsupportedDataType) {
+			return false
+		}
+		schemas[i] = stmt.Schema
+	}
+	return schemas[0] != nil && schemas[0] == schemas[1]
 }
 
 // From returns the plugin of a *gorm.DB, if it has one.
@@ -146,17 +153,12 @@ func (p *Plugin) Register(models ...any) error {
 	return errors.Join(errs...)
 }
 
-// learn takes in a schema that was met. Answers that were stored before it was known what reaches them die.
-func (p *Plugin) learn(s *schema.Schema, reached ...string) {
-	reached = append(reached, p.catalog.learn(s)...)
-	if len(reached) == 0 {
+// changed kills answers of tables of which it was just learned that changes of others reach them.
+func (p *Plugin) changed(tables []string) {
+	if len(tables) == 0 {
 		return
 	}
-	changes := make([]coherence.Change, len(reached))
-	for i, table := range reached {
-		changes[i] = coherence.Change{Table: table, Kinds: coherence.Any}
-	}
-	p.invalidate(changes)
+	p.invalidate(named(tables, coherence.Any))
 }
 
 // announce says that changes are about to become visible. The returned function is called once, after they have, or

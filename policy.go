@@ -71,10 +71,11 @@ func (p *Plugin) model(s *schema.Schema) *model {
 	}
 	m := &model{}
 	m.policy, m.err = p.policy(s)
+	var reached []string
 	if m.err == nil && m.policy != nil {
-		p.catalog.depend(s.Table, m.policy.Depends)
+		reached = p.catalog.depend(s.Table, m.policy.Depends)
 	}
-	p.learn(s)
+	p.changed(append(reached, p.catalog.learn(s)...))
 	known, _ := p.models.LoadOrStore(s.ModelType, m)
 	return known.(*model)
 }

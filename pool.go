@@ -27,6 +27,10 @@ func (p *Plugin) wrap(db *gorm.DB) *pool {
 		}
 		return front
 	}
+	if db.ConnPool == nil {
+		// A handle for dry runs only.
+		return &pool{nil, p}
+	}
 	front, ok := db.ConnPool.(*pool)
 	if !ok || front.plugin != p {
 		front = &pool{db.ConnPool, p}

@@ -21,8 +21,10 @@ type template struct {
 	shape  string
 	prefix string // of the keys of its queries
 	reason string // why its answers cannot be kept; "" if they can
-	policy *Policy
-	stats  *modelStats
+	// unknown says that it reads a table of no model that was in use when the template was met. It may be a view.
+	unknown bool
+	policy  *Policy
+	stats   *modelStats
 
 	// What runs it again.
 	sql      string
@@ -33,9 +35,10 @@ type template struct {
 	plan   *clone.Plan
 	tables []string
 
-	group   *coherence.Group
-	mu      sync.Mutex
-	learned int64 // the catalog's version that the group's dependencies are of
+	group        *coherence.Group
+	mu           sync.Mutex
+	dependencies []coherence.Dependency // of the group
+	learned      int64                  // the catalog's version that they are of
 
 	next *template // in the same bucket
 }
@@ -119,11 +122,7 @@ func (p *Plugin) newTemplate(shape string, stmt *gorm.Statement, policy *Policy)
 		t.reason = reasonFunction
 	}
 	t.tables = append(t.tables, text.Tables...)
-	for _, name := range text.Tables {
-		if !p.catalog.knows(name) && t.reason == "" {
-			t.reason = reasonTable
-		}
-	}
+	t.unknown = !p.catalog.knows(text.Tables...)
 	// Any name that is a table in use counts as read, wherever it stands.
 	for _, name := range text.Names {
 		if !slices.Contains(t.tables, name) && p.catalog.knows(name) {
@@ -136,6 +135,14 @@ func (p *Plugin) newTemplate(shape string, stmt *gorm.Statement, policy *Policy)
 	t.learned = -1
 	t.group = coherence.NewGroup(nil)
 	return t
+}
+
+// refusal returns why answers of the template cannot be kept, "" if they can.
+func (t *template) refusal(p *Plugin) string {
+	if t.reason == "" && t.unknown && !p.catalog.knows(t.tables...) {
+		return reasonTable
+	}
+	return t.reason
 }
 
 // lease gives out the right to load an answer of the template, nil where it could not be kept.
@@ -159,7 +166,10 @@ func (t *template) refresh(p *Plugin, version int64) {
 	var killed []*coherence.Guard
 	t.mu.Lock()
 	if t.learned < version {
-		killed = p.index.Depend(t.group, p.catalog.dependencies(t.tables))
+		if dependencies := p.catalog.dependencies(t.tables); !slices.Equal(dependencies, t.dependencies) {
+			killed = p.index.Depend(t.group, dependencies)
+			t.dependencies = dependencies
+		}
 		t.learned = version
 	}
 	t.mu.Unlock()

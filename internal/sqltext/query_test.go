@@ -1,9 +1,11 @@
 package sqltext
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestAnalyzeTables(t *testing.T) {
@@ -187,11 +189,19 @@ var seeds = []string{
 	"\x00", "\xff\xfe", "U&'", "q'[", "((((", "))))", "é.ü(", "SELECT FROM WHERE IN JOIN , , (", "E'\\", "$a(", "🎉", "-.5-a",
 }
 
+// mustEnd fails a fuzz target that does not come to an end: the fuzzer itself
+// would wait, execute nothing more, and pass.
+func mustEnd(input string) (done func()) {
+	timer := time.AfterFunc(10*time.Second, func() { panic(fmt.Sprintf("no end of %q", input)) })
+	return func() { timer.Stop() }
+}
+
 func FuzzClassify(f *testing.F) {
 	for _, s := range seeds {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
+		defer mustEnd(s)()
 		for _, d := range dialects {
 			if got := Classify(d, s); got.Kind > Everything {
 				t.Errorf("Classify(%q, %q) = %v", d, s, got)
@@ -229,6 +239,7 @@ func FuzzAnalyze(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
+		defer mustEnd(s)()
 		for _, d := range dialects {
 			q := Analyze(d, s)
 			if q.Reads && Classify(d, s).Kind != Read && q.Unknown == "" {
