@@ -3,6 +3,7 @@ package preload
 import (
 	"fmt"
 	"reflect"
+	"strings"
 	"time"
 	"unsafe"
 
@@ -12,10 +13,12 @@ import (
 )
 
 // register puts the plugin around GORM's own callbacks, whatever they are: around, so that a panic in one is seen,
-// and so that the statement is looked at when nobody else will change it any more.
+// and so that the statement is looked at when nobody else will change it any more. A handle without a dialect has no
+// callbacks, and nothing to serve; one without some of them could write unseen.
 func (p *Plugin) register(db *gorm.DB) error {
 	cb := db.Callback()
-	for _, r := range []struct {
+	var missing []string
+	all := []struct {
 		name      string
 		processor interface {
 			Get(string) func(*gorm.DB)
@@ -29,10 +32,19 @@ func (p *Plugin) register(db *gorm.DB) error {
 		{"gorm:create", cb.Create(), p.aroundWrite(createChanges)},
 		{"gorm:update", cb.Update(), p.aroundWrite(updateChanges)},
 		{"gorm:delete", cb.Delete(), p.aroundWrite(deleteChanges)},
-	} {
+	}
+	for _, r := range all {
+		if r.processor.Get(r.name) == nil {
+			missing = append(missing, r.name)
+		}
+	}
+	if len(missing) > 0 && len(missing) < len(all) {
+		return fmt.Errorf("the dialect %s has no callback named %s", db.Name(), strings.Join(missing, ", "))
+	}
+	for _, r := range all {
 		next := r.processor.Get(r.name)
 		if next == nil {
-			return fmt.Errorf("there is no callback %q", r.name)
+			continue
 		}
 		if err := r.processor.Replace(r.name, r.around(next)); err != nil {
 			return err
