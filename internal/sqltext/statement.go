@@ -117,6 +117,9 @@ func classifyOne(dialect string, tokens []token, broken bool) Statement {
 	if len(tokens) == 0 {
 		return Statement{}
 	}
+	if tokens[0].is("pragma") && pragmaReads(tokens[1:]) {
+		return Statement{}
+	}
 	s := byKeyword(dialect, tokens)
 	if s.Kind > Write {
 		return s
@@ -132,6 +135,25 @@ func classifyOne(dialect string, tokens []token, broken bool) Statement {
 		return Statement{Kind: Everything}
 	}
 	return s
+}
+
+// pragmaReads reports whether what follows PRAGMA asks for a setting, or describes a part of the schema. Of those without
+// a value only some do work, on the file and the planner's statistics: none changes rows.
+func pragmaReads(tokens []token) bool {
+	if len(tokens) > 2 && tokens[1].mark(".") {
+		tokens = tokens[2:]
+	}
+	if len(tokens) == 0 || tokens[0].kind != word {
+		return false
+	}
+	if len(tokens) == 1 {
+		return true
+	}
+	switch tokens[0].low {
+	case "table_info", "table_xinfo", "table_list", "index_list", "index_info", "index_xinfo", "foreign_key_list":
+		return tokens[1].mark("(")
+	}
+	return false
 }
 
 // byKeyword classifies one statement by its words.
