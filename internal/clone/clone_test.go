@@ -503,3 +503,20 @@ func copyIn[T any](src *T) {
 	out := new(T)
 	_ = clone.For(reflect.TypeFor[T]()).Copy(unsafe.Pointer(out), unsafe.Pointer(src))
 }
+
+// TestSizeOfACopiedEmptySlice: the elements that an empty slice does not have are not looked at.
+func TestSizeOfACopiedEmptySlice(t *testing.T) {
+	t.Parallel()
+	type row struct {
+		A, B int
+		S    string
+	}
+	from, to := []row{}, []row(nil)
+	p := For(reflect.TypeFor[[]row]())
+	if err := p.Copy(unsafe.Pointer(&to), unsafe.Pointer(&from)); err != nil {
+		t.Fatal(err)
+	}
+	if size := p.Size(unsafe.Pointer(&to)); size < int64(unsafe.Sizeof(to)) || size > 64 {
+		t.Errorf("an empty slice weighs %d bytes", size)
+	}
+}

@@ -155,7 +155,7 @@ func (c *copier) target(p *Plan, q unsafe.Pointer, kind int) int64 {
 // backing is the memory of a slice's array and of what its elements hold.
 func (c *copier) backing(e *Plan, s *slice) int64 {
 	size := allocated(uintptr(s.cap)*e.size, e.noscan)
-	if e.noscan || s.data == nil {
+	if e.noscan || s.len == 0 {
 		return size
 	}
 	if e.loops {

@@ -1,0 +1,262 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/gorm-preload/preload"
+	"github.com/gorm-preload/preload/examples/internal/latency"
+	"github.com/gorm-preload/preload/examples/internal/progress"
+	"github.com/gorm-preload/preload/models"
+	"gorm.io/gorm"
+)
+
+const (
+	// sample is of how many events the answers of one are compared with the database.
+	sample = 8
+	// examples is how many wrong answers are named.
+	examples = 3
+	// told is how many events a worker plays before it says so.
+	told = 50
+)
+
+// read is one of the queries of an event.
+type read struct {
+	table string
+	ask   func(db *gorm.DB, e event) (answer any, err error)
+}
+
+// reads are what each event asks for, in this order.
+var reads = []read{
+	{"chat_streams", func(db *gorm.DB, e event) (any, error) {
+		var stream models.ChatStreams
+		err := models.Stream(db, e.stream).First(&stream).Error
+		return stream, err
+	}},
+	{"person_info", func(db *gorm.DB, e event) (any, error) {
+		var person models.PersonInfo
+		err := models.Person(db, platform, e.user).First(&person).Error
+		return person, err
+	}},
+	{"user_permissions", func(db *gorm.DB, e event) (any, error) {
+		var permissions []models.UserPermissions
+		err := models.Permissions(db, platform, e.user).Find(&permissions).Error
+		return permissions, err
+	}},
+	{"user_relationships", func(db *gorm.DB, e event) (any, error) {
+		var relationship models.UserRelationships
+		err := models.Relationship(db, e.user).First(&relationship).Error
+		return relationship, err
+	}},
+	{"messages", func(db *gorm.DB, e event) (any, error) {
+		var messages []models.Messages
+		err := models.LatestMessages(db, e.stream, latest).Find(&messages).Error
+		return messages, err
+	}},
+}
+
+// result is what a run, or one worker of it, cost.
+type result struct {
+	events, workers      int
+	took                 []latency.Samples // by read
+	working              time.Duration     // of all workers, comparing left out
+	queries, writes      int64             // that reached the database
+	stats                *preload.Stats    // nil without the plugin
+	compared, mismatches int
+	examples             []string
+}
+
+// run plays all events on a database filled anew, on a handle of its own.
+func (d *database) run(ctx context.Context, s settings, events []event, plugin *preload.Plugin, label string, stderr io.Writer) (*result, error) {
+	if err := d.reset(ctx, s); err != nil {
+		return nil, err
+	}
+	db, pool, err := d.counted()
+	if err != nil {
+		return nil, err
+	}
+	var meddle func(*gorm.DB, int)
+	if plugin != nil {
+		if err := db.Use(plugin); err != nil {
+			return nil, err
+		}
+		if err := plugin.Register(models.All()...); err != nil {
+			return nil, err
+		}
+		meddle = s.meddle
+	}
+	pool.Reset()
+
+	r := &result{events: len(events), workers: s.workers, took: make([]latency.Samples, len(reads))}
+	shown := progress.Start(stderr, label, len(events))
+	defer shown.End()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var (
+		loops   sync.WaitGroup
+		writing sync.RWMutex
+		workers = make([]*worker, s.workers)
+	)
+	for n := range workers {
+		w := &worker{
+			db: db, plain: d.plain, meddle: meddle, writing: &writing, shown: shown,
+			result: result{took: make([]latency.Samples, len(reads))},
+		}
+		loops.Go(func() {
+			if err := w.loop(ctx, events, n, s.workers); err != nil {
+				cancel(err)
+			}
+		})
+		workers[n] = w
+	}
+	loops.Wait()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	for _, w := range workers {
+		r.merge(&w.result)
+	}
+	r.queries, r.writes = pool.Reads(), pool.Writes()
+	if plugin != nil {
+		stats := plugin.Stats()
+		r.stats = &stats
+	}
+	return r, nil
+}
+
+func (r *result) merge(of *result) {
+	for i := range r.took {
+		r.took[i].Merge(&of.took[i])
+	}
+	r.working += of.working
+	r.compared += of.compared
+	r.mismatches += of.mismatches
+	r.examples = append(r.examples, of.examples...)
+	r.examples = r.examples[:min(len(r.examples), examples)]
+}
+
+// worker is one event loop.
+type worker struct {
+	db, plain *gorm.DB
+	meddle    func(*gorm.DB, int)
+	shown     *progress.Progress
+	result    result
+
+	// writing is held shared by all who write, and alone by the one who compares: between an answer and what it is
+	// compared with nobody writes.
+	writing *sync.RWMutex
+}
+
+// loop plays every workers-th event, beginning with the first-th.
+func (w *worker) loop(ctx context.Context, events []event, first, workers int) error {
+	since := time.Now()
+	var comparing time.Duration
+	played := 0
+	for i := first; i < len(events); i += workers {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if w.meddle != nil {
+			w.meddle(w.plain, i)
+		}
+		spent, err := w.play(ctx, events[i])
+		if err != nil {
+			return fmt.Errorf("event %d: %w", i, err)
+		}
+		comparing += spent
+		if played++; played%told == 0 {
+			w.shown.Add(told)
+		}
+	}
+	w.shown.Add(played % told)
+	w.result.working = time.Since(since) - comparing
+	return nil
+}
+
+// play asks for what an event needs and writes what it brings. It returns how much time went into comparing.
+func (w *worker) play(ctx context.Context, e event) (comparing time.Duration, err error) {
+	compare := e.number%sample == 0
+	// What one event asks for belongs together.
+	ctx = preload.ContextWithSession(ctx, e.message().MessageID)
+	db, plain := w.db.WithContext(ctx), w.plain.WithContext(ctx)
+	for i, r := range reads {
+		waited := time.Now()
+		if compare {
+			w.writing.Lock()
+		}
+		begun := time.Now()
+		got, err := r.ask(db, e)
+		ended := time.Now()
+		w.result.took[i].Add(ended.Sub(begun))
+		if compare {
+			want, wantErr := r.ask(plain, e)
+			w.writing.Unlock()
+			w.compare(e, r, got, err, want, wantErr)
+			comparing += time.Since(waited) - ended.Sub(begun)
+		}
+		if err != nil && !errors.Is(err, gorm.ErrRecordNotFound) {
+			return comparing, fmt.Errorf("reading %s: %w", r.table, err)
+		}
+	}
+	w.writing.RLock()
+	defer w.writing.RUnlock()
+	if err := db.Create(e.message()).Error; err != nil {
+		return comparing, fmt.Errorf("writing messages: %w", err)
+	}
+	err = models.Stream(db, e.stream).Updates(map[string]any{
+		"last_active_time": e.at,
+		"message_count":    gorm.Expr("message_count + 1"),
+	}).Error
+	if err != nil {
+		return comparing, fmt.Errorf("writing chat_streams: %w", err)
+	}
+	return comparing, nil
+}
+
+func (w *worker) compare(e event, r read, got any, err error, want any, wantErr error) {
+	w.result.compared++
+	same := reflect.DeepEqual(got, want) && (err == nil) == (wantErr == nil) && (err == nil || errors.Is(err, wantErr))
+	if same {
+		return
+	}
+	w.result.mismatches++
+	if len(w.result.examples) < examples {
+		a, b := differ(describe(got, err), describe(want, wantErr))
+		w.result.examples = append(w.result.examples,
+			fmt.Sprintf("event %d, %s: got %s, the database has %s", e.number, r.table, a, b))
+	}
+}
+
+func describe(answer any, err error) string {
+	if err != nil {
+		return err.Error()
+	}
+	text, err := json.Marshal(answer)
+	if err != nil {
+		return fmt.Sprintf("%+v", answer)
+	}
+	return string(text)
+}
+
+// differ cuts two texts down to where they begin to differ.
+func differ(a, b string) (string, string) {
+	const before, length = 40, 120
+	from := 0
+	for from < min(len(a), len(b)) && a[from] == b[from] {
+		from++
+	}
+	cut := func(s string) string {
+		begin, end := max(0, from-before), min(len(s), from-before+length)
+		if begin > 0 || end < len(s) {
+			return fmt.Sprintf("...%s...", s[begin:max(begin, end)])
+		}
+		return s
+	}
+	return cut(a), cut(b)
+}
