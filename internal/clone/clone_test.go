@@ -512,7 +512,7 @@ func TestSizeOfACopiedEmptySlice(t *testing.T) {
 		S    string
 	}
 	from, to := []row{}, []row(nil)
-	p := For(reflect.TypeFor[[]row]())
+	p := clone.For(reflect.TypeFor[[]row]())
 	if err := p.Copy(unsafe.Pointer(&to), unsafe.Pointer(&from)); err != nil {
 		t.Fatal(err)
 	}
