@@ -1,7 +1,9 @@
 package preload
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"strings"
 	"time"
@@ -10,6 +12,7 @@ import (
 	"github.com/gorm-preload/preload/internal/coherence"
 	"gorm.io/gorm"
 	"gorm.io/gorm/callbacks"
+	"gorm.io/gorm/logger"
 )
 
 // register puts the plugin around GORM's own callbacks, whatever they are: around, so that a panic in one is seen,
@@ -72,13 +75,22 @@ func (p *Plugin) aroundQuery(next func(*gorm.DB)) func(*gorm.DB) {
 		)
 		if !p.guard("recognizing a query", func() { reason = p.recognize(db, &q) }) {
 			reason, q.hit = reasonFault, nil
+			if q.complete {
+				// It may have been rendered in part.
+				db.Statement.SQL.Reset()
+				db.Statement.Vars = nil
+			}
 		}
 		if q.complete && q.hit == nil {
 			render(db)
 		}
 		if reason != "" {
-			p.stats.bypass(reason)
+			// What GORM renders as a subquery, with a logger of its own, is part of a query that is counted itself.
+			if reason != reasonDryRun || db.Logger != logger.Discard || p.db.Logger == logger.Discard {
+				p.stats.bypass(reason)
+			}
 			next(db)
+			ran(db.Statement.ConnPool, db.Error)
 			return
 		}
 		p.answer(db, &q, next)
@@ -95,6 +107,8 @@ type read struct {
 	complete bool // GORM completed the clauses of the statement, which it must not do twice
 	// reloadable says that the query can be run again outside its request.
 	reloadable bool
+	// preset is what the destination held before: a primary key, or nothing.
+	preset reflect.Value
 }
 
 // recognize finds out whether a query qualifies, and its key; otherwise it returns why not. It leaves the statement as
@@ -152,7 +166,7 @@ func (p *Plugin) recognize(db *gorm.DB, q *read) (reason string) {
 	}
 	f := newFingerprint()
 	defer f.free()
-	if !f.statement(stmt) {
+	if !p.builders.standard(db) || !f.statement(stmt) {
 		if render(db); db.Error != nil {
 			return reasonError
 		}
@@ -179,7 +193,7 @@ func (p *Plugin) recognize(db *gorm.DB, q *read) (reason string) {
 	q.reloadable = p.config.partition == nil || p.config.partition(stmt.Context) == ""
 	if !q.refresh {
 		// The key is looked at, not retained.
-		if q.hit = p.find(unsafe.String(unsafe.SliceData(key), len(key)), q.now); q.hit != nil {
+		if q.hit = p.lookup(unsafe.String(unsafe.SliceData(key), len(key)), q.now); q.hit != nil {
 			return ""
 		}
 	}
@@ -201,12 +215,6 @@ func render(db *gorm.DB) {
 	if stmt := db.Statement; stmt.SQL.Len() == 0 && db.Error == nil {
 		stmt.Build(stmt.BuildClauses...)
 	}
-}
-
-// find looks a key up; a fault of the store counts as not found.
-func (p *Plugin) find(key string, now time.Time) (e *entry) {
-	p.guard("store", func() { e = p.lookup(key, now) })
-	return e
 }
 
 // resolved reports whether dbresolver was told where to go.
@@ -256,12 +264,21 @@ func (p *Plugin) answer(db *gorm.DB, q *read, next func(*gorm.DB)) {
 // answer could not be kept, onto none.
 func (p *Plugin) board(q *read) (f *flight, leader bool) {
 	p.guard("boarding", func() {
+		var self int64
+		if q.template.asks {
+			self = goroutine()
+			defer func() {
+				if f != nil && !leader && f.leader == self {
+					f = nil
+				}
+			}()
+		}
 		if !q.refresh {
 			if f = p.flights.join(q.key); f != nil {
 				return
 			}
 		}
-		mine := &flight{entry: &entry{key: q.key, stats: q.template.stats}, done: make(chan struct{})}
+		mine := &flight{entry: &entry{key: q.key, stats: q.template.stats}, done: make(chan struct{}), leader: self}
 		if mine.entry.guard = q.template.lease(p, mine.entry); mine.entry.guard == nil {
 			return
 		}
@@ -291,9 +308,13 @@ func (p *Plugin) lead(db *gorm.DB, q *read, f *flight, next func(*gorm.DB)) {
 	}()
 	p.miss(q)
 	vars := db.Statement.Vars
+	if rv := db.Statement.ReflectValue; preset(db.Statement) {
+		q.preset, _ = q.template.image(rv)
+		q.reloadable = q.reloadable && q.preset.IsValid()
+	}
 	next(db)
 	p.guard("keeping an answer", func() {
-		if f.entry.pattern = p.patterns.Touch(q.key, q.now); p.fill(db, q.template, f) {
+		if f.entry.pattern = p.record(q.key, nil, q.now); p.fill(db, q.template, f) {
 			if p.settle(f.entry) && q.reloadable {
 				p.remember(q, vars)
 			}
@@ -332,8 +353,7 @@ func (p *Plugin) fill(db *gorm.DB, t *template, f *flight) bool {
 
 // settle stores a filled entry.
 func (p *Plugin) settle(e *entry) (kept bool) {
-	if !p.guard("store", func() { kept = p.keep(e) }) || !kept {
-		p.drop(e)
+	if kept = p.keep(e); !kept {
 		p.index.Release(e.guard)
 	}
 	return kept
@@ -346,11 +366,7 @@ func (p *Plugin) hit(e *entry, now time.Time) {
 	if e.preloaded.Load() && e.preloaded.Swap(false) {
 		p.stats.preloadHits.Add(1)
 	}
-	if e.pattern != nil {
-		p.patterns.Record(e.pattern, now)
-	} else {
-		p.patterns.Touch(e.publicKey(p), now)
-	}
+	p.record(e.publicKey(p), e.pattern, now)
 	if now.UnixNano() >= e.stale && !e.reloading.Load() && !e.reloading.Swap(true) {
 		p.worker.reload(e)
 	}
@@ -386,6 +402,11 @@ func vacant(stmt *gorm.Statement) bool {
 	return false
 }
 
+// preset reports whether a destination holds a primary key; vacant has seen to it that it holds nothing else.
+func preset(stmt *gorm.Statement) bool {
+	return stmt.ReflectValue.Kind() == reflect.Struct && !stmt.ReflectValue.IsZero()
+}
+
 func onlyPrimaryKey(stmt *gorm.Statement, rv reflect.Value) bool {
 	rest := reflect.New(rv.Type()).Elem()
 	rest.Set(rv)
@@ -407,8 +428,16 @@ func onlyPrimaryKey(stmt *gorm.Statement, rv reflect.Value) bool {
 
 // live sets from when to when an entry is served.
 func (e *entry) live(now time.Time, ttl time.Duration) {
-	e.expires = now.Add(ttl).UnixNano()
-	e.stale = now.Add(ttl - ttl/reloadFraction).UnixNano()
+	e.expires = after(now, ttl)
+	e.stale = after(now, ttl-ttl/reloadFraction)
+}
+
+// after is now+d in nanoseconds since 1970, or the last moment that can be told so.
+func after(now time.Time, d time.Duration) int64 {
+	if start := now.UnixNano(); start <= math.MaxInt64-int64(d) {
+		return start + int64(d)
+	}
+	return math.MaxInt64
 }
 
 // around runs a raw statement, or one that is not known, between the announcement of what it may change and its finish.
@@ -419,12 +448,27 @@ func (p *Plugin) around(db *gorm.DB, next func(*gorm.DB), unseenEnd bool) {
 	}
 	if done == nil {
 		next(db)
+		ran(db.Statement.ConnPool, db.Error)
 		return
 	}
 	outcome := errUnknownOutcome
-	defer func() { done(outcome) }()
+	defer func() {
+		ran(db.Statement.ConnPool, outcome)
+		done(outcome)
+	}()
 	next(db)
 	outcome = db.Error
+}
+
+// ran notes that a statement ended with this error on a connection. A transaction in which one failed may be over: databases
+// roll back at deadlocks, and where a conflict clause says so.
+func ran(conn gorm.ConnPool, err error) {
+	if err == nil || errors.Is(err, gorm.ErrRecordNotFound) {
+		return
+	}
+	if tx, ok := unwrap(conn).(*transaction); ok {
+		tx.lose()
+	}
 }
 
 func (p *Plugin) aroundRaw(next func(*gorm.DB)) func(*gorm.DB) {
@@ -469,7 +513,10 @@ func (p *Plugin) aroundWrite(changesOf func(*gorm.Statement) []coherence.Change)
 			})
 			done := p.begin(db.Statement.ConnPool, changes, false)
 			outcome := errUnknownOutcome
-			defer func() { done(outcome) }()
+			defer func() {
+				ran(db.Statement.ConnPool, outcome)
+				done(outcome)
+			}()
 			next(db)
 			outcome = db.Error
 		}

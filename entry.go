@@ -1,7 +1,10 @@
 package preload
 
 import (
+	"bytes"
 	"reflect"
+	"runtime"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -89,8 +92,8 @@ func (p *Plugin) keep(e *entry) bool {
 		p.index.Release(victim.Owner.(*entry).guard)
 	}
 	p.set(e)
-	if e.guard.Dead() {
-		// Killed between the check above and now: the killer may have come too early to find it.
+	if e.guard.Dead() || p.closed.Load() {
+		// Killed between the check above and now: the killer, or Close, may have come too early to find it.
 		p.drop(e)
 		return false
 	}
@@ -106,7 +109,7 @@ func (p *Plugin) set(e *entry) {
 	}
 	before, _ := p.config.store.Get(e.key)
 	p.config.store.Set(e.key, e)
-	if before, ok := before.(*entry); ok && before != e {
+	if before, ok := before.(*entry); ok && before != e && before.key == e.key {
 		// What it replaces. No lock is taken under the key's lock but these leaves.
 		p.uncount(before)
 		p.index.Release(before.guard)
@@ -150,6 +153,19 @@ type flight struct {
 	done    chan struct{} // closed when it ended
 	filled  bool          // set before done is closed: the entry has the answer
 	waiters atomic.Int32
+	// leader is the goroutine that runs the query, where code of the application runs on it meanwhile: it must not wait for
+	// itself.
+	leader int64
+}
+
+// goroutine returns the number of the calling goroutine, which the runtime tells in stack traces only.
+func goroutine() int64 {
+	var buf [64]byte
+	trace := buf[:runtime.Stack(buf[:], false)]
+	trace = bytes.TrimPrefix(trace, []byte("goroutine "))
+	number, _, _ := bytes.Cut(trace, []byte(" "))
+	n, _ := strconv.ParseInt(string(number), 10, 64)
+	return n
 }
 
 // flights are the loads that run now, by key.

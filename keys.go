@@ -9,8 +9,10 @@ import (
 	"maps"
 	"math"
 	"reflect"
+	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -89,6 +91,8 @@ func (f *fingerprint) head(stmt *gorm.Statement) {
 	f.typ(stmt.Schema.ModelType)
 	f.text(stmt.Schema.Table)
 	f.typ(reflect.TypeOf(stmt.Dest))
+	// A primary key that the destination holds is an arg, and stays in it even if the query does not select it.
+	f.flag(preset(stmt))
 	f.number(len(stmt.Joins))
 	for _, join := range stmt.Joins {
 		f.text(join.Name)
@@ -578,4 +582,37 @@ func (f *fingerprint) key(ctx context.Context, prefix string, partition func(con
 		return hex.AppendEncode(to, sum[:])
 	}
 	return append(to, f.args...)
+}
+
+// builders are the functions with which a dialect renders clauses, by the code that they run.
+type builders map[string]uintptr
+
+// buildersOf finds the builders that are part of a dialect's package; others are the application's.
+func buildersOf(db *gorm.DB) builders {
+	known := builders{}
+	dialect := reflect.TypeOf(db.Dialector)
+	if dialect == nil {
+		return known
+	}
+	if dialect.Kind() == reflect.Pointer {
+		dialect = dialect.Elem()
+	}
+	for name, build := range db.ClauseBuilders {
+		code := reflect.ValueOf(build).Pointer()
+		if f := runtime.FuncForPC(code); f != nil && strings.HasPrefix(f.Name(), dialect.PkgPath()+".") {
+			known[name] = code
+		}
+	}
+	return known
+}
+
+// standard reports whether the clauses of a query are rendered by GORM and its dialect alone. An application's own
+// builder may render the same clause in different ways.
+func (b builders) standard(db *gorm.DB) bool {
+	for _, name := range db.Statement.BuildClauses {
+		if build, ok := db.ClauseBuilders[name]; ok && b[name] != reflect.ValueOf(build).Pointer() {
+			return false
+		}
+	}
+	return true
 }

@@ -28,9 +28,9 @@ func (p *Plugin) remember(q *read, vars []any) {
 			return
 		}
 	}
-	t, key := q.template, q.key
+	t, key, preset := q.template, q.key, q.preset
 	p.registry.register(key, func(ctx context.Context) (bool, error) {
-		return p.reload(ctx, t, key, kept)
+		return p.reload(ctx, t, key, kept, preset)
 	})
 }
 
@@ -64,7 +64,7 @@ func keptVar(v any) (any, bool) {
 }
 
 // reload runs the query of a key in the background and stores its answer, in place of one that is there.
-func (p *Plugin) reload(ctx context.Context, t *template, key string, vars []any) (stored bool, err error) {
+func (p *Plugin) reload(ctx context.Context, t *template, key string, vars []any, preset reflect.Value) (stored bool, err error) {
 	f := &flight{entry: &entry{key: key, stats: t.stats}, done: make(chan struct{})}
 	if f.entry.guard = t.lease(p, f.entry); f.entry.guard == nil {
 		return false, nil
@@ -79,7 +79,7 @@ func (p *Plugin) reload(ctx context.Context, t *template, key string, vars []any
 		}
 		p.flights.end(f)
 	}()
-	tx := t.statement(ctx, p.db, vars)
+	tx := t.statement(ctx, p.db, vars, preset)
 	p.query(tx)
 	if !p.fill(tx, t, f) {
 		if tx.Error != nil && !errors.Is(tx.Error, gorm.ErrRecordNotFound) {
@@ -88,7 +88,7 @@ func (p *Plugin) reload(ctx context.Context, t *template, key string, vars []any
 		return false, nil
 	}
 	if f.entry.pattern = p.patterns.Lookup(key); f.entry.pattern == nil {
-		if before := p.find(key, p.now()); before != nil {
+		if before := p.lookup(key, p.now()); before != nil {
 			f.entry.pattern = before.pattern
 		}
 	}
@@ -107,6 +107,9 @@ func (p *Plugin) reload(ctx context.Context, t *template, key string, vars []any
 // data: Invalidate() without models and Clear do. A key must not begin with "sql:". A nil plugin calls load.
 func Load[T any](ctx context.Context, p *Plugin, key string, load func(context.Context) (T, error)) (T, error) {
 	var zero T
+	if load == nil {
+		return zero, fmt.Errorf("preload: Load(%q): the loader is nil", key)
+	}
 	if p == nil || p.closed.Load() {
 		return load(ctx)
 	}
@@ -142,10 +145,15 @@ func (p *Plugin) Preload(ctx context.Context, key string, loader Loader) error {
 		return err
 	}
 	_, err := p.ownLoad(ctx, f, nil, loader)
-	if err == nil && !f.filled {
-		err = fmt.Errorf("preload: Preload(%q): the value cannot be copied, so it cannot be kept", key)
+	switch {
+	case err != nil:
+		return err
+	case !f.filled:
+		return fmt.Errorf("preload: Preload(%q): the value cannot be copied, so it cannot be kept", key)
+	case !f.entry.counted.Load():
+		return fmt.Errorf("preload: Preload(%q): the value is larger than WithMaxBytes allows, or was invalidated while it was loaded", key)
 	}
-	return err
+	return nil
 }
 
 func checkOwnKey(key string) error {
@@ -163,13 +171,13 @@ func (p *Plugin) ownData(ctx context.Context, key string, want reflect.Type, loa
 		return nil, err
 	}
 	now := p.now()
-	if e := p.find(p.ownKey(key), now); e != nil {
+	if e := p.lookup(p.ownKey(key), now); e != nil {
 		if v, ok := p.ownCopy(e, want); ok {
 			p.hit(e, now)
 			return v, nil
 		}
 	}
-	p.patterns.Touch(key, now)
+	p.record(key, nil, now)
 	f, leader := p.ownFlight(key, false)
 	if f != nil && !leader {
 		select {
@@ -263,7 +271,11 @@ func (p *Plugin) ownCopy(e *entry, want reflect.Type) (value any, ok bool) {
 		if value, err = clone.Any(e.value.Interface()); err != nil {
 			return
 		}
-		ok = want == nil || value == nil || reflect.TypeOf(value).AssignableTo(want)
+		if value == nil {
+			ok = want == nil || want.Kind() == reflect.Interface
+			return
+		}
+		ok = want == nil || reflect.TypeOf(value).AssignableTo(want)
 	})
 	return value, ok
 }

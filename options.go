@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"reflect"
 	"time"
 )
 
@@ -82,9 +83,13 @@ func newConfig(opts []Option) *config {
 	}
 	if c.store == nil {
 		c.store = NewStore()
+	} else {
+		c.store = guardedStore{c.store, c.logger}
 	}
-	if c.scorer == nil && len(c.errs) == 0 {
+	if c.scorer == nil {
 		c.scorer = NewCountScorer(c.decay)
+	} else {
+		c.scorer = guardedScorer{c.scorer, c.logger}
 	}
 	return c
 }
@@ -229,7 +234,8 @@ func WithHoldOut(d time.Duration) Option {
 // WithPolicy opts a model in that cannot be tagged. It takes precedence over a tag.
 func WithPolicy(model any, policy Policy) Option {
 	return func(c *config) {
-		c.require(model != nil, "WithPolicy", model, "a model, such as &User{}")
+		t := structType(reflect.TypeOf(model))
+		c.require(t != nil && t.Kind() == reflect.Struct, "WithPolicy", model, "a model, such as &User{}")
 		c.errs = append(c.errs, policy.check("WithPolicy")...)
 		c.policies = append(c.policies, modelPolicy{model, policy})
 	}

@@ -27,6 +27,7 @@ type Plugin struct {
 	db         *gorm.DB // set once by Initialize
 	pool       *pool
 	query      func(*gorm.DB) // GORM's own, as it was before
+	builders   builders
 	ready      atomic.Bool
 	closed     atomic.Bool
 
@@ -58,9 +59,6 @@ func New(opts ...Option) *Plugin {
 		own:       coherence.NewGroup(nil),
 		recency:   recency.New(max(1, c.maxEntries), max(1, c.maxBytes)),
 		registry:  newRegistry(max(1, c.maxLoaders)),
-	}
-	if c.scorer == nil {
-		c.scorer = NewCountScorer(1)
 	}
 	p.patterns = hotness.New(max(1, c.maxPatterns), c.scorer)
 	p.worker = newWorker(p)
@@ -96,6 +94,7 @@ func (p *Plugin) Initialize(db *gorm.DB) error {
 		return fmt.Errorf("preload: registering callbacks: %w", err)
 	}
 	p.pool = p.wrap(db)
+	p.builders = buildersOf(db)
 	// A handle of the plugin's own: what the application does to db later does not change what loaders run on.
 	p.db = db.Session(&gorm.Session{NewDB: true, Context: context.Background()})
 	p.ready.Store(true)
@@ -236,11 +235,25 @@ func (p *Plugin) RecordAccess(key string, related ...string) {
 	if p.closed.Load() {
 		return
 	}
-	p.patterns.Touch(key, p.now())
+	p.record(key, nil, p.now())
 	if len(related) > 0 {
 		p.patterns.Relate(key, related...)
 	}
 	p.stats.recorded.Add(1)
+}
+
+// record notes an access to a key, whose pattern the caller may have kept.
+func (p *Plugin) record(key string, known *hotness.Pattern, now time.Time) *hotness.Pattern {
+	if known != nil {
+		p.patterns.Record(known, now)
+	} else {
+		known = p.patterns.Touch(key, now)
+	}
+	if p.closed.Load() {
+		// Close may have cleared them before this access came.
+		p.patterns.Clear()
+	}
+	return known
 }
 
 // ShouldPreload reports whether a key's score has reached the threshold.
@@ -280,6 +293,10 @@ func (p *Plugin) Warm(ctx context.Context, queries ...func(*gorm.DB) *gorm.DB) e
 	}
 	var errs []error
 	for i, query := range queries {
+		if query == nil {
+			errs = append(errs, fmt.Errorf("preload: Warm: query %d is nil", i))
+			continue
+		}
 		if err := ctx.Err(); err != nil {
 			errs = append(errs, fmt.Errorf("preload: Warm: query %d and those after it were not run: %w", i, err))
 			break

@@ -1,6 +1,7 @@
 package preload
 
 import (
+	"log/slog"
 	"math"
 	"time"
 )
@@ -75,4 +76,27 @@ func (s *FrequencyScorer) Score(weight float64, _ int64, _, now time.Time) float
 // have a score of r/lambda. With a decay of 1 nothing is ever forgotten and no rate can be told: 0.
 func (s *FrequencyScorer) Expected(score float64, d time.Duration) float64 {
 	return score * s.lambda * d.Hours()
+}
+
+// guardedScorer keeps a Scorer that panics from harming the queries that are scored.
+type guardedScorer struct {
+	Scorer
+	logger *slog.Logger
+}
+
+func (s guardedScorer) Weigh(weight float64, count int64, now time.Time) (after float64) {
+	defer s.recover(&after, weight)
+	return s.Scorer.Weigh(weight, count, now)
+}
+
+func (s guardedScorer) Score(weight float64, count int64, last, now time.Time) (score float64) {
+	defer s.recover(&score, 0)
+	return s.Scorer.Score(weight, count, last, now)
+}
+
+func (s guardedScorer) recover(result *float64, instead float64) {
+	if fault := recover(); fault != nil {
+		s.logger.Error("preload: the Scorer panicked", "fault", fault)
+		*result = instead
+	}
 }

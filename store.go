@@ -2,6 +2,7 @@ package preload
 
 import (
 	"hash/maphash"
+	"log/slog"
 
 	"github.com/patrickmn/go-cache"
 )
@@ -27,6 +28,39 @@ func NewStore() Store {
 		s.shards[i] = cache.New(cache.NoExpiration, 0)
 	}
 	return s
+}
+
+// guardedStore keeps a Store that panics from harming the queries and writes that use it: what it cannot do counts as
+// forgotten.
+type guardedStore struct {
+	Store
+	logger *slog.Logger
+}
+
+func (s guardedStore) Get(key string) (value any, ok bool) {
+	defer func() {
+		if s.failed(recover()) {
+			value, ok = nil, false
+		}
+	}()
+	return s.Store.Get(key)
+}
+
+func (s guardedStore) Set(key string, value any) {
+	defer func() { s.failed(recover()) }()
+	s.Store.Set(key, value)
+}
+
+func (s guardedStore) Delete(key string) {
+	defer func() { s.failed(recover()) }()
+	s.Store.Delete(key)
+}
+
+func (s guardedStore) failed(fault any) bool {
+	if fault != nil {
+		s.logger.Error("preload: the Store panicked", "fault", fault)
+	}
+	return fault != nil
 }
 
 type shardedStore struct {

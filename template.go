@@ -2,7 +2,9 @@ package preload
 
 import (
 	"context"
+	"database/sql"
 	"hash/maphash"
+	"maps"
 	"reflect"
 	"slices"
 	"strconv"
@@ -25,6 +27,9 @@ type template struct {
 	unknown bool
 	policy  *Policy
 	stats   *modelStats
+
+	// asks says that code of the application runs while the answer is scanned, and may ask the same.
+	asks bool
 
 	// What runs it again.
 	sql      string
@@ -100,7 +105,7 @@ func (p *Plugin) newTemplate(shape string, stmt *gorm.Statement, policy *Policy)
 		shape:    shape,
 		prefix:   keyPrefix + stmt.Table + "#" + strconv.FormatInt(templateIDs.Add(1), 36) + ":",
 		policy:   policy,
-		stats:    p.stats.model(stmt.Table),
+		stats:    p.stats.model(stmt.Schema.Table),
 		sql:      stmt.SQL.String(),
 		destType: reflect.TypeOf(stmt.Dest),
 		plan:     clone.For(stmt.ReflectValue.Type()),
@@ -108,10 +113,11 @@ func (p *Plugin) newTemplate(shape string, stmt *gorm.Statement, policy *Policy)
 			Table:         stmt.Table,
 			Schema:        stmt.Schema,
 			Joins:         slices.Clone(stmt.Joins),
-			ColumnMapping: stmt.ColumnMapping,
+			ColumnMapping: maps.Clone(stmt.ColumnMapping),
 			SkipHooks:     true,
 		},
 	}
+	t.asks = asks(stmt.ReflectValue.Type(), map[reflect.Type]bool{}) || slices.ContainsFunc(stmt.Schema.Fields, func(f *schema.Field) bool { return f.Serializer != nil })
 	text := sqltext.Analyze(stmt.Dialector.Name(), t.sql)
 	switch {
 	case !text.Reads:
@@ -136,6 +142,32 @@ func (p *Plugin) newTemplate(shape string, stmt *gorm.Statement, policy *Policy)
 	t.group = coherence.NewGroup(nil)
 	return t
 }
+
+// asks reports whether scanning into a type runs code of the application. seen holds the types that were looked at.
+func asks(t reflect.Type, seen map[reflect.Type]bool) bool {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Array {
+		t = t.Elem()
+	}
+	if seen[t] {
+		return false
+	}
+	seen[t] = true
+	switch t.PkgPath() {
+	case "time", "database/sql", "gorm.io/gorm":
+		return false
+	}
+	if reflect.PointerTo(t).Implements(scannerType) {
+		return true
+	}
+	for i := 0; t.Kind() == reflect.Struct && i < t.NumField(); i++ {
+		if asks(t.Field(i).Type, seen) {
+			return true
+		}
+	}
+	return false
+}
+
+var scannerType = reflect.TypeFor[sql.Scanner]()
 
 // refusal returns why answers of the template cannot be kept, "" if they can.
 func (t *template) refusal(p *Plugin) string {
@@ -176,8 +208,9 @@ func (t *template) refresh(p *Plugin, version int64) {
 	p.forget(killed)
 }
 
-// statement returns a statement that runs the template with these bind values, into a destination of its own.
-func (t *template) statement(ctx context.Context, db *gorm.DB, vars []any) *gorm.DB {
+// statement returns a statement that runs the template with these bind values, into a destination of its own that
+// holds what was preset, if anything.
+func (t *template) statement(ctx context.Context, db *gorm.DB, vars []any, preset reflect.Value) *gorm.DB {
 	tx := db.Session(&gorm.Session{NewDB: true, Context: ctx, SkipHooks: true, Initialized: true})
 	stmt := tx.Statement
 	stmt.Table, stmt.Schema, stmt.Joins, stmt.ColumnMapping = t.proto.Table, t.proto.Schema, t.proto.Joins, t.proto.ColumnMapping
@@ -194,6 +227,9 @@ func (t *template) statement(ctx context.Context, db *gorm.DB, vars []any) *gorm
 				dest.Set(reflect.New(dest.Type().Elem()))
 			}
 			dest = dest.Elem()
+		}
+		if preset.IsValid() {
+			dest.Set(preset)
 		}
 		stmt.ReflectValue = dest
 	}

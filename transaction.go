@@ -142,11 +142,26 @@ func (t *transaction) Commit() error {
 	done := t.pool.plugin.announce(changes)
 	outcome := errUnknownOutcome // of a commit that panics
 	defer func() { done(outcome) }()
-	outcome = t.end.Commit()
+	if outcome = t.end.Commit(); outcome == nil {
+		t.forget()
+	}
 	return outcome
 }
 
 // Rollback implements gorm.TxCommitter.
-func (t *transaction) Rollback() error { return t.end.Rollback() }
+func (t *transaction) Rollback() error {
+	err := t.end.Rollback()
+	if err == nil {
+		t.forget()
+	}
+	return err
+}
+
+// forget drops what is held: the transaction is over.
+func (t *transaction) forget() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.segments = nil
+}
 
 var errUnknownOutcome = errors.New("preload: the outcome of a write is not known")

@@ -126,12 +126,10 @@ func (w *worker) tick() {
 	now := p.now()
 	p.recency.Each(func(owner any) {
 		if e := owner.(*entry); now.UnixNano() >= e.expires {
-			p.guard("store", func() {
-				if p.drop(e) {
-					p.stats.expired.Add(1)
-				}
-				p.index.Release(e.guard)
-			})
+			if p.drop(e) {
+				p.stats.expired.Add(1)
+			}
+			p.index.Release(e.guard)
 		}
 	})
 	loads := 0
@@ -139,7 +137,7 @@ func (w *worker) tick() {
 		if loads >= p.config.batch || w.pressed() {
 			return
 		}
-		if _, ok := p.registry.loader(hot.Key); !ok || p.find(p.storeKey(hot.Key), now) != nil {
+		if _, ok := p.registry.loader(hot.Key); !ok || p.lookup(p.storeKey(hot.Key), now) != nil {
 			continue
 		}
 		if w.load(hot.Key, nil) {

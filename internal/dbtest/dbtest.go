@@ -157,7 +157,7 @@ func (d *Database) open(t testing.TB, p *Probe, config ...*gorm.Config) *gorm.DB
 		c = config[0]
 	}
 	if c.Logger == nil {
-		c.Logger = logger.Discard
+		c.Logger = logger.Default.LogMode(logger.Silent)
 	}
 	db, err := gorm.Open(d.Dialector(conn), c)
 	must(t, err)

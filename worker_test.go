@@ -1,0 +1,337 @@
+package preload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gorm-preload/preload/internal/dbtest"
+	"go.uber.org/goleak"
+	"gorm.io/gorm"
+)
+
+type workerUser struct {
+	_    struct{} `preload:"ttl:10m"`
+	ID   uint
+	Name string
+}
+
+// bench is what the tests of the worker start from: ten users, a plugin whose clock stands still, and no noise.
+type bench struct {
+	db     *gorm.DB
+	plugin *Plugin
+	clock  *dbtest.Clock
+	probe  *dbtest.Probe
+}
+
+func setup(t *testing.T, opts ...Option) *bench {
+	t.Helper()
+	d := dbtest.SQLite(t)
+	b := &bench{db: d.Open(t), clock: dbtest.NewClock(), probe: d.Probe}
+	if err := b.db.AutoMigrate(&workerUser{}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 10 {
+		if err := b.db.Create(&workerUser{Name: fmt.Sprint("u", i+1)}).Error; err != nil {
+			t.Fatal(err)
+		}
+	}
+	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
+	b.plugin = New(append([]Option{WithClock(b.clock), WithLogger(quiet)}, opts...)...)
+	if err := b.db.Use(b.plugin); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.plugin.Close() })
+	return b
+}
+
+// read returns a user's name and how many queries that took.
+func (b *bench) read(t *testing.T, id uint) (name string, queries int64) {
+	t.Helper()
+	before := b.probe.Queries()
+	var u workerUser
+	if err := b.db.First(&u, id).Error; err != nil {
+		t.Fatal(err)
+	}
+	return u.Name, b.probe.Queries() - before
+}
+
+// tick runs one turn of the worker, with all loads that it starts.
+func (b *bench) tick() {
+	b.plugin.worker.tick()
+	b.settle()
+}
+
+// settle waits until no load runs.
+func (b *bench) settle() {
+	w := b.plugin.worker
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for len(w.running) > 0 {
+		w.idle.Wait()
+	}
+}
+
+func TestATickLoadsWhatIsHotAndNotInMemory(t *testing.T) {
+	t.Parallel()
+	b := setup(t, WithThreshold(2))
+	for range 3 {
+		b.read(t, 1)
+	}
+	b.read(t, 2) // score 1: not hot
+	if err := b.db.Model(&workerUser{}).Where("id > 0").Update("name", "new").Error; err != nil {
+		t.Fatal(err)
+	}
+	b.tick()
+	for _, want := range []struct {
+		id      uint
+		queries int64
+	}{{1, 0}, {2, 1}} {
+		if name, queries := b.read(t, want.id); name != "new" || queries != want.queries {
+			t.Errorf("user %d: %q with %d queries, want %q with %d", want.id, name, queries, "new", want.queries)
+		}
+	}
+	s := b.plugin.Stats()
+	if s.PreloadCount != 1 || s.PreloadHits != 1 || s.PreloadHitRate != 1 || s.ActiveTasks != 0 {
+		t.Errorf("stats: %+v", s)
+	}
+	before := b.probe.Queries()
+	if b.tick(); b.probe.Queries() != before {
+		t.Error("a tick loaded what is in memory")
+	}
+}
+
+func TestATickLoadsAtMostABatch(t *testing.T) {
+	t.Parallel()
+	b := setup(t, WithBatch(3))
+	for id := range uint(6) {
+		b.read(t, id+1)
+	}
+	_ = b.plugin.Invalidate(&workerUser{})
+	if b.tick(); b.plugin.Stats().PreloadCount != 3 {
+		t.Errorf("loaded %d, want 3", b.plugin.Stats().PreloadCount)
+	}
+}
+
+func TestATickDropsWhatExpired(t *testing.T) {
+	t.Parallel()
+	b := setup(t, WithThreshold(1e9))
+	b.read(t, 1)
+	b.clock.Advance(10 * time.Minute)
+	b.tick()
+	if s := b.plugin.Stats(); s.Entries != 0 || s.Expired != 1 || s.Bytes != 0 {
+		t.Errorf("stats: %+v", s)
+	}
+}
+
+func TestAReadInTheLastFifthReloads(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.read(t, 1)
+	b.clock.Advance(8*time.Minute - 1)
+	if _, queries := b.read(t, 1); queries != 0 || b.plugin.Stats().PreloadCount != 0 {
+		t.Fatal("reloaded too early")
+	}
+	b.clock.Advance(1)
+	loaded := make(chan struct{}, 1)
+	b.probe.After(func(c dbtest.Call, err error) error {
+		loaded <- struct{}{}
+		return err
+	})
+	b.read(t, 1)
+	<-loaded
+	b.settle()
+	b.clock.Advance(5 * time.Minute) // the first answer is long gone
+	before := b.probe.Queries()
+	if name, _ := b.read(t, 1); name != "u1" || b.probe.Queries() != before {
+		t.Errorf("%q with %d queries after the reload", name, b.probe.Queries()-before)
+	}
+	if s := b.plugin.Stats(); s.PreloadCount != 1 || s.PreloadHits != 1 {
+		t.Errorf("stats: %+v", s)
+	}
+}
+
+func TestAReloadThatFailsKeepsTheOldAnswer(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.read(t, 1)
+	b.clock.Advance(9 * time.Minute)
+	tried := make(chan struct{}, 100)
+	b.probe.Before(func(dbtest.Call) error {
+		tried <- struct{}{}
+		return errors.New("gone")
+	})
+	for range 3 {
+		if name, _ := b.read(t, 1); name != "u1" {
+			t.Errorf("read %q while the database is gone", name)
+		}
+	}
+	<-tried
+	b.settle()
+	for range 20 {
+		b.read(t, 1)
+	}
+	b.settle()
+	if n := len(tried) + 1; n > 2 {
+		t.Errorf("%d loads on a database that fails, before the next turn", n)
+	}
+}
+
+func TestLoadersHoldNothingOfTheRequest(t *testing.T) {
+	t.Parallel()
+	type secret struct{}
+	b := setup(t)
+	ctx, cancel := context.WithCancel(context.WithValue(context.Background(), secret{}, "x"))
+	var u workerUser
+	if err := b.db.WithContext(ctx).First(&u, 1).Error; err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	u.Name = "mine"
+	_ = b.plugin.Invalidate(&workerUser{})
+	b.probe.Before(func(c dbtest.Call) error {
+		if c.Context.Value(secret{}) != nil {
+			t.Error("a background load runs in the context of a request")
+		}
+		if _, ok := c.Context.Deadline(); !ok {
+			t.Error("a background load has no timeout")
+		}
+		return nil
+	})
+	if b.tick(); b.plugin.Stats().PreloadCount != 1 {
+		t.Errorf("stats: %+v", b.plugin.Stats())
+	}
+	if name, _ := b.read(t, 1); u.Name != "mine" || name != "u1" {
+		t.Errorf("the caller's user is %q, the next reader's %q", u.Name, name)
+	}
+}
+
+func TestTheWorkerWaitsWhileThePoolIsBusy(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.read(t, 1)
+	_ = b.plugin.Invalidate(&workerUser{})
+	pool, err := b.db.DB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool.SetMaxOpenConns(1)
+	busy, err := pool.Conn(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.tick(); b.plugin.Stats().PreloadCount != 0 {
+		t.Error("loaded while the application held every connection")
+	}
+	_ = busy.Close()
+	if b.tick(); b.plugin.Stats().PreloadCount != 1 {
+		t.Error("not loaded when the pool was free again")
+	}
+}
+
+func TestALoaderThatPanicsHarmsNothing(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var calls atomic.Int64
+	if _, err := Load(context.Background(), b.plugin, "mine", func(context.Context) (int, error) {
+		if calls.Add(1) > 1 {
+			panic("boom")
+		}
+		return 1, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	b.read(t, 1)
+	_ = b.plugin.Invalidate()
+	if b.tick(); calls.Load() != 2 || b.plugin.Stats().PreloadCount != 1 {
+		t.Errorf("loader called %d times; stats %+v", calls.Load(), b.plugin.Stats())
+	}
+	if err := b.plugin.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestALoaderThatHangsHoldsUpNothing(t *testing.T) {
+	t.Parallel()
+	b := setup(t, WithConcurrency(1), WithLoadTimeout(20*time.Millisecond))
+	var calls atomic.Int64
+	release := make(chan struct{})
+	hangs := func(context.Context) (int, error) {
+		if calls.Add(1) > 1 {
+			<-release
+		}
+		return 1, nil
+	}
+	for range 5 {
+		_, _ = Load(context.Background(), b.plugin, "hangs", hangs)
+	}
+	b.read(t, 1)
+	_ = b.plugin.Invalidate()
+	b.plugin.worker.tick() // ends only if the one slot is given back
+	w := b.plugin.worker
+	w.mu.Lock()
+	for len(w.running) > 1 {
+		w.idle.Wait()
+	}
+	w.mu.Unlock()
+	if _, queries := b.read(t, 1); queries != 0 {
+		t.Error("a loader that hangs kept another key from being loaded")
+	}
+	err := b.plugin.Close()
+	if err == nil || !strings.Contains(err.Error(), "hangs") {
+		t.Errorf("Close: %v, want an error that names the key", err)
+	}
+	close(release)
+	b.settle()
+}
+
+func TestCloseEndsEveryGoroutine(t *testing.T) {
+	// Not parallel: the goroutines of other tests would be seen.
+	before := goleak.IgnoreCurrent()
+	d := dbtest.SQLite(t)
+	db := d.Open(t)
+	p := New()
+	if err := db.Use(p); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.AutoMigrate(&workerUser{}); err != nil {
+		t.Fatal(err)
+	}
+	var users []workerUser
+	for range 3 {
+		db.Find(&users)
+	}
+	p.worker.tick()
+	for range 2 {
+		if err := p.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	queries := d.Probe.Queries()
+	if db.Find(&users); d.Probe.Queries() != queries+1 {
+		t.Error("after Close a query did not go to the database")
+	}
+	pool, _ := db.DB()
+	_ = pool.Close()
+	goleak.VerifyNone(t, before)
+}
+
+func TestRegistryForgetsTheLeastRecentlyRegistered(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(2)
+	nothing := func(context.Context) (bool, error) { return false, nil }
+	for _, key := range []string{"a", "b", "a", "c"} {
+		r.register(key, nothing)
+	}
+	for key, want := range map[string]bool{"a": true, "b": false, "c": true} {
+		if _, ok := r.loader(key); ok != want {
+			t.Errorf("loader of %s: %t, want %t", key, ok, want)
+		}
+	}
+}
