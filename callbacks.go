@@ -315,7 +315,7 @@ func (p *Plugin) lead(db *gorm.DB, q *read, f *flight, next func(*gorm.DB)) {
 	next(db)
 	p.guard("keeping an answer", func() {
 		if f.entry.pattern = p.record(q.key, nil, q.now); p.fill(db, q.template, f) {
-			if p.settle(f.entry) && q.reloadable {
+			if p.store(f.entry) && q.reloadable {
 				p.remember(q, vars)
 			}
 		}
@@ -351,8 +351,8 @@ func (p *Plugin) fill(db *gorm.DB, t *template, f *flight) bool {
 	return keep
 }
 
-// settle stores a filled entry.
-func (p *Plugin) settle(e *entry) (kept bool) {
+// store stores a filled entry.
+func (p *Plugin) store(e *entry) (kept bool) {
 	if kept = p.keep(e); !kept {
 		p.index.Release(e.guard)
 	}

@@ -1,6 +1,7 @@
 package preload
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/gorm-preload/preload/internal/coherence"
+	"github.com/gorm-preload/preload/internal/sqltext"
 	"gorm.io/gorm/schema"
 )
 
@@ -19,7 +21,8 @@ type catalog struct {
 
 	mu      sync.RWMutex
 	seen    map[*schema.Schema]bool
-	tables  map[string]bool
+	tables  map[string]bool                   // by folded name
+	exact   map[string]bool                   // as the models name them
 	reached map[string][]coherence.Dependency // by table: whose changes change it too
 	owners  map[reflect.Type]*schema.Schema   // of join tables without a model of their own
 }
@@ -28,17 +31,30 @@ func newCatalog() *catalog {
 	return &catalog{
 		seen:    map[*schema.Schema]bool{},
 		tables:  map[string]bool{},
+		exact:   map[string]bool{},
 		reached: map[string][]coherence.Dependency{},
 		owners:  map[reflect.Type]*schema.Schema{},
 	}
 }
 
-// knows reports whether names are tables of models in use.
-func (c *catalog) knows(names ...string) bool {
+// knows reports whether a folded name is that of a table of a model in use.
+func (c *catalog) knows(name string) bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	for _, name := range names {
-		if !c.tables[name] {
+	return c.tables[name]
+}
+
+// identifies reports whether each reference is to the table of a model in use. What is spelled in another way may be
+// another table, or a view: one of another schema, or, where the database tells them apart, in another case.
+func (c *catalog) identifies(dialect string, references []sqltext.Reference) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for _, ref := range references {
+		switch {
+		case c.exact[ref.Name]:
+		case dialect == "sqlite" && !strings.Contains(ref.Name, ".") && c.tables[sqltext.Fold(ref.Name)]:
+		case dialect == "postgres" && !ref.Quoted && c.exact[strings.ToLower(ref.Name)]:
+		default:
 			return false
 		}
 	}
@@ -52,9 +68,17 @@ func (c *catalog) owner(t reflect.Type) *schema.Schema {
 	return c.owners[t]
 }
 
-// learn takes in a schema and all that it is related to. It returns the tables that changes now reach in a way
-// that was not known before: answers that depend on them were stored with too few dependencies.
-func (c *catalog) learn(s *schema.Schema) (reached []string) {
+// models is what the catalog asks of the plugin about a schema.
+type models struct {
+	// settle waits until a schema is parsed whole: GORM hands out those that other goroutines are still parsing.
+	settle func(*schema.Schema)
+	// depends returns the tables that the policy of a schema's model names.
+	depends func(*schema.Schema) []string
+}
+
+// learn takes in a schema and all that it is related to. It returns the tables that changes now reach in a way that was not known before: answers that depend on them
+// were stored with too few dependencies.
+func (c *catalog) learn(s *schema.Schema, m models) (reached []string) {
 	c.mu.RLock()
 	seen := c.seen[s]
 	c.mu.RUnlock()
@@ -63,41 +87,76 @@ func (c *catalog) learn(s *schema.Schema) (reached []string) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if reached = c.visit(s, nil); len(reached) > 0 {
+	if reached = c.visit(s, m, nil); len(reached) > 0 {
 		c.version.Add(1)
 	}
 	return reached
 }
 
-func (c *catalog) visit(s *schema.Schema, reached []string) []string {
+func (c *catalog) visit(s *schema.Schema, m models, reached []string) []string {
 	if s == nil || c.seen[s] {
 		return reached
 	}
+	m.settle(s)
 	c.seen[s] = true
-	c.tables[fold(s.Table)] = true
-	for _, relation := range s.Relationships.Relations {
-		if constraint := relation.ParseConstraint(); constraint != nil && constraint.Schema != nil && constraint.ReferenceSchema != nil {
-			var on coherence.Kind
-			if cascades(constraint.OnDelete) {
-				on |= coherence.Delete
-			}
-			if cascades(constraint.OnUpdate) {
-				on |= coherence.Update
-			}
-			child := fold(constraint.Schema.Table)
-			if c.reach(child, coherence.Dependency{Table: fold(constraint.ReferenceSchema.Table), Kinds: on}) {
-				reached = append(reached, child)
-			}
+	table := fold(s.Table)
+	c.tables[table] = true
+	c.exact[s.Table] = true
+	for _, other := range m.depends(s) {
+		if c.reach(table, coherence.Dependency{Table: fold(other), Kinds: coherence.Any}) {
+			reached = append(reached, table)
 		}
-		reached = c.visit(relation.FieldSchema, reached)
+	}
+	for _, relation := range relations(s) {
+		if child, by := cascade(relation); by.Kinds != 0 && c.reach(child, by) {
+			reached = append(reached, child)
+		}
+		reached = c.visit(relation.FieldSchema, m, reached)
 		if join := relation.JoinTable; join != nil {
 			if join.ModelType.Name() == "" && c.owners[join.ModelType] == nil {
 				c.owners[join.ModelType] = s
 			}
-			reached = c.visit(join, reached)
+			reached = c.visit(join, m, reached)
 		}
 	}
 	return reached
+}
+
+// relations returns the relations of a schema. GORM adds to those of a schema when it parses another one that leads to it.
+func relations(s *schema.Schema) []*schema.Relationship {
+	s.Relationships.Mux.RLock()
+	defer s.Relationships.Mux.RUnlock()
+	return slices.Collect(maps.Values(s.Relationships.Relations))
+}
+
+// cascade returns the table that the foreign key of a relation is in, and which changes of the table that it
+// references the key's constraint passes on.
+func cascade(relation *schema.Relationship) (child string, by coherence.Dependency) {
+	constraint := relation.Field.TagSettings["CONSTRAINT"]
+	if constraint == "-" {
+		return "", by
+	}
+	settings := schema.ParseTagSetting(constraint, ",")
+	if cascades(settings["ONDELETE"]) {
+		by.Kinds |= coherence.Delete
+	}
+	if cascades(settings["ONUPDATE"]) {
+		by.Kinds |= coherence.Update
+	}
+	for _, ref := range relation.References {
+		switch {
+		case ref.PrimaryKey == nil || relation.JoinTable != nil && !ref.OwnPrimaryKey:
+			// A join table has relations of its own.
+		case ref.OwnPrimaryKey:
+			child, by.Table = fold(ref.ForeignKey.Schema.Table), fold(relation.Schema.Table)
+		default:
+			child, by.Table = fold(relation.Schema.Table), fold(ref.PrimaryKey.Schema.Table)
+		}
+	}
+	if child == "" {
+		by.Kinds = 0
+	}
+	return child, by
 }
 
 // cascades reports whether a referential action changes rows of the referencing table.
@@ -107,21 +166,6 @@ func cascades(action string) bool {
 		return false
 	}
 	return true
-}
-
-// depend notes that a table's answers change with writes to others. Like learn it returns what was reached anew.
-func (c *catalog) depend(table string, on []string) (reached []string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, other := range on {
-		if c.reach(fold(table), coherence.Dependency{Table: fold(other), Kinds: coherence.Any}) {
-			reached = append(reached, fold(table))
-		}
-	}
-	if len(reached) > 0 {
-		c.version.Add(1)
-	}
-	return reached
 }
 
 func (c *catalog) reach(table string, by coherence.Dependency) bool {

@@ -131,32 +131,33 @@ func (p *Plugin) begin(conn gorm.ConnPool, changes []coherence.Change, unseenEnd
 // rawTransactions counts transactions that were begun as statements outside of any that database/sql knows of.
 // While one may be open nothing is kept.
 type rawTransactions struct {
-	mu   sync.Mutex
-	held bool
+	mu    sync.Mutex
+	begun int
 }
 
 func (r *rawTransactions) open() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.held
+	return r.begun > 0
 }
 
 // begin reports whether this is the first.
 func (r *rawTransactions) begin() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	first := !r.held
-	r.held = true
-	return first
+	r.begun++
+	return r.begun == 1
 }
 
-// end reports whether there was one.
+// end reports whether the last one ended.
 func (r *rawTransactions) end() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	was := r.held
-	r.held = false
-	return was
+	if r.begun == 0 {
+		return false
+	}
+	r.begun--
+	return r.begun == 0
 }
 
 // maxStatements bounds the raw statements whose meaning is remembered by their text.
@@ -228,7 +229,11 @@ func (p *Plugin) rawStatement(stmt *gorm.Statement, unseenEnd bool) (done func(e
 			if p.raw.begin() {
 				p.forget(p.index.Announce(coherence.Everything))
 			}
-			return nil
+			return func(err error) {
+				if err != nil && p.raw.end() {
+					p.index.Finish(p.config.holdOut, coherence.Everything)
+				}
+			}
 		}
 	case sqltext.Commit, sqltext.Rollback:
 		if _, direct := unwrap(stmt.ConnPool).(*pool); direct && p.raw.end() {

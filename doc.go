@@ -22,9 +22,10 @@
 //
 // Writers other than this process (another instance, a script, a migration) cannot be seen by callbacks: the
 // TTL bounds how long they can leave an answer stale. Inside this process the same holds for writes that go
-// around GORM (the *sql.DB behind it), and for what triggers, views and stored functions do, unless the policy of
-// the model that they change names the tables (Policy.Depends). A connection that reads uncommitted rows is not
-// supported.
+// around GORM's statements (the *sql.DB or the ConnPool behind it), and for what triggers do and views read, unless the policy of
+// the model that they change names the tables (Policy.Depends). A stored function that writes is seen in raw SQL, where
+// every function counts as writing that is not known to be harmless, but not in a query that GORM builds. A connection that
+// reads uncommitted rows is not supported.
 //
 // # Concurrency
 //

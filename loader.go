@@ -93,7 +93,7 @@ func (p *Plugin) reload(ctx context.Context, t *template, key string, vars []any
 		}
 	}
 	f.entry.preloaded.Store(true)
-	stored = p.settle(f.entry)
+	stored = p.store(f.entry)
 	return stored, nil
 }
 
@@ -249,7 +249,7 @@ func (p *Plugin) ownLoad(ctx context.Context, f *flight, want reflect.Type, load
 		e.pattern = p.patterns.Lookup(key)
 		e.live(p.now(), p.config.ttl)
 		f.filled = true
-		if !p.settle(e) {
+		if !p.store(e) {
 			return
 		}
 		p.registry.register(key, func(ctx context.Context) (bool, error) {

@@ -69,31 +69,51 @@ func (p *Plugin) model(s *schema.Schema) *model {
 	if m, ok := p.models.Load(s.ModelType); ok {
 		return m.(*model)
 	}
+	p.changed(p.catalog.learn(s, models{settle: p.settle, depends: p.depends}))
 	m := &model{}
 	m.policy, m.err = p.policy(s)
-	var reached []string
-	if m.err == nil && m.policy != nil {
-		reached = p.catalog.depend(s.Table, m.policy.Depends)
-	}
-	p.changed(append(reached, p.catalog.learn(s)...))
 	known, _ := p.models.LoadOrStore(s.ModelType, m)
 	return known.(*model)
 }
 
-func (p *Plugin) policy(s *schema.Schema) (*Policy, error) {
+// declared returns the policy that an option or a tag gives to a model, nil where none does.
+func (p *Plugin) declared(s *schema.Schema) (*Policy, error) {
 	for _, given := range p.config.policies {
 		if structType(reflect.TypeOf(given.model)) == s.ModelType {
-			return active(given.policy, p.config), nil
+			return &given.policy, nil
 		}
 	}
 	tagged, err := tagPolicy(s.ModelType)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, fmt.Errorf("preload: model %s: %w", s.ModelType, err)
-	case tagged != nil:
-		return active(*tagged, p.config), nil
-	case p.config.defaultPolicy != nil:
-		return active(*p.config.defaultPolicy, p.config), nil
+	}
+	if tagged == nil {
+		tagged = p.config.defaultPolicy
+	}
+	return tagged, nil
+}
+
+// settle waits until a schema is parsed whole.
+func (p *Plugin) settle(s *schema.Schema) {
+	// GORM's Parse waits for whoever is at it.
+	_, _ = p.schemaOf(reflect.New(s.ModelType).Interface())
+}
+
+// depends returns the tables that a model's policy names.
+func (p *Plugin) depends(s *schema.Schema) []string {
+	if policy, err := p.declared(s); err == nil && policy != nil {
+		return policy.Depends
+	}
+	return nil
+}
+
+func (p *Plugin) policy(s *schema.Schema) (*Policy, error) {
+	declared, err := p.declared(s)
+	if err != nil {
+		return nil, err
+	}
+	if declared != nil {
+		return active(*declared, p.config), nil
 	}
 	if owner := p.catalog.owner(s.ModelType); owner != nil {
 		// A join table that GORM made up has nothing to tag: it goes with the model that declared it.

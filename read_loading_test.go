@@ -365,25 +365,48 @@ func TestReadLoadingUncopyable(t *testing.T) {
 	}
 }
 
+// Related models without polymorphic relations: GORM itself races when it parses those in two goroutines.
+type (
+	readFirstUser struct {
+		_        struct{} `preload:""`
+		ID       uint
+		TeamID   *uint
+		Team     *readFirstTeam
+		Pets     []readFirstPet  `gorm:"foreignKey:UserID;constraint:OnDelete:CASCADE"`
+		Friends  []readFirstUser `gorm:"many2many:read_first_friends"`
+		BossID   *uint
+		Boss     *readFirstUser
+		Underlys []readFirstUser `gorm:"foreignKey:BossID"`
+	}
+	readFirstTeam struct {
+		_     struct{} `preload:""`
+		ID    uint
+		Users []readFirstUser `gorm:"foreignKey:TeamID;constraint:OnUpdate:CASCADE,OnDelete:SET NULL"`
+	}
+	readFirstPet struct {
+		_      struct{} `preload:""`
+		ID     uint
+		UserID uint
+	}
+)
+
 // First use of related models by many goroutines at once. Run with -race.
 func TestReadLoadingFirstUseOfModelsAtOnce(t *testing.T) {
 	t.Parallel()
 	d := dbtest.SQLite(t)
-	readSeed(t, d.Plain(t))
+	readMust(t, d.Plain(t).AutoMigrate(&readFirstTeam{}, &readFirstUser{}, &readFirstPet{}))
 	for range 15 {
 		b := readOpen(t, d)
 		var all sync.WaitGroup
 		start := make(chan struct{})
 		for _, query := range []func() error{
-			func() error { return b.db.Find(&[]readUser{}).Error },
-			func() error { return b.db.Find(&[]readPet{}).Error },
-			func() error { return b.db.Find(&[]readAccount{}).Error },
-			func() error { return b.db.Find(&[]readCompany{}).Error },
-			func() error { return b.db.Find(&[]readPlace{}).Error },
-			func() error { return b.db.Find(&[]readToy{}).Error },
-			func() error { return b.db.Find(&[]readLanguage{}).Error },
-			func() error { return b.db.Preload(clause.Associations).Find(&[]readUser{}).Error },
-			func() error { return b.p.Register(&readUser{}) },
+			func() error { return b.db.Find(&[]readFirstUser{}).Error },
+			func() error { return b.db.Find(&[]readFirstPet{}).Error },
+			func() error { return b.db.Find(&[]readFirstTeam{}).Error },
+			func() error { return b.db.Joins("Team").Joins("Boss").Find(&[]readFirstUser{}).Error },
+			func() error { return b.db.Preload(clause.Associations).Find(&[]readFirstUser{}).Error },
+			func() error { return b.db.Preload("Users.Friends").Find(&[]readFirstTeam{}).Error },
+			func() error { return b.p.Register(&readFirstUser{}) },
 		} {
 			all.Go(func() {
 				<-start

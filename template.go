@@ -23,8 +23,8 @@ type template struct {
 	shape  string
 	prefix string // of the keys of its queries
 	reason string // why its answers cannot be kept; "" if they can
-	// unknown says that it reads a table of no model that was in use when the template was met. It may be a view.
-	unknown bool
+	// unknown are the references to tables if one was to the table of no model in use when the template was met. It may be a view.
+	unknown []sqltext.Reference
 	policy  *Policy
 	stats   *modelStats
 
@@ -128,7 +128,9 @@ func (p *Plugin) newTemplate(shape string, stmt *gorm.Statement, policy *Policy)
 		t.reason = reasonFunction
 	}
 	t.tables = append(t.tables, text.Tables...)
-	t.unknown = !p.catalog.knows(text.Tables...)
+	if !p.catalog.identifies(stmt.Dialector.Name(), text.References) {
+		t.unknown = text.References
+	}
 	// Any name that is a table in use counts as read, wherever it stands.
 	for _, name := range text.Names {
 		if !slices.Contains(t.tables, name) && p.catalog.knows(name) {
@@ -171,7 +173,7 @@ var scannerType = reflect.TypeFor[sql.Scanner]()
 
 // refusal returns why answers of the template cannot be kept, "" if they can.
 func (t *template) refusal(p *Plugin) string {
-	if t.reason == "" && t.unknown && !p.catalog.knows(t.tables...) {
+	if t.reason == "" && t.unknown != nil && !p.catalog.identifies(p.db.Dialector.Name(), t.unknown) {
 		return reasonTable
 	}
 	return t.reason

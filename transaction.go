@@ -102,6 +102,10 @@ func (t *transaction) savepoint(name string) {
 func (t *transaction) rollbackTo(name string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.unseen {
+		// The savepoint may have been set, or moved, by a statement that was not understood.
+		return
+	}
 	if i := t.find(name); i >= 0 {
 		t.segments = t.segments[:i+1]
 		t.segments[i].changes = nil

@@ -8,6 +8,9 @@ type Query struct {
 	// of common table expressions: the last component of each, folded, sorted,
 	// unique. The name of a common table expression is among them if it is read.
 	Tables []string
+	// References are the names in table position as they are written, sorted,
+	// unique.
+	References []Reference
 	// Names is every identifier (columns, aliases, tables, schemas; quoted ones
 	// too), folded, sorted, unique.
 	Names []string
@@ -22,17 +25,23 @@ type Query struct {
 	Reads bool
 }
 
+// Reference is a name in table position as it is written.
+type Reference struct {
+	Name   string // without quotes; the components of a qualified name joined by dots
+	Quoted bool   // a component is quoted, so that servers do not fold its case
+}
+
 // Analyze says what a query reads. dialect is as in Classify.
 func Analyze(dialect, sql string) Query {
 	q := Query{Reads: true}
-	tables, names := nameSet{}, nameSet{}
+	tables, names := tableSet{nameSet{}, map[Reference]struct{}{}}, nameSet{}
 	if foreign(sql) {
 		q.Unknown, q.Reads = "?", false
 	}
 	for _, r := range readings(dialect, sql) {
 		tokens, doubt := r.tokens(sql)
 		names.addAll(tokens)
-		tables.addTables(dialect, tokens)
+		tables.addAll(dialect, tokens)
 		q.Reads = q.Reads && plainRead(dialect, tokens)
 		if doubt && r.spare {
 			continue // no server runs this reading
@@ -47,7 +56,7 @@ func Analyze(dialect, sql string) Query {
 			q.Unknown = findUnknown(tokens)
 		}
 	}
-	q.Tables, q.Names = tables.sorted(), names.sorted()
+	q.Tables, q.References, q.Names = tables.names.sorted(), tables.sorted(), names.sorted()
 	return q
 }
 

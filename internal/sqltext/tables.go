@@ -1,6 +1,10 @@
 package sqltext
 
-import "strings"
+import (
+	"maps"
+	"slices"
+	"strings"
+)
 
 // level is what is known between two parentheses.
 type level struct {
@@ -17,8 +21,23 @@ var fromIsSyntax = words(`extract substring trim overlay`)
 // alias are not among them: a list that ends early would hide a table.
 var endsList = words(`where group having order union`)
 
-// addTables adds the names in table position.
-func (s nameSet) addTables(dialect string, tokens []token) {
+// tableSet holds the names in table position, folded and as written.
+type tableSet struct {
+	names      nameSet
+	references map[Reference]struct{}
+}
+
+func (s tableSet) sorted() []Reference {
+	return slices.SortedFunc(maps.Keys(s.references), func(a, b Reference) int {
+		if a.Name == b.Name && a.Quoted != b.Quoted && b.Quoted {
+			return -1
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
+}
+
+// addAll adds the names in table position.
+func (s tableSet) addAll(dialect string, tokens []token) {
 	levels := []level{{}}
 	for i := 0; i < len(tokens); i++ {
 		t, l := tokens[i], &levels[len(levels)-1]
@@ -58,7 +77,7 @@ func (s nameSet) addTables(dialect string, tokens []token) {
 			case t.is("only") && (dialect == postgres || at(1).mark("(")):
 			case t.is("from"):
 			default:
-				i = s.addTable(tokens, i)
+				i = s.add(tokens, i)
 				l.expect = false
 			}
 			continue
@@ -100,10 +119,10 @@ func (s nameSet) addTables(dialect string, tokens []token) {
 	}
 }
 
-// addTable adds the table whose name starts at tokens[i] and returns the
+// add adds the table whose name starts at tokens[i] and returns the
 // position of the last token of the name.
-func (s nameSet) addTable(tokens []token, i int) int {
-	last := i
+func (s tableSet) add(tokens []token, i int) int {
+	first, last := i, i
 	for i+1 < len(tokens) && tokens[i+1].mark(".") {
 		for i+1 < len(tokens) && tokens[i+1].mark(".") {
 			i++
@@ -120,6 +139,12 @@ func (s nameSet) addTable(tokens []token, i int) int {
 	case t.kind == word && last+1 < len(tokens) && tokens[last+1].mark("(") && tableFunctions.has(t.low):
 		return i
 	}
-	s[strings.ToLower(t.text)] = struct{}{}
+	s.names[strings.ToLower(t.text)] = struct{}{}
+	ref := Reference{}
+	for _, part := range tokens[first : last+1] {
+		ref.Name += part.text
+		ref.Quoted = ref.Quoted || part.kind == quotedID || part.kind == text
+	}
+	s.references[ref] = struct{}{}
 	return i
 }
