@@ -588,9 +588,9 @@ func readFormCases() []readCase {
 			sub := db.Session(&gorm.Session{NewDB: true}).Model(&readPet{}).Select("read_user_id")
 			tx := db.Where("id IN (?)", sub).Order("id")
 			tx.Find(&a)
-			last := tx.Find(&b)
+			tx.Find(&b)
 			var again users
-			last = db.Session(&gorm.Session{NewDB: true}).Where("id IN (?)", sub).Order("id").Find(&again)
+			last := db.Session(&gorm.Session{NewDB: true}).Where("id IN (?)", sub).Order("id").Find(&again)
 			return &[]any{a, b, again}, last
 		}},
 		{"a statement with joins used again", "", func(db *gorm.DB) (any, *gorm.DB) {

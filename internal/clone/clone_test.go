@@ -1,3 +1,5 @@
+//lint:file-ignore U1000 fields that nothing reads are there to be copied
+
 package clone_test
 
 import (

@@ -100,15 +100,7 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	if err := c.probe.enter(call); err != nil {
 		return nil, err
 	}
-	var (
-		inner driver.Tx
-		err   error
-	)
-	if b, ok := c.Conn.(driver.ConnBeginTx); ok {
-		inner, err = b.BeginTx(ctx, opts)
-	} else {
-		inner, err = c.Conn.Begin() //nolint:staticcheck // the drivers here all have BeginTx
-	}
+	inner, err := c.Conn.(driver.ConnBeginTx).BeginTx(ctx, opts) // the drivers here all have it
 	if err = c.probe.leave(call, err); err != nil {
 		return nil, err
 	}

@@ -255,7 +255,7 @@ func FuzzAnalyze(f *testing.F) {
 				}
 			}
 			Fold(s)
-			MovingTime(s)
+			_ = MovingTime(s) || MovingTime(" "+s)
 		}
 	})
 }
