@@ -1,0 +1,188 @@
+package preload_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gorm-preload/preload"
+	"gorm.io/driver/sqlite"
+	"gorm.io/gorm"
+)
+
+// Person opts in with a tag.
+type Person struct {
+	_    struct{} `preload:"ttl:10m"`
+	ID   uint
+	Name string
+	City string
+}
+
+// open returns a database with one person and the plugin in use.
+func open(opts ...preload.Option) (*gorm.DB, *preload.Plugin, func()) {
+	dir, err := os.MkdirTemp("", "preload")
+	check(err)
+	db, err := gorm.Open(sqlite.Open(filepath.Join(dir, "example.db")), &gorm.Config{})
+	check(err)
+	check(db.AutoMigrate(&Person{}))
+	check(db.Create(&Person{Name: "Ann", City: "Oslo"}).Error)
+	p := preload.New(opts...)
+	check(db.Use(p))
+	return db, p, func() {
+		check(p.Close())
+		if pool, err := db.DB(); err == nil {
+			_ = pool.Close()
+		}
+		_ = os.RemoveAll(dir)
+	}
+}
+
+func check(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+// The second of two equal reads is answered from memory, until a write could have changed the answer.
+func Example() {
+	db, p, done := open()
+	defer done()
+
+	for range 2 {
+		var ann Person
+		check(db.Where("name = ?", "Ann").First(&ann).Error)
+		fmt.Println(ann.City, "hits:", p.Stats().Hits)
+	}
+	check(db.Model(&Person{}).Where("name = ?", "Ann").Update("city", "Bergen").Error)
+	var ann Person
+	check(db.Where("name = ?", "Ann").First(&ann).Error)
+	fmt.Println(ann.City, "hits:", p.Stats().Hits)
+	// Output:
+	// Oslo hits: 0
+	// Oslo hits: 1
+	// Bergen hits: 1
+}
+
+// What happens in a transaction reaches nobody before its commit.
+func Example_transaction() {
+	db, _, done := open()
+	defer done()
+
+	city := func(db *gorm.DB) string {
+		var ann Person
+		check(db.First(&ann, 1).Error)
+		return ann.City
+	}
+	city(db)
+	_ = db.Transaction(func(tx *gorm.DB) error {
+		check(tx.Model(&Person{ID: 1}).Update("city", "Rome").Error)
+		fmt.Println("inside:", city(tx))
+		return fmt.Errorf("no")
+	})
+	fmt.Println("after the rollback:", city(db))
+	// Output:
+	// inside: Rome
+	// after the rollback: Oslo
+}
+
+// Refresh asks the database although the answer is in memory, for what other processes may have written.
+func ExampleRefresh() {
+	db, p, done := open()
+	defer done()
+
+	for range 3 {
+		var ann Person
+		check(db.Clauses(preload.Refresh).First(&ann, 1).Error)
+	}
+	s := p.Stats()
+	fmt.Println("hits:", s.Hits, "misses:", s.Misses)
+	// Output:
+	// hits: 0 misses: 3
+}
+
+// Bypass neither uses nor keeps answers; a context says the same for code that only passes one on.
+func ExampleContextWithBypass() {
+	db, p, done := open()
+	defer done()
+
+	var ann, again Person
+	check(db.Clauses(preload.Bypass).First(&ann, 1).Error)
+	ctx := preload.ContextWithBypass(context.Background())
+	check(db.WithContext(ctx).First(&again, 1).Error)
+	fmt.Println(p.Stats().BypassReasons["asked"], "went to the database")
+	// Output:
+	// 2 went to the database
+}
+
+// Load keeps data of the application's own warm, in the same way as the answers of queries.
+func ExampleLoad() {
+	_, p, done := open()
+	defer done()
+
+	fetch := func(context.Context) (string, error) {
+		fmt.Println("fetched")
+		return "sunny", nil
+	}
+	for range 2 {
+		weather, err := preload.Load(context.Background(), p, "weather", fetch)
+		fmt.Println(weather, err)
+	}
+	// Output:
+	// fetched
+	// sunny <nil>
+	// sunny <nil>
+}
+
+// Models that cannot be tagged are opted in by an option.
+func ExampleWithPolicy() {
+	type city struct {
+		ID   uint
+		Name string
+	}
+	db, p, done := open(preload.WithPolicy(&city{}, preload.Policy{TTL: time.Minute, Negative: -1}))
+	defer done()
+
+	check(db.AutoMigrate(&city{}))
+	check(db.Create(&city{Name: "Oslo"}).Error)
+	for range 3 {
+		var c city
+		check(db.First(&c, 1).Error)
+	}
+	fmt.Println("hits:", p.Stats().Models["cities"].Hits)
+	// Output:
+	// hits: 2
+}
+
+// Warm runs queries at the start of an application, so that its first users find their answers in memory.
+func ExamplePlugin_Warm() {
+	db, p, done := open()
+	defer done()
+
+	err := p.Warm(context.Background(),
+		func(tx *gorm.DB) *gorm.DB { return tx.Where("city = ?", "Oslo").Find(&[]Person{}) },
+	)
+	var people []Person
+	check(db.Where("city = ?", "Oslo").Find(&people).Error)
+	fmt.Println(err, len(people), "hits:", p.Stats().Hits)
+	// Output:
+	// <nil> 1 hits: 1
+}
+
+// Hot tells which keys are asked most, and how hot they are now.
+func ExamplePlugin_Hot() {
+	_, p, done := open()
+	defer done()
+
+	for range 3 {
+		p.RecordAccess("front page", "news")
+	}
+	p.RecordAccess("news")
+	for _, pattern := range p.Hot(2) {
+		fmt.Println(pattern.Key, pattern.Count, pattern.Related, p.ShouldPreload(pattern.Key))
+	}
+	// Output:
+	// front page 3 [news] true
+	// news 1 [] true
+}
