@@ -69,19 +69,15 @@ func (p *Plugin) aroundQuery(next func(*gorm.DB)) func(*gorm.DB) {
 			p.around(db, next, false)
 			return
 		}
-		var (
-			q      read
-			reason string
-		)
-		if !p.guard("recognizing a query", func() { reason = p.recognize(db, &q) }) {
-			reason, q.hit = reasonFault, nil
-			if q.complete {
-				// It may have been rendered in part.
-				db.Statement.SQL.Reset()
-				db.Statement.Vars = nil
+		q, reason := p.recognize(db)
+		if q.hit != nil {
+			if p.serve(db, q.template, q.hit) {
+				p.hit(q.hit, q.now)
+				return
 			}
+			reason = reasonFault
 		}
-		if q.complete && q.hit == nil {
+		if q.complete {
 			render(db)
 		}
 		if reason != "" {
@@ -93,7 +89,8 @@ func (p *Plugin) aroundQuery(next func(*gorm.DB)) func(*gorm.DB) {
 			ran(db.Statement.ConnPool, db.Error)
 			return
 		}
-		p.answer(db, &q, next)
+		missed := q // what escapes to the heap is made on a miss only
+		p.answer(db, &missed, next)
 	}
 }
 
@@ -112,17 +109,33 @@ type read struct {
 }
 
 // recognize finds out whether a query qualifies, and its key; otherwise it returns why not. It leaves the statement as
-// GORM's own callback would, but for the SQL, which is there only if nothing is in memory.
-func (p *Plugin) recognize(db *gorm.DB, q *read) (reason string) {
-	stmt := db.Statement
+// GORM's own callback would, but for the SQL, which need not be there.
+func (p *Plugin) recognize(db *gorm.DB) (q read, reason string) {
 	switch {
 	case db.Error != nil:
-		return reasonError
+		return q, reasonError
 	case db.DryRun:
-		return reasonDryRun
-	case stmt.Schema == nil:
-		return reasonNoModel
+		return q, reasonDryRun
+	case db.Statement.Schema == nil:
+		return q, reasonNoModel
 	}
+	defer func() {
+		if fault := recover(); fault != nil {
+			p.fault("recognizing a query", fault)
+			reason, q.hit = reasonFault, nil
+			if q.complete {
+				// It may have been rendered in part.
+				db.Statement.SQL.Reset()
+				db.Statement.Vars = nil
+			}
+		}
+	}()
+	reason = p.identify(db, &q)
+	return q, reason
+}
+
+func (p *Plugin) identify(db *gorm.DB, q *read) (reason string) {
+	stmt := db.Statement
 	m := p.model(stmt.Schema)
 	if m.err != nil {
 		_ = db.AddError(m.err)
@@ -187,13 +200,11 @@ func (p *Plugin) recognize(db *gorm.DB, q *read) (reason string) {
 	if reason := t.refusal(p); reason != "" {
 		return reason
 	}
-	var space [128]byte
-	key := f.key(stmt.Context, t.prefix, p.config.partition, space[:0])
+	key := f.key(stmt.Context, t.prefix, p.config.partition)
 	q.template, q.now = t, p.now()
 	q.reloadable = p.config.partition == nil || p.config.partition(stmt.Context) == ""
 	if !q.refresh {
-		// The key is looked at, not retained.
-		if q.hit = p.lookup(unsafe.String(unsafe.SliceData(key), len(key)), q.now); q.hit != nil {
+		if q.hit = p.lookup(p.lookupKey(key), q.now); q.hit != nil {
 			return ""
 		}
 	}
@@ -228,18 +239,17 @@ func resolved(stmt *gorm.Statement) bool {
 	return write || read || use
 }
 
-// answer gives a query that qualifies its answer: from memory, from a load that is under way, or from the database.
-func (p *Plugin) answer(db *gorm.DB, q *read, next func(*gorm.DB)) {
-	if q.hit != nil {
-		if p.serve(db, q.template, q.hit) {
-			p.hit(q.hit, q.now)
-			return
-		}
-		p.stats.bypass(reasonFault)
-		render(db)
-		next(db)
-		return
+// lookupKey makes a string of a key that is in memory that will be used again. The default store looks at keys only;
+// another one may keep them.
+func (p *Plugin) lookupKey(key []byte) string {
+	if p.config.keepsKeys {
+		return string(key)
 	}
+	return unsafe.String(unsafe.SliceData(key), len(key))
+}
+
+// answer gives a query that qualifies, and whose answer is not in memory, its answer: from a load that is under way, or from the database.
+func (p *Plugin) answer(db *gorm.DB, q *read, next func(*gorm.DB)) {
 	flight, leader := p.board(q)
 	switch {
 	case leader:

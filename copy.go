@@ -1,6 +1,7 @@
 package preload
 
 import (
+	"fmt"
 	"maps"
 	"reflect"
 	"unsafe"
@@ -30,12 +31,8 @@ func (t *template) weigh(image reflect.Value) int64 {
 // serve gives a reader its own copy of an answer, in the way in which gorm.Scan would have filled its destination.
 func (p *Plugin) serve(db *gorm.DB, t *template, e *entry) bool {
 	stmt := db.Statement
-	var err error
-	if !p.guard("copying an answer", func() { err = t.fill(stmt, e) }) {
-		return false
-	}
-	if err != nil {
-		p.config.logger.Error("preload: an answer could not be copied; the database answers instead", "key", e.key, "err", err)
+	if err := t.fill(stmt, e); err != nil {
+		p.fault("copying the answer of "+e.key, err)
 		return false
 	}
 	db.RowsAffected = e.rows
@@ -48,7 +45,12 @@ func (p *Plugin) serve(db *gorm.DB, t *template, e *entry) bool {
 	return true
 }
 
-func (t *template) fill(stmt *gorm.Statement, e *entry) error {
+func (t *template) fill(stmt *gorm.Statement, e *entry) (err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("panic: %v", fault)
+		}
+	}()
 	from := e.value.Addr().UnsafePointer()
 	switch dest := stmt.Dest.(type) {
 	case map[string]any:

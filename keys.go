@@ -32,6 +32,7 @@ import (
 type fingerprint struct {
 	shape []byte
 	args  []byte
+	whole []byte // the key
 	// moving is set by a bind value that the database reads as a moment that moves, such as "now".
 	moving bool
 }
@@ -570,18 +571,20 @@ var valuerType = reflect.TypeFor[driver.Valuer]()
 // longArgs is from how many bytes on the args of a key are replaced by their SHA-256.
 const longArgs = 512
 
-// key appends the key of these args under a template's prefix.
-func (f *fingerprint) key(ctx context.Context, prefix string, partition func(context.Context) string, to []byte) []byte {
+// key returns the key of these args under a template's prefix, in memory that the fingerprint owns.
+func (f *fingerprint) key(ctx context.Context, prefix string, partition func(context.Context) string) []byte {
 	if partition != nil {
 		f.bytes('p', partition(ctx))
 	}
-	to = append(to, prefix...)
+	f.whole = append(f.whole[:0], prefix...)
 	if len(f.args) > longArgs {
 		sum := sha256.Sum256(f.args)
-		to = append(to, "sha256:"...)
-		return hex.AppendEncode(to, sum[:])
+		f.whole = append(f.whole, "sha256:"...)
+		f.whole = hex.AppendEncode(f.whole, sum[:])
+	} else {
+		f.whole = append(f.whole, f.args...)
 	}
-	return append(to, f.args...)
+	return f.whole
 }
 
 // builders are the functions with which a dialect renders clauses, by the code that they run.

@@ -35,6 +35,7 @@ type config struct {
 	policies         []modelPolicy
 	defaultPolicy    *Policy
 	store            Store
+	keepsKeys        bool // the store may keep the keys that it is asked for
 	scorer           Scorer
 	logger           *slog.Logger
 	clock            Clock
@@ -84,7 +85,7 @@ func newConfig(opts []Option) *config {
 	if c.store == nil {
 		c.store = NewStore()
 	} else {
-		c.store = guardedStore{c.store, c.logger}
+		c.store, c.keepsKeys = guardedStore{c.store, c.logger}, true
 	}
 	if c.scorer == nil {
 		c.scorer = NewCountScorer(c.decay)

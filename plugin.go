@@ -313,10 +313,15 @@ func (p *Plugin) Warm(ctx context.Context, queries ...func(*gorm.DB) *gorm.DB) e
 func (p *Plugin) guard(part string, do func()) (ok bool) {
 	defer func() {
 		if fault := recover(); fault != nil {
-			p.config.logger.Error("preload: a fault in the plugin; the database answers instead", "part", part, "fault", fault)
+			p.fault(part, fault)
 			ok = false
 		}
 	}()
 	do()
 	return true
+}
+
+// fault logs what was recovered from.
+func (p *Plugin) fault(part string, fault any) {
+	p.config.logger.Error("preload: a fault in the plugin; the database answers instead", "part", part, "fault", fault)
 }
