@@ -26,15 +26,18 @@ func (p *Plugin) register(db *gorm.DB) error {
 		processor interface {
 			Get(string) func(*gorm.DB)
 			Replace(string, func(*gorm.DB)) error
+			Register(string, func(*gorm.DB)) error
 		}
 		around func(next func(*gorm.DB)) func(*gorm.DB)
+		// displaced sees, when they are done, the writes of an application that replaced the callback later.
+		displaced func(*gorm.DB)
 	}{
-		{"gorm:query", cb.Query(), p.aroundQuery},
-		{"gorm:row", cb.Row(), p.aroundRow},
-		{"gorm:raw", cb.Raw(), p.aroundRaw},
-		{"gorm:create", cb.Create(), p.aroundWrite(createChanges)},
-		{"gorm:update", cb.Update(), p.aroundWrite(updateChanges)},
-		{"gorm:delete", cb.Delete(), p.aroundWrite(deleteChanges)},
+		{"gorm:query", cb.Query(), p.aroundQuery, p.unbracketedRaw},
+		{"gorm:row", cb.Row(), p.aroundRow, p.unbracketedRaw},
+		{"gorm:raw", cb.Raw(), p.aroundRaw, p.unbracketedRaw},
+		{"gorm:create", cb.Create(), p.aroundWrite(createChanges), p.unbracketed(createChanges)},
+		{"gorm:update", cb.Update(), p.aroundWrite(updateChanges), p.unbracketed(updateChanges)},
+		{"gorm:delete", cb.Delete(), p.aroundWrite(deleteChanges), p.unbracketed(deleteChanges)},
 	}
 	for _, r := range all {
 		if r.processor.Get(r.name) == nil {
@@ -49,11 +52,37 @@ func (p *Plugin) register(db *gorm.DB) error {
 		if next == nil {
 			continue
 		}
-		if err := r.processor.Replace(r.name, r.around(next)); err != nil {
+		ours := r.around(next)
+		code := reflect.ValueOf(ours).Pointer()
+		watch := func(db *gorm.DB) {
+			// A read that was answered from memory has no SQL.
+			if p.active() && !db.DryRun && db.Statement.SQL.Len() > 0 && reflect.ValueOf(r.processor.Get(r.name)).Pointer() != code {
+				r.displaced(db)
+			}
+		}
+		err := errors.Join(r.processor.Replace(r.name, ours), r.processor.Register("preload:displaced:"+r.name, watch))
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// unbracketed kills, and holds out, what was changed by a write that the plugin's callback was not around.
+func (p *Plugin) unbracketed(changesOf func(*gorm.Statement) []coherence.Change) func(*gorm.DB) {
+	return func(db *gorm.DB) {
+		changes := []coherence.Change{coherence.Everything}
+		p.guard("recognizing a write", func() { changes = changesOf(db.Statement) })
+		p.begin(db.Statement.ConnPool, changes, true)(nil)
+	}
+}
+
+func (p *Plugin) unbracketedRaw(db *gorm.DB) {
+	p.guard("recognizing a raw statement", func() {
+		if done := p.rawStatement(db.Statement, true); done != nil {
+			done(nil)
+		}
+	})
 }
 
 // aroundQuery serves reads.
