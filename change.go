@@ -160,8 +160,11 @@ func (r *rawTransactions) end() bool {
 	return r.begun == 0
 }
 
-// maxStatements bounds the raw statements whose meaning is remembered by their text.
-const maxStatements = 1_000
+// Raw statements whose meaning is remembered by their text: how many, and how long.
+const (
+	maxStatements = 1_000
+	maxText       = 4 << 10
+)
 
 // classify says what a raw statement does, once per text.
 func (p *Plugin) classify(stmt *gorm.Statement) sqltext.Statement {
@@ -170,7 +173,9 @@ func (p *Plugin) classify(stmt *gorm.Statement) sqltext.Statement {
 		return known
 	}
 	meaning := sqltext.Classify(stmt.Dialector.Name(), text)
-	p.statements.put(text, meaning)
+	if len(text) <= maxText {
+		p.statements.put(text, meaning)
+	}
 	return meaning
 }
 

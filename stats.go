@@ -51,7 +51,6 @@ const (
 	reasonContext     = "context done"     //
 	reasonLocking     = "locking"          //
 	reasonResolver    = "dbresolver"       // a choice of dbresolver
-	reasonClause      = "clause"           // a clause that the key cannot capture
 	reasonDest        = "destination"      // of a kind that cannot be copied, or holding values already
 	reasonArgs        = "args"             // bind values that cannot be told apart
 	reasonVolatile    = "volatile"         // a function or value that changes by itself

@@ -57,9 +57,10 @@ type templates struct {
 
 const (
 	templateBuckets = 1 << 10
-	// A bucket that holds more than this is started anew: its templates are met again if they are in use. In all
-	// there are at most templateBuckets*templatesPerBucket.
+	// A bucket that would hold more templates, or more bytes of text, than this is started anew: its templates are met
+	// again if they are in use.
 	templatesPerBucket = 8
+	bytesPerBucket     = 32 << 10
 )
 
 // templateIDs are unique in the process, so that plugins may share a Store.
@@ -85,14 +86,15 @@ func (ts *templates) add(t *template) *template {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	bucket := ts.bucket([]byte(t.shape))
-	n := 0
+	n, bytes := 0, len(t.shape)+len(t.sql)
 	for known := bucket.Load(); known != nil; known = known.next {
 		if known.shape == t.shape {
 			return known
 		}
 		n++
+		bytes += len(known.shape) + len(known.sql)
 	}
-	if n < templatesPerBucket {
+	if n < templatesPerBucket && bytes <= bytesPerBucket {
 		t.next = bucket.Load()
 	}
 	bucket.Store(t)
