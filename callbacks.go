@@ -125,12 +125,13 @@ func (p *Plugin) aroundQuery(next func(*gorm.DB)) func(*gorm.DB) {
 
 // read is a query that qualifies.
 type read struct {
-	template *template
-	key      string
-	now      time.Time
-	hit      *entry // the answer, if it is in memory
-	refresh  bool
-	complete bool // GORM completed the clauses of the statement, which it must not do twice
+	template  *template
+	key       string
+	now       time.Time
+	hit       *entry // the answer, if it is in memory
+	refresh   bool
+	partition string
+	complete  bool // GORM completed the clauses of the statement, which it must not do twice
 	// reloadable says that the query can be run again outside its request.
 	reloadable bool
 	// preset is what the destination held before: a primary key, or nothing.
@@ -229,9 +230,13 @@ func (p *Plugin) identify(db *gorm.DB, q *read) (reason string) {
 	if reason := t.refusal(p); reason != "" {
 		return reason
 	}
-	key := f.key(stmt.Context, t.prefix, p.config.partition)
+	if p.config.partition != nil {
+		q.partition = p.config.partition(stmt.Context)
+		f.bytes('p', q.partition)
+	}
+	key := f.key(t.prefix)
 	q.template, q.now = t, p.now()
-	q.reloadable = p.config.partition == nil || p.config.partition(stmt.Context) == ""
+	q.reloadable = q.partition == ""
 	if !q.refresh {
 		if q.hit = p.lookup(p.lookupKey(key), q.now); q.hit != nil {
 			return ""
@@ -285,14 +290,10 @@ func (p *Plugin) answer(db *gorm.DB, q *read, next func(*gorm.DB)) {
 		p.lead(db, q, flight, next)
 		return
 	case flight != nil:
-		select {
-		case <-flight.done:
-			if flight.filled && db.Statement.Context.Err() == nil && p.serve(db, q.template, flight.entry) {
-				p.hit(flight.entry, q.now)
-				return
-			}
-		case <-db.Statement.Context.Done():
-			// The database tells the caller so in its own words.
+		// Where the caller's context ends first, the database tells it so in its own words.
+		if flight.wait(db.Statement.Context) && p.serve(db, q.template, flight.entry) {
+			p.hit(flight.entry, q.now)
+			return
 		}
 	}
 	p.miss(q)
@@ -319,18 +320,11 @@ func (p *Plugin) board(q *read) (f *flight, leader bool) {
 		}
 		mine := &flight{entry: &entry{key: q.key, stats: q.template.stats}, done: make(chan struct{}), leader: self}
 		if mine.entry.guard = q.template.lease(p, mine.entry); mine.entry.guard == nil {
+			p.endRaw()
 			return
 		}
-		other := p.flights.start(mine, q.refresh)
-		switch {
-		case other == nil:
+		if f = p.start(mine, q.refresh); f == nil {
 			f, leader = mine, true
-		case q.refresh:
-			p.index.Release(other.entry.guard)
-			f, leader = mine, true
-		default:
-			p.index.Release(mine.entry.guard)
-			f = other
 		}
 	})
 	return f, leader
@@ -402,7 +396,7 @@ func (p *Plugin) store(e *entry) (kept bool) {
 func (p *Plugin) hit(e *entry, now time.Time) {
 	e.node.Use()
 	e.stats.hits.Add(1)
-	if e.preloaded.Load() && e.preloaded.Swap(false) {
+	if e.preloaded.Load() && e.counted.Load() && e.preloaded.Swap(false) {
 		p.stats.preloadHits.Add(1)
 	}
 	p.record(e.publicKey(p), e.pattern, now)

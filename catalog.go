@@ -74,23 +74,25 @@ type models struct {
 	settle func(*schema.Schema)
 	// depends returns the tables that the policy of a schema's model names.
 	depends func(*schema.Schema) []string
+	// changed is called with the tables that changes now reach in a way that was not known before: answers that depend
+	// on them were stored with too few dependencies.
+	changed func(tables []string)
 }
 
-// learn takes in a schema and all that it is related to. It returns the tables that changes now reach in a way that was not known before: answers that depend on them
-// were stored with too few dependencies.
-func (c *catalog) learn(s *schema.Schema, m models) (reached []string) {
+// learn takes in a schema and all that it is related to.
+func (c *catalog) learn(s *schema.Schema, m models) {
 	c.mu.RLock()
 	seen := c.seen[s]
 	c.mu.RUnlock()
 	if seen {
-		return nil
+		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if reached = c.visit(s, m, nil); len(reached) > 0 {
+	if reached := c.visit(s, m, nil); len(reached) > 0 {
 		c.version.Add(1)
+		m.changed(reached)
 	}
-	return reached
 }
 
 func (c *catalog) visit(s *schema.Schema, m models, reached []string) []string {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/gorm-preload/preload/internal/coherence"
 	"github.com/gorm-preload/preload/internal/sqltext"
@@ -111,8 +112,8 @@ func (p *Plugin) begin(conn gorm.ConnPool, changes []coherence.Change, unseenEnd
 			if !conn.lost() {
 				return nothing
 			}
-			unseenEnd = true
 		}
+		unseenEnd = true
 	case *pool, *sql.DB:
 		unseenEnd = unseenEnd || p.raw.open()
 	default:
@@ -129,10 +130,26 @@ func (p *Plugin) begin(conn gorm.ConnPool, changes []coherence.Change, unseenEnd
 }
 
 // rawTransactions counts transactions that were begun as statements outside of any that database/sql knows of.
-// While one may be open nothing is kept.
+// While one may be open nothing is kept; but not for longer than a limit, as some never end: their connection was
+// closed, or their COMMIT went to another one.
 type rawTransactions struct {
 	mu    sync.Mutex
 	begun int
+	since time.Time
+}
+
+// rawLimit is how many hold-outs a transaction that was begun as a statement is thought to be open.
+const rawLimit = 60
+
+// overdue ends all that have been open for too long, and reports whether there were any.
+func (r *rawTransactions) overdue(now time.Time, limit time.Duration) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.begun == 0 || now.Sub(r.since) < limit {
+		return false
+	}
+	r.begun = 0
+	return true
 }
 
 func (r *rawTransactions) open() bool {
@@ -142,10 +159,11 @@ func (r *rawTransactions) open() bool {
 }
 
 // begin reports whether this is the first.
-func (r *rawTransactions) begin() bool {
+func (r *rawTransactions) begin(now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.begun++
+	r.since = now
 	return r.begun == 1
 }
 
@@ -158,6 +176,14 @@ func (r *rawTransactions) end() bool {
 	}
 	r.begun--
 	return r.begun == 0
+}
+
+// endRaw gives up on transactions that were begun as statements and have not ended for long.
+func (p *Plugin) endRaw() {
+	if p.raw.open() && p.raw.overdue(p.now(), rawLimit*p.config.holdOut) {
+		p.config.logger.Warn("preload: a transaction that was begun by a statement has not ended; it is not waited for any longer")
+		p.index.Finish(p.config.holdOut, coherence.Everything)
+	}
 }
 
 // Raw statements whose meaning is remembered by their text: how many, and how long.
@@ -231,7 +257,7 @@ func (p *Plugin) rawStatement(stmt *gorm.Statement, unseenEnd bool) (done func(e
 		}
 	case sqltext.Begin:
 		if _, direct := unwrap(stmt.ConnPool).(*pool); direct {
-			if p.raw.begin() {
+			if p.raw.begin(p.now()) {
 				p.forget(p.index.Announce(coherence.Everything))
 			}
 			return func(err error) {

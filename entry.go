@@ -2,6 +2,7 @@ package preload
 
 import (
 	"bytes"
+	"context"
 	"reflect"
 	"runtime"
 	"strconv"
@@ -153,6 +154,8 @@ type flight struct {
 	done    chan struct{} // closed when it ended
 	filled  bool          // set before done is closed: the entry has the answer
 	waiters atomic.Int32
+	// over is closed when the time of a load in the background is up: readers do not wait for it any longer. nil for a reader's.
+	over <-chan struct{}
 	// leader is the goroutine that runs the query, where code of the application runs on it meanwhile: it must not wait for
 	// itself.
 	leader int64
@@ -174,34 +177,66 @@ type flights struct {
 	byKey map[string]*flight
 }
 
-// join returns the flight of a key that is under way, if its lease lives: nobody joins a dead one.
+// joinable reports whether a reader may wait for the flight: its lease lives, and its time is not up.
+func (f *flight) joinable() bool {
+	select {
+	case <-f.over:
+		return false
+	default:
+		return !f.entry.guard.Dead()
+	}
+}
+
+// wait waits for the flight as long as the context lasts. It reports whether the entry has the answer.
+func (f *flight) wait(ctx context.Context) bool {
+	select {
+	case <-f.done:
+	case <-f.over:
+	case <-ctx.Done():
+	}
+	select {
+	case <-f.done:
+		return f.filled && ctx.Err() == nil
+	default:
+		return false
+	}
+}
+
+// join returns the flight of a key that is under way, if it can be joined.
 func (fs *flights) join(key string) *flight {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	f := fs.byKey[key]
-	if f == nil || f.entry.guard.Dead() {
+	if f == nil || !f.joinable() {
 		return nil
 	}
 	f.waiters.Add(1)
 	return f
 }
 
-// start makes f the flight of its key unless another one that lives came first, which is joined instead. With force
-// f takes its place, and the other one is returned as well, for its lease to be ended: it began before something
-// that f is to see.
-func (fs *flights) start(f *flight, force bool) (other *flight) {
+// start makes f the flight of its key unless another one that can be joined came first: that one is returned. With
+// force f takes its place. One that f displaces loses its lease: f is to see what it may not have seen.
+func (p *Plugin) start(f *flight, force bool) (join *flight) {
+	join, displaced := p.flights.start(f, force)
+	if join != nil {
+		p.index.Release(f.entry.guard)
+	}
+	if displaced != nil {
+		p.index.Release(displaced.entry.guard)
+	}
+	return join
+}
+
+func (fs *flights) start(f *flight, force bool) (join, displaced *flight) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	other = fs.byKey[f.entry.key]
-	if other != nil && other.entry.guard.Dead() {
-		other = nil
-	}
-	if other != nil && !force {
+	other := fs.byKey[f.entry.key]
+	if other != nil && other.joinable() && !force {
 		other.waiters.Add(1)
-		return other
+		return other, nil
 	}
 	fs.byKey[f.entry.key] = f
-	return other
+	return nil, other
 }
 
 func (fs *flights) end(f *flight) {

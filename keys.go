@@ -1,7 +1,6 @@
 package preload
 
 import (
-	"context"
 	"crypto/sha256"
 	"database/sql"
 	"database/sql/driver"
@@ -572,10 +571,7 @@ var valuerType = reflect.TypeFor[driver.Valuer]()
 const longArgs = 512
 
 // key returns the key of these args under a template's prefix, in memory that the fingerprint owns.
-func (f *fingerprint) key(ctx context.Context, prefix string, partition func(context.Context) string) []byte {
-	if partition != nil {
-		f.bytes('p', partition(ctx))
-	}
+func (f *fingerprint) key(prefix string) []byte {
 	f.whole = append(f.whole[:0], prefix...)
 	if len(f.args) > longArgs {
 		sum := sha256.Sum256(f.args)

@@ -19,17 +19,32 @@ const keyPrefix = "sql:"
 // ownTable stands for an application's own data where there are statistics by table.
 const ownTable = ""
 
+// maxKeptVars bounds the bind values of a query that can be run again, in bytes.
+const maxKeptVars = 8 << 10
+
+// keepLoader registers a loader, unless the plugin is closed meanwhile.
+func (p *Plugin) keepLoader(key string, load load) {
+	p.registry.register(key, load)
+	if p.closed.Load() {
+		p.registry.clear()
+	}
+}
+
 // remember registers a loader for the query of a key that was just answered.
 func (p *Plugin) remember(q *read, vars []any) {
-	kept := make([]any, len(vars))
+	kept, size := make([]any, len(vars)), 0
 	for i, v := range vars {
 		var ok bool
 		if kept[i], ok = keptVar(v); !ok {
 			return
 		}
+		size += int(clone.SizeAny(kept[i]))
+	}
+	if size > maxKeptVars {
+		return
 	}
 	t, key, preset := q.template, q.key, q.preset
-	p.registry.register(key, func(ctx context.Context) (bool, error) {
+	p.keepLoader(key, func(ctx context.Context) (bool, error) {
 		return p.reload(ctx, t, key, kept, preset)
 	})
 }
@@ -65,12 +80,14 @@ func keptVar(v any) (any, bool) {
 
 // reload runs the query of a key in the background and stores its answer, in place of one that is there.
 func (p *Plugin) reload(ctx context.Context, t *template, key string, vars []any, preset reflect.Value) (stored bool, err error) {
-	f := &flight{entry: &entry{key: key, stats: t.stats}, done: make(chan struct{})}
+	f := &flight{entry: &entry{key: key, stats: t.stats}, done: make(chan struct{}), over: ctx.Done()}
+	if t.asks {
+		f.leader = goroutine()
+	}
 	if f.entry.guard = t.lease(p, f.entry); f.entry.guard == nil {
 		return false, nil
 	}
-	if other := p.flights.start(f, false); other != nil {
-		p.index.Release(f.entry.guard)
+	if p.start(f, false) != nil {
 		return false, nil
 	}
 	defer func() {
@@ -103,8 +120,8 @@ func (p *Plugin) reload(ctx context.Context, t *template, key string, vars []any
 //
 // load is called at most once at a time for a key: other callers wait for it, each as long as its own context lasts,
 // and call their own if it fails. Its error is returned as it is and not kept. load is called later too, with a
-// context of the plugin's, so it must not hold on to a request or a transaction. Writes to the database do not touch own
-// data: Invalidate() without models and Clear do. A key must not begin with "sql:". A nil plugin calls load.
+// context of the plugin's, so it must not hold on to a request or a transaction. Writes to tables do not touch own data:
+// Invalidate() without models, Clear, and statements that forget everything (DDL, CALL) do. A key must not begin with "sql:". A nil plugin calls load.
 func Load[T any](ctx context.Context, p *Plugin, key string, load func(context.Context) (T, error)) (T, error) {
 	var zero T
 	if load == nil {
@@ -136,7 +153,7 @@ func (p *Plugin) Preload(ctx context.Context, key string, loader Loader) error {
 	if p.closed.Load() {
 		return fmt.Errorf("preload: Preload(%q): the plugin is closed", key)
 	}
-	f, leader := p.ownFlight(key, true)
+	f, leader := p.ownFlight(nil, key, true)
 	if !leader {
 		_, err := loader(ctx)
 		if err == nil {
@@ -150,7 +167,7 @@ func (p *Plugin) Preload(ctx context.Context, key string, loader Loader) error {
 		return err
 	case !f.filled:
 		return fmt.Errorf("preload: Preload(%q): the value cannot be copied, so it cannot be kept", key)
-	case !f.entry.counted.Load():
+	case !f.entry.counted.Load() && p.lookup(p.ownPrefix+key, p.now()) == nil:
 		return fmt.Errorf("preload: Preload(%q): the value is larger than WithMaxBytes allows, or was invalidated while it was loaded", key)
 	}
 	return nil
@@ -163,32 +180,26 @@ func checkOwnKey(key string) error {
 	return nil
 }
 
-// ownKey is where own data is in the store, which other plugins may use, too.
-func (p *Plugin) ownKey(key string) string { return fmt.Sprintf("own:%p:%s", p, key) }
-
 func (p *Plugin) ownData(ctx context.Context, key string, want reflect.Type, load Loader) (any, error) {
 	if err := checkOwnKey(key); err != nil {
 		return nil, err
 	}
 	now := p.now()
-	if e := p.lookup(p.ownKey(key), now); e != nil {
+	if e := p.lookup(p.ownPrefix+key, now); e != nil {
 		if v, ok := p.ownCopy(e, want); ok {
 			p.hit(e, now)
 			return v, nil
 		}
 	}
 	p.record(key, nil, now)
-	f, leader := p.ownFlight(key, false)
+	f, leader := p.ownFlight(nil, key, false)
 	if f != nil && !leader {
-		select {
-		case <-f.done:
-			if f.filled {
-				if v, ok := p.ownCopy(f.entry, want); ok {
-					f.entry.stats.hits.Add(1)
-					return v, nil
-				}
+		if f.wait(ctx) {
+			if v, ok := p.ownCopy(f.entry, want); ok {
+				f.entry.stats.hits.Add(1)
+				return v, nil
 			}
-		case <-ctx.Done():
+		} else if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
 	}
@@ -200,28 +211,22 @@ func (p *Plugin) ownData(ctx context.Context, key string, want reflect.Type, loa
 }
 
 // ownFlight gets the reader of own data onto a flight: as its leader, always with force; as one who waits; or onto none
-// where the value could not be kept.
-func (p *Plugin) ownFlight(key string, force bool) (f *flight, leader bool) {
-	stored := p.ownKey(key)
+// where the value could not be kept. over ends the waiting for a background load.
+func (p *Plugin) ownFlight(over <-chan struct{}, key string, force bool) (f *flight, leader bool) {
+	stored := p.ownPrefix + key
 	if !force {
 		if f = p.flights.join(stored); f != nil {
 			return f, false
 		}
 	}
-	mine := &flight{entry: &entry{key: stored, stats: p.stats.model(ownTable)}, done: make(chan struct{})}
+	mine := &flight{entry: &entry{key: stored, stats: p.stats.model(ownTable)}, done: make(chan struct{}), over: over}
 	if mine.entry.guard = p.index.Lease(p.own, mine.entry); mine.entry.guard == nil {
 		return nil, false
 	}
-	other := p.flights.start(mine, force)
-	switch {
-	case other == nil:
-		return mine, true
-	case force:
-		p.index.Release(other.entry.guard)
-		return mine, true
+	if other := p.start(mine, force); other != nil {
+		return other, false
 	}
-	p.index.Release(mine.entry.guard)
-	return other, false
+	return mine, true
 }
 
 // ownLoad leads a flight of own data.
@@ -232,7 +237,7 @@ func (p *Plugin) ownLoad(ctx context.Context, f *flight, want reflect.Type, load
 		}
 		p.flights.end(f)
 	}()
-	key := strings.TrimPrefix(f.entry.key, p.ownKey(""))
+	key := f.entry.publicKey(p)
 	if value, err = load(ctx); err != nil {
 		return value, err
 	}
@@ -252,14 +257,14 @@ func (p *Plugin) ownLoad(ctx context.Context, f *flight, want reflect.Type, load
 		if !p.store(e) {
 			return
 		}
-		p.registry.register(key, func(ctx context.Context) (bool, error) {
-			again, leader := p.ownFlight(key, false)
+		p.keepLoader(key, func(ctx context.Context) (bool, error) {
+			again, leader := p.ownFlight(ctx.Done(), key, false)
 			if !leader {
 				return false, nil
 			}
 			again.entry.preloaded.Store(true)
 			_, err := p.ownLoad(ctx, again, want, load)
-			return again.filled, err
+			return again.entry.counted.Load(), err
 		})
 	})
 	return value, nil

@@ -82,6 +82,7 @@ func newConfig(opts []Option) *config {
 	if c.logger == nil {
 		c.logger = slog.Default()
 	}
+	c.logger = slog.New(guardedHandler{c.logger.Handler()})
 	if c.store == nil {
 		c.store = NewStore()
 	} else {
@@ -107,6 +108,31 @@ func (c *config) require(ok bool, option string, got any, want string) {
 type systemClock struct{}
 
 func (systemClock) Now() time.Time { return time.Now() }
+
+// guardedClock keeps a Clock that panics from harming what is timed: the system's clock serves instead.
+type guardedClock struct{ Clock }
+
+func (c guardedClock) Now() (now time.Time) {
+	defer func() {
+		if recover() != nil {
+			now = time.Now()
+		}
+	}()
+	return c.Clock.Now()
+}
+
+// guardedHandler keeps a log handler that panics from harming what is logged.
+type guardedHandler struct{ slog.Handler }
+
+func (h guardedHandler) Enabled(ctx context.Context, level slog.Level) (enabled bool) {
+	defer func() { _ = recover() }()
+	return h.Handler.Enabled(ctx, level)
+}
+
+func (h guardedHandler) Handle(ctx context.Context, record slog.Record) error {
+	defer func() { _ = recover() }()
+	return h.Handler.Handle(ctx, record)
+}
 
 // WithTTL sets how long an answer is kept that no write has touched. It is what bounds the staleness that writers
 // outside this process can cause. Default 5 minutes; it must be positive.
@@ -279,7 +305,7 @@ func WithClock(clock Clock) Option {
 	return func(c *config) {
 		c.require(clock != nil, "WithClock", clock, "a Clock")
 		if clock != nil {
-			c.clock = clock
+			c.clock = guardedClock{clock}
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,6 +37,7 @@ type Plugin struct {
 	templates  *templates
 	index      *coherence.Index
 	own        *coherence.Group // of own data, which depends on no table
+	ownPrefix  string           // of their keys in the store, which other plugins may use, too
 	recency    *recency.Ring
 	keyLocks   keyLocks
 	flights    flights
@@ -57,6 +59,7 @@ func New(opts ...Option) *Plugin {
 		flights:   flights{byKey: map[string]*flight{}},
 		index:     coherence.New(c.clock.Now),
 		own:       coherence.NewGroup(nil),
+		ownPrefix: "own:" + strconv.FormatInt(plugins.Add(1), 36) + ":",
 		recency:   recency.New(max(1, c.maxEntries), max(1, c.maxBytes)),
 		registry:  newRegistry(max(1, c.maxLoaders)),
 	}
@@ -152,7 +155,8 @@ func (p *Plugin) Register(models ...any) error {
 	return errors.Join(errs...)
 }
 
-// changed kills answers of tables of which it was just learned that changes of others reach them.
+// changed kills answers of tables of which it was just learned that changes of others reach them. The catalog is locked
+// while it does, so that nobody sees a model as learned whose answers of before are still served.
 func (p *Plugin) changed(tables []string) {
 	if len(tables) == 0 {
 		return

@@ -69,7 +69,7 @@ func (p *Plugin) model(s *schema.Schema) *model {
 	if m, ok := p.models.Load(s.ModelType); ok {
 		return m.(*model)
 	}
-	p.changed(p.catalog.learn(s, models{settle: p.settle, depends: p.depends}))
+	p.catalog.learn(s, models{settle: p.settle, depends: p.depends, changed: p.changed})
 	m := &model{}
 	m.policy, m.err = p.policy(s)
 	known, _ := p.models.LoadOrStore(s.ModelType, m)

@@ -2,12 +2,13 @@ package preload
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/base64"
 	"hash/maphash"
 	"maps"
 	"reflect"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 
@@ -63,8 +64,15 @@ const (
 	bytesPerBucket     = 32 << 10
 )
 
-// templateIDs are unique in the process, so that plugins may share a Store.
-var templateIDs atomic.Int64
+// plugins counts the plugins of the process, which may share a Store.
+var plugins atomic.Int64
+
+// keyPrefix returns what the keys of a shape begin with. It is the same again when a template was dropped and is met
+// once more, and different in each plugin.
+func (p *Plugin) keyPrefix(table, shape string) string {
+	sum := sha256.Sum256([]byte(p.ownPrefix + shape))
+	return keyPrefix + table + "#" + base64.RawURLEncoding.EncodeToString(sum[:12]) + ":"
+}
 
 func newTemplates() *templates { return &templates{seed: maphash.MakeSeed()} }
 
@@ -105,7 +113,7 @@ func (ts *templates) add(t *template) *template {
 func (p *Plugin) newTemplate(shape string, stmt *gorm.Statement, policy *Policy) *template {
 	t := &template{
 		shape:    shape,
-		prefix:   keyPrefix + stmt.Table + "#" + strconv.FormatInt(templateIDs.Add(1), 36) + ":",
+		prefix:   p.keyPrefix(stmt.Schema.Table, shape),
 		policy:   policy,
 		stats:    p.stats.model(stmt.Schema.Table),
 		sql:      stmt.SQL.String(),
@@ -118,6 +126,11 @@ func (p *Plugin) newTemplate(shape string, stmt *gorm.Statement, policy *Policy)
 			ColumnMapping: maps.Clone(stmt.ColumnMapping),
 			SkipHooks:     true,
 		},
+	}
+	// gorm.Scan looks at names and aliases; the rest holds the values of this request.
+	for i := range t.proto.Joins {
+		join := &t.proto.Joins[i]
+		join.Conds, join.On, join.Expression, join.Selects, join.Omits = nil, nil, nil, nil, nil
 	}
 	t.asks = asks(stmt.ReflectValue.Type(), map[reflect.Type]bool{}) || slices.ContainsFunc(stmt.Schema.Fields, func(f *schema.Field) bool { return f.Serializer != nil })
 	text := sqltext.Analyze(stmt.Dialector.Name(), t.sql)

@@ -53,26 +53,26 @@ func (t *transaction) hold(changes []coherence.Change) {
 	if len(t.segments) == 0 {
 		t.segments = append(t.segments, segment{})
 	}
-	last := &t.segments[len(t.segments)-1]
+	t.segments[len(t.segments)-1].add(changes)
+}
+
+func (s *segment) add(changes []coherence.Change) {
 	for _, change := range changes {
-		if !slices.Contains(last.changes, change) {
-			last.changes = append(last.changes, change)
+		if !slices.Contains(s.changes, change) {
+			s.changes = append(s.changes, change)
 		}
 	}
 }
 
 // changes returns all that is held.
-func (t *transaction) changes() (all []coherence.Change) {
+func (t *transaction) changes() []coherence.Change {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	var together segment
 	for _, s := range t.segments {
-		for _, change := range s.changes {
-			if !slices.Contains(all, change) {
-				all = append(all, change)
-			}
-		}
+		together.add(s.changes)
 	}
-	return all
+	return together.changes
 }
 
 func (t *transaction) lose() {
@@ -122,7 +122,7 @@ func (t *transaction) release(name string) {
 	}
 	before := &t.segments[i-1]
 	for _, s := range t.segments[i:] {
-		before.changes = append(before.changes, s.changes...)
+		before.add(s.changes)
 	}
 	t.segments = t.segments[:i]
 }

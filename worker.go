@@ -75,14 +75,10 @@ func (w *worker) run() {
 		case <-ticker.C:
 			w.tick()
 		case e := <-w.reloads:
-			if !w.pressed() && w.load(e.publicKey(w.p), func(stored bool) {
-				if !stored {
-					e.reloading.Store(false)
-				}
-			}) {
-				continue
+			// One that was started is not asked for again, also if it fails: a tick or a reader does it then.
+			if w.pressed() || !w.load(e.publicKey(w.p)) {
+				e.reloading.Store(false)
 			}
-			e.reloading.Store(false)
 		}
 	}
 }
@@ -95,17 +91,18 @@ func (w *worker) stop() error {
 	w.cancel()
 	w.loop.Wait()
 	// A load that does not heed its context must not keep the application from ending.
+	expired := false
 	deadline := time.AfterFunc(w.p.config.loadTimeout, func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
+		expired = true
 		w.idle.Broadcast()
 	})
 	defer deadline.Stop()
-	limit := time.Now().Add(w.p.config.loadTimeout)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for len(w.running) > 0 {
-		if !time.Now().Before(limit) {
+		if expired {
 			var keys []string
 			for key := range w.running {
 				keys = append(keys, key)
@@ -140,7 +137,7 @@ func (w *worker) tick() {
 		if _, ok := p.registry.loader(hot.Key); !ok || p.lookup(p.storeKey(hot.Key), now) != nil {
 			continue
 		}
-		if w.load(hot.Key, nil) {
+		if w.load(hot.Key) {
 			loads++
 		}
 	}
@@ -171,8 +168,8 @@ func (w *worker) reload(e *entry) {
 	}
 }
 
-// load starts the loader of a key once there is a slot. It reports whether it did; done is called when it ended.
-func (w *worker) load(key string, done func(stored bool)) bool {
+// load starts the loader of a key once there is a slot. It reports whether it did.
+func (w *worker) load(key string) bool {
 	load, ok := w.p.registry.loader(key)
 	if !ok {
 		return false
@@ -191,54 +188,48 @@ func (w *worker) load(key string, done func(stored bool)) bool {
 	w.running[key] = true
 	w.mu.Unlock()
 	w.p.stats.active.Add(1)
-	go w.execute(key, load, done)
+	go w.execute(key, load)
 	return true
 }
 
-func (w *worker) execute(key string, load load, done func(stored bool)) {
+func (w *worker) execute(key string, load load) {
 	p := w.p
 	ctx, cancel := context.WithTimeout(w.ctx, p.config.loadTimeout)
 	defer cancel()
 
 	// The slot is given back when the load ends, or when its time is up: a loader that hangs holds up no others.
-	var slot sync.Once
+	const (
+		runs = iota
+		abandoned
+		ended
+	)
+	var state atomic.Int32
 	leave := func() {
-		slot.Do(func() {
-			p.stats.active.Add(-1)
-			<-w.slots
-		})
+		p.stats.active.Add(-1)
+		<-w.slots
 	}
-	overdue := context.AfterFunc(ctx, func() {
-		// A moment to notice that the context ended.
-		time.AfterFunc(overdueAfter, func() {
-			w.mu.Lock()
-			hangs := w.running[key] && w.ctx.Err() == nil
-			w.mu.Unlock()
-			if hangs {
-				leave()
-			}
-		})
+	overdue := time.AfterFunc(p.config.loadTimeout+overdueAfter, func() {
+		if state.CompareAndSwap(runs, abandoned) {
+			w.abandoned.Add(1)
+			leave()
+		}
 	})
-
-	stored := false
-	fault := true
 	defer func() {
-		overdue()
-		if fault {
-			p.config.logger.Error("preload: a loader panicked", "key", key, "fault", recover())
+		if fault := recover(); fault != nil {
+			p.config.logger.Error("preload: a loader panicked", "key", key, "fault", fault)
 		}
-		if done != nil {
-			done(stored)
+		overdue.Stop()
+		if state.Swap(ended) == abandoned {
+			w.abandoned.Add(-1)
+		} else {
+			leave()
 		}
-		leave()
 		w.mu.Lock()
 		delete(w.running, key)
 		w.idle.Broadcast()
 		w.mu.Unlock()
 	}()
-	var err error
-	stored, err = load(ctx)
-	fault = false
+	stored, err := load(ctx)
 	if stored {
 		p.stats.preloads.Add(1)
 	}
@@ -250,6 +241,7 @@ func (w *worker) execute(key string, load load, done func(stored bool)) {
 	}
 }
 
+// overdueAfter is the moment that a load has to notice that its context ended.
 const overdueAfter = time.Second
 
 // storeKey returns where the answer of a key is in the store.
@@ -257,13 +249,8 @@ func (p *Plugin) storeKey(key string) string {
 	if strings.HasPrefix(key, keyPrefix) {
 		return key
 	}
-	return p.ownKey(key)
+	return p.ownPrefix + key
 }
 
 // publicKey is what users know the entry by.
-func (e *entry) publicKey(p *Plugin) string {
-	if strings.HasPrefix(e.key, keyPrefix) {
-		return e.key
-	}
-	return strings.TrimPrefix(e.key, p.ownKey(""))
-}
+func (e *entry) publicKey(p *Plugin) string { return strings.TrimPrefix(e.key, p.ownPrefix) }

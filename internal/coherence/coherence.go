@@ -93,6 +93,7 @@ type Index struct {
 	mu     sync.Mutex
 	tables map[string]*table // by name; "" counts for all
 	groups map[*Group]struct{}
+	sweep  int // how many tables there may be before those are looked for whose hold-out is over
 }
 
 // New returns an empty index that reads the end of hold-outs off now.
@@ -103,10 +104,10 @@ func New(now func() time.Time) *Index {
 // Lease gives out a guard for an answer that is about to be read, or nil while a change that could touch it
 // is under way or its tables are held out: such an answer may be used but not kept.
 func (x *Index) Lease(group *Group, owner any) *Guard {
-	guard := &Guard{Owner: owner}
+	guard, now := &Guard{Owner: owner}, x.now()
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.blocked(group) {
+	if x.blocked(group, now) {
 		return nil
 	}
 	if group.size == 0 {
@@ -166,6 +167,7 @@ func (x *Index) Announce(changes ...Change) (killed []*Guard) {
 // Finish says that announced changes are visible now, or never will be. Where the end of a write cannot be
 // seen, hold keeps what it could touch from being stored for that long; 0 means not at all.
 func (x *Index) Finish(hold time.Duration, changes ...Change) {
+	now := x.now()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, change := range changes {
@@ -178,11 +180,18 @@ func (x *Index) Finish(hold time.Duration, changes ...Change) {
 			if hold <= 0 {
 				continue
 			}
-			if until := x.now().Add(hold); until.After(t.held[i]) {
+			if until := now.Add(hold); until.After(t.held[i]) {
 				t.held[i] = until
 			}
 		}
 		x.drop(change.Table, t)
+	}
+	if len(x.tables) > x.sweep {
+		for name, t := range x.tables {
+			x.settle(t, now)
+			x.drop(name, t)
+		}
+		x.sweep = 2*len(x.tables) + 64
 	}
 }
 
@@ -197,35 +206,36 @@ func (x *Index) Size() int {
 	return n
 }
 
-func (x *Index) blocked(group *Group) bool {
-	if t := x.tables[""]; t != nil && x.blocks("", t, Any) {
+func (x *Index) blocked(group *Group, now time.Time) bool {
+	if t := x.tables[""]; t != nil && x.blocks("", t, Any, now) {
 		return true
 	}
 	for _, d := range group.dependencies {
-		if t := x.tables[d.Table]; t != nil && x.blocks(d.Table, t, d.Kinds) {
+		if t := x.tables[d.Table]; t != nil && x.blocks(d.Table, t, d.Kinds, now) {
 			return true
 		}
 	}
 	return false
 }
 
-func (x *Index) blocks(name string, t *table, on Kind) bool {
+func (x *Index) blocks(name string, t *table, on Kind, now time.Time) bool {
+	x.settle(t, now)
 	for i := range kinds {
-		if on&(1<<i) == 0 {
-			continue
-		}
-		if t.pending[i] > 0 {
+		if on&(1<<i) != 0 && (t.pending[i] > 0 || !t.held[i].IsZero()) {
 			return true
 		}
-		if !t.held[i].IsZero() {
-			if x.now().Before(t.held[i]) {
-				return true
-			}
+	}
+	x.drop(name, t)
+	return false
+}
+
+// settle ends the hold-outs of a table that are over.
+func (x *Index) settle(t *table, now time.Time) {
+	for i := range kinds {
+		if !now.Before(t.held[i]) {
 			t.held[i] = time.Time{}
-			x.drop(name, t)
 		}
 	}
-	return false
 }
 
 func (x *Index) table(name string) *table {
@@ -239,15 +249,9 @@ func (x *Index) table(name string) *table {
 
 // drop forgets a table of which nothing is left to know, so that names in raw SQL cannot pile up.
 func (x *Index) drop(name string, t *table) {
-	if len(t.groups) > 0 || t.pending != [kinds]int{} {
-		return
+	if len(t.groups) == 0 && t.pending == [kinds]int{} && t.held == [kinds]time.Time{} {
+		delete(x.tables, name)
 	}
-	for i := range kinds {
-		if !t.held[i].IsZero() && x.now().Before(t.held[i]) {
-			return
-		}
-	}
-	delete(x.tables, name)
 }
 
 func (x *Index) link(group *Group) {
