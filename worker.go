@@ -35,7 +35,8 @@ type worker struct {
 	slots   chan struct{}
 	loop    sync.WaitGroup
 
-	failing   atomic.Bool // the database failed a load since the last tick
+	grace     time.Duration // how long a load has to notice that its context ended
+	failing   atomic.Bool   // the database failed a load since the last tick
 	abandoned atomic.Int64
 
 	mu      sync.Mutex
@@ -50,6 +51,7 @@ func newWorker(p *Plugin) *worker {
 		reloads: make(chan *entry, maxReloads),
 		slots:   make(chan struct{}, max(1, p.config.concurrency)),
 		running: map[string]bool{},
+		grace:   time.Second,
 	}
 	w.idle = sync.NewCond(&w.mu)
 	w.ctx, w.cancel = context.WithCancel(context.Background())
@@ -208,7 +210,7 @@ func (w *worker) execute(key string, load load) {
 		p.stats.active.Add(-1)
 		<-w.slots
 	}
-	overdue := time.AfterFunc(p.config.loadTimeout+overdueAfter, func() {
+	overdue := time.AfterFunc(p.config.loadTimeout+w.grace, func() {
 		if state.CompareAndSwap(runs, abandoned) {
 			w.abandoned.Add(1)
 			leave()
@@ -240,9 +242,6 @@ func (w *worker) execute(key string, load load) {
 		p.config.logger.Warn("preload: a background load failed", "key", key, "err", err)
 	}
 }
-
-// overdueAfter is the moment that a load has to notice that its context ended.
-const overdueAfter = time.Second
 
 // storeKey returns where the answer of a key is in the store.
 func (p *Plugin) storeKey(key string) string {

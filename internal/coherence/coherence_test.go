@@ -268,3 +268,18 @@ func TestNoGuardOutlivesAChange(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+func TestHoldOutsThatAreOverDoNotPileUp(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(0, 0)
+	x := New(func() time.Time { return now })
+	for i := range 100_000 {
+		change := Change{fmt.Sprint("t", i), Any}
+		x.Announce(change)
+		x.Finish(time.Second, change)
+		now = now.Add(10 * time.Millisecond)
+	}
+	if n := len(x.tables); n > 1_000 {
+		t.Errorf("%d tables are known, of which 100 are held out", n)
+	}
+}
