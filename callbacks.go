@@ -1,6 +1,7 @@
 package preload
 
 import (
+	"database/sql"
 	"errors"
 	"fmt"
 	"math"
@@ -10,6 +11,7 @@ import (
 	"unsafe"
 
 	"github.com/gorm-preload/preload/internal/coherence"
+	"github.com/gorm-preload/preload/internal/sqltext"
 	"gorm.io/gorm"
 	"gorm.io/gorm/callbacks"
 	"gorm.io/gorm/logger"
@@ -114,6 +116,10 @@ func (p *Plugin) aroundQuery(next func(*gorm.DB)) func(*gorm.DB) {
 			if reason != reasonDryRun || db.Logger != logger.Discard || p.db.Logger == logger.Discard {
 				p.stats.bypass(reason)
 			}
+			if reason == reasonNotPlain || unusual(db.Statement) {
+				p.aroundUnusual(db, next, q.complete, false)
+				return
+			}
 			next(db)
 			ran(db.Statement.ConnPool, db.Error)
 			return
@@ -209,7 +215,8 @@ func (p *Plugin) identify(db *gorm.DB, q *read) (reason string) {
 	}
 	f := newFingerprint()
 	defer f.free()
-	if !p.builders.standard(db) || !f.statement(stmt) {
+	// A clause of the model may have written the SQL itself.
+	if stmt.SQL.Len() > 0 || !p.builders.standard(db) || !f.statement(stmt) {
 		if render(db); db.Error != nil {
 			return reasonError
 		}
@@ -321,7 +328,12 @@ func (p *Plugin) board(q *read) (f *flight, leader bool) {
 		mine := &flight{entry: &entry{key: q.key, stats: q.template.stats}, done: make(chan struct{}), leader: self}
 		if mine.entry.guard = q.template.lease(p, mine.entry); mine.entry.guard == nil {
 			p.endRaw()
-			return
+			if !p.sweepRows() {
+				return
+			}
+			if mine.entry.guard = q.template.lease(p, mine.entry); mine.entry.guard == nil {
+				return
+			}
 		}
 		if f = p.start(mine, q.refresh); f == nil {
 			f, leader = mine, true
@@ -341,13 +353,14 @@ func (p *Plugin) lead(db *gorm.DB, q *read, f *flight, next func(*gorm.DB)) {
 	}()
 	p.miss(q)
 	vars := db.Statement.Vars
+	steady := steady(vars)
 	if rv := db.Statement.ReflectValue; preset(db.Statement) {
 		q.preset, _ = q.template.image(rv)
 		q.reloadable = q.reloadable && q.preset.IsValid()
 	}
 	next(db)
 	p.guard("keeping an answer", func() {
-		if f.entry.pattern = p.record(q.key, nil, q.now); p.fill(db, q.template, f) {
+		if f.entry.pattern = p.record(q.key, nil, q.now); steady && p.fill(db, q.template, f) {
 			if p.store(f.entry) && q.reloadable {
 				p.remember(q, vars)
 			}
@@ -440,6 +453,18 @@ func preset(stmt *gorm.Statement) bool {
 	return stmt.ReflectValue.Kind() == reflect.Struct && !stmt.ReflectValue.IsZero()
 }
 
+// plainKey reports whether values of a key's type can be told apart by what they hold.
+func plainKey(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.String, reflect.Bool, reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return true
+	case reflect.Array:
+		return t.Elem().Kind() == reflect.Uint8
+	}
+	return false
+}
+
 func onlyPrimaryKey(stmt *gorm.Statement, rv reflect.Value) bool {
 	rest := reflect.New(rv.Type()).Elem()
 	rest.Set(rv)
@@ -451,7 +476,7 @@ func onlyPrimaryKey(stmt *gorm.Statement, rv reflect.Value) bool {
 			}
 		}
 		key, err := rest.FieldByIndexErr(field.StructField.Index)
-		if err != nil {
+		if err != nil || !plainKey(key.Type()) {
 			return false
 		}
 		key.SetZero()
@@ -487,10 +512,56 @@ func (p *Plugin) around(db *gorm.DB, next func(*gorm.DB), unseenEnd bool) {
 	outcome := errUnknownOutcome
 	defer func() {
 		ran(db.Statement.ConnPool, outcome)
+		if rows, ok := db.Statement.Dest.(*sql.Rows); ok && rows != nil && unseenEnd {
+			p.stayOpen(db.Statement, rows)
+		}
 		done(outcome)
 	}()
 	next(db)
 	outcome = db.Error
+}
+
+// stayOpen announces what a raw write changes once more, until its rows are closed.
+func (p *Plugin) stayOpen(stmt *gorm.Statement, rows *sql.Rows) {
+	if _, held := unwrap(stmt.ConnPool).(*transaction); held {
+		return
+	}
+	p.guard("watching the rows of a write", func() {
+		changes := []coherence.Change{coherence.Everything}
+		if meaning := p.classify(stmt); meaning.Kind == sqltext.Write {
+			changes = named(meaning.Names, coherence.Any)
+		}
+		p.forget(p.index.Announce(changes...))
+		p.openRows.add(openWrite{rows, p.now(), changes})
+	})
+}
+
+// unusual reports whether a statement has clauses, or parts of clauses, that GORM does not have by itself: such as a common
+// table expression, which may write.
+func unusual(stmt *gorm.Statement) bool {
+	for _, name := range stmt.BuildClauses {
+		c, ok := stmt.Clauses[name]
+		if ok && (!clausesOfGORM[name] || c.Builder != nil || c.BeforeExpression != nil || c.AfterNameExpression != nil || c.AfterExpression != nil) {
+			return true
+		}
+	}
+	return false
+}
+
+var clausesOfGORM = map[string]bool{
+	"SELECT": true, "FROM": true, "WHERE": true, "GROUP BY": true, "ORDER BY": true, "LIMIT": true, "FOR": true,
+	"INSERT": true, "VALUES": true, "ON CONFLICT": true, "RETURNING": true, "UPDATE": true, "SET": true, "DELETE": true,
+}
+
+// aroundUnusual runs a query that GORM builds as if it were raw: what it does is read off its SQL.
+func (p *Plugin) aroundUnusual(db *gorm.DB, next func(*gorm.DB), completed, unseenEnd bool) {
+	if db.Error == nil && !db.DryRun {
+		if !completed {
+			complete(db)
+		}
+		render(db)
+	}
+	p.around(db, next, unseenEnd)
 }
 
 // ran notes that a statement ended with this error on a connection. A transaction in which one failed may be over: databases
@@ -521,11 +592,15 @@ func (p *Plugin) aroundRow(next func(*gorm.DB)) func(*gorm.DB) {
 			return
 		}
 		p.stats.bypass(reasonRows)
-		if db.Statement.SQL.Len() == 0 {
+		switch {
+		case db.Statement.SQL.Len() > 0:
+			p.around(db, next, true)
+		case unusual(db.Statement):
+			p.aroundUnusual(db, next, false, true)
+		default:
 			next(db)
-			return
+			ran(db.Statement.ConnPool, db.Error)
 		}
-		p.around(db, next, true)
 	}
 }
 
@@ -541,6 +616,8 @@ func (p *Plugin) aroundWrite(changesOf func(*gorm.Statement) []coherence.Change)
 			p.guard("recognizing a write", func() {
 				if db.Statement.Schema != nil {
 					p.model(db.Statement.Schema)
+				} else {
+					p.catalog.update(p.catalogued())
 				}
 				changes = changesOf(db.Statement)
 			})

@@ -20,7 +20,7 @@ type catalog struct {
 	version atomic.Int64
 
 	mu      sync.RWMutex
-	seen    map[*schema.Schema]bool
+	seen    map[*schema.Schema]int            // how many relations it had: GORM adds some later
 	tables  map[string]bool                   // by folded name
 	exact   map[string]bool                   // as the models name them
 	reached map[string][]coherence.Dependency // by table: whose changes change it too
@@ -29,7 +29,7 @@ type catalog struct {
 
 func newCatalog() *catalog {
 	return &catalog{
-		seen:    map[*schema.Schema]bool{},
+		seen:    map[*schema.Schema]int{},
 		tables:  map[string]bool{},
 		exact:   map[string]bool{},
 		reached: map[string][]coherence.Dependency{},
@@ -82,25 +82,54 @@ type models struct {
 // learn takes in a schema and all that it is related to.
 func (c *catalog) learn(s *schema.Schema, m models) {
 	c.mu.RLock()
-	seen := c.seen[s]
+	_, seen := c.seen[s]
 	c.mu.RUnlock()
 	if seen {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if reached := c.visit(s, m, nil); len(reached) > 0 {
+	c.count(c.visit(s, m, nil), m)
+}
+
+// update takes in the relations that GORM has added to known schemas when it met other models.
+func (c *catalog) update(m models) {
+	c.mu.RLock()
+	grown := false
+	for s, had := range c.seen {
+		grown = grown || relationCount(s) != had
+	}
+	c.mu.RUnlock()
+	if !grown {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var reached []string
+	for s, had := range maps.Clone(c.seen) {
+		if relationCount(s) != had {
+			delete(c.seen, s)
+			reached = c.visit(s, m, reached)
+		}
+	}
+	c.count(reached, m)
+}
+
+// count makes what was learned count.
+func (c *catalog) count(reached []string, m models) {
+	if len(reached) > 0 {
 		c.version.Add(1)
 		m.changed(reached)
 	}
 }
 
 func (c *catalog) visit(s *schema.Schema, m models, reached []string) []string {
-	if s == nil || c.seen[s] {
+	if _, seen := c.seen[s]; s == nil || seen {
 		return reached
 	}
 	m.settle(s)
-	c.seen[s] = true
+	related := relations(s)
+	c.seen[s] = len(related)
 	table := fold(s.Table)
 	c.tables[table] = true
 	c.exact[s.Table] = true
@@ -109,11 +138,12 @@ func (c *catalog) visit(s *schema.Schema, m models, reached []string) []string {
 			reached = append(reached, table)
 		}
 	}
-	for _, relation := range relations(s) {
+	for _, relation := range related {
 		if child, by := cascade(relation); by.Kinds != 0 && c.reach(child, by) {
 			reached = append(reached, child)
 		}
 		reached = c.visit(relation.FieldSchema, m, reached)
+		reached = c.visit(relation.Schema, m, reached)
 		if join := relation.JoinTable; join != nil {
 			if join.ModelType.Name() == "" && c.owners[join.ModelType] == nil {
 				c.owners[join.ModelType] = s
@@ -129,6 +159,12 @@ func relations(s *schema.Schema) []*schema.Relationship {
 	s.Relationships.Mux.RLock()
 	defer s.Relationships.Mux.RUnlock()
 	return slices.Collect(maps.Values(s.Relationships.Relations))
+}
+
+func relationCount(s *schema.Schema) int {
+	s.Relationships.Mux.RLock()
+	defer s.Relationships.Mux.RUnlock()
+	return len(s.Relationships.Relations)
 }
 
 // cascade returns the table that the foreign key of a relation is in, and which changes of the table that it

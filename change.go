@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -42,7 +43,7 @@ func deleteChanges(stmt *gorm.Statement) []coherence.Change {
 // tableChanges returns the change of a statement's table; and of all other names that an unusual table expression or
 // clause puts into the statement.
 func tableChanges(stmt *gorm.Statement, on coherence.Kind) []coherence.Change {
-	if len(stmt.Joins) > 0 {
+	if len(stmt.Joins) > 0 || unusual(stmt) {
 		return []coherence.Change{coherence.Everything}
 	}
 	names := []string{fold(stmt.Table)}
@@ -120,7 +121,12 @@ func (p *Plugin) begin(conn gorm.ConnPool, changes []coherence.Change, unseenEnd
 		// A transaction, or a connection that may be in one, whose end cannot be seen.
 		unseenEnd = true
 	}
-	finish := p.announce(changes)
+	lingers := p.config.holdOut
+	if p.db.Name() == "mysql" {
+		// The server goes on with a statement whose client is gone, for as long as it waits for locks.
+		lingers *= rawLimit
+	}
+	finish := p.announce(changes, lingers)
 	return func(err error) {
 		if unseenEnd {
 			err = errUnknownOutcome
@@ -176,6 +182,80 @@ func (r *rawTransactions) end() bool {
 	}
 	r.begun--
 	return r.begun == 0
+}
+
+// openRows are raw writes that were started through Rows and whose rows are not closed yet: some databases do the work as
+// they are read. Until then they count as under way.
+type openRows struct {
+	mu       sync.Mutex
+	open     []openWrite
+	sweeping bool
+}
+
+type openWrite struct {
+	rows    *sql.Rows
+	since   time.Time
+	changes []coherence.Change
+}
+
+const (
+	// openLimit is how many hold-outs rows of a raw write are thought to be read.
+	openLimit = 60
+	// sweepPatience is how long a reader waits to learn whether rows are closed.
+	sweepPatience = 10 * time.Millisecond
+)
+
+func (o *openRows) add(w openWrite) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.open = append(o.open, w)
+}
+
+// remove takes a write out. It reports whether it was in.
+func (o *openRows) remove(w openWrite) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n := len(o.open)
+	o.open = slices.DeleteFunc(o.open, func(other openWrite) bool { return other.rows == w.rows })
+	return len(o.open) < n
+}
+
+// sweepRows finishes the writes whose rows were closed, or have been open for too long. It is called when an answer may
+// not be kept, which is the only time that it matters, and reports whether that may have changed. To ask whether rows are closed is
+// to wait for whoever is reading them, so that a goroutine does it.
+func (p *Plugin) sweepRows() bool {
+	o := &p.openRows
+	o.mu.Lock()
+	if o.sweeping || len(o.open) == 0 {
+		o.mu.Unlock()
+		return false
+	}
+	o.sweeping = true
+	open := slices.Clone(o.open)
+	o.mu.Unlock()
+	now, swept := p.now(), make(chan struct{})
+	go func() {
+		defer close(swept)
+		for _, w := range open {
+			over := now.Sub(w.since) >= openLimit*p.config.holdOut
+			if !over {
+				_, err := w.rows.Columns() // fails once they are closed
+				over = err != nil
+			}
+			if over && o.remove(w) {
+				p.index.Finish(0, w.changes...)
+			}
+		}
+		o.mu.Lock()
+		o.sweeping = false
+		o.mu.Unlock()
+	}()
+	select {
+	case <-swept:
+		return true
+	case <-time.After(sweepPatience):
+		return false
+	}
 }
 
 // endRaw gives up on transactions that were begun as statements and have not ended for long.
@@ -239,6 +319,8 @@ func (p *Plugin) rawStatement(stmt *gorm.Statement, unseenEnd bool) (done func(e
 	case sqltext.Read:
 		return nil
 	case sqltext.Write:
+		// The models that GORM has met meanwhile, in a migration say, may lead from these tables to others.
+		p.catalog.update(p.catalogued())
 		return p.begin(stmt.ConnPool, named(meaning.Names, coherence.Any), unseenEnd)
 	case sqltext.Savepoint, sqltext.RollbackTo, sqltext.Release:
 		if tx == nil {
@@ -286,8 +368,7 @@ func unknownOutcome(err error) bool {
 		return false
 	}
 	var network net.Error
-	return errors.Is(err, errUnknownOutcome) ||
-		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) ||
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) ||
 		errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &network)
 }

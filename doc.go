@@ -24,8 +24,9 @@
 // TTL bounds how long they can leave an answer stale. Inside this process the same holds for writes that go
 // around GORM's statements (the *sql.DB or the ConnPool behind it), and for what triggers do and views read, unless the policy of
 // the model that they change names the tables (Policy.Depends). A stored function that writes is seen in raw SQL, where
-// every function counts as writing that is not known to be harmless, but not in a query that GORM builds. A connection that
-// reads uncommitted rows is not supported.
+// every function counts as writing that is not built into the database, but not in a query that GORM builds. A connection that
+// reads uncommitted rows is not supported. A pointer that a Scanner takes from elsewhere is copied like all others, and a
+// serializer that looks at the context needs WithPartition.
 //
 // # Concurrency
 //

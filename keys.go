@@ -1,6 +1,7 @@
 package preload
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"database/sql"
 	"database/sql/driver"
@@ -93,6 +94,11 @@ func (f *fingerprint) head(stmt *gorm.Statement) {
 	f.typ(reflect.TypeOf(stmt.Dest))
 	// A primary key that the destination holds is an arg, and stays in it even if the query does not select it.
 	f.flag(preset(stmt))
+	if preset(stmt) {
+		for _, field := range stmt.Schema.PrimaryFields {
+			f.held(stmt.ReflectValue.FieldByIndex(field.StructField.Index))
+		}
+	}
 	f.number(len(stmt.Joins))
 	for _, join := range stmt.Joins {
 		f.text(join.Name)
@@ -100,6 +106,24 @@ func (f *fingerprint) head(stmt *gorm.Statement) {
 	}
 	if len(stmt.ColumnMapping) > 0 {
 		f.mapping(stmt.ColumnMapping)
+	}
+}
+
+// held captures what a primary key in the destination holds, which a Valuer may not tell the whole of.
+func (f *fingerprint) held(key reflect.Value) {
+	switch key.Kind() {
+	case reflect.String:
+		f.bytes('h', key.String())
+	case reflect.Array:
+		for i := range key.Len() {
+			f.integer(int64(key.Index(i).Uint()))
+		}
+	case reflect.Bool:
+		f.boolean(key.Bool())
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		f.integer(key.Int())
+	default:
+		f.unsigned(key.Uint())
 	}
 }
 
@@ -330,6 +354,9 @@ func (f *fingerprint) equal(value any) bool {
 			f.tag('N')
 			return true
 		}
+		if speaksPgx(reflect.TypeOf(v)) {
+			return false
+		}
 		inner, err := v.Value()
 		if err != nil {
 			return false
@@ -428,6 +455,9 @@ func (f *fingerprint) arg(value any) bool {
 	case uint:
 		return f.unsigned(uint64(v))
 	case driver.Valuer:
+		if speaksPgx(reflect.TypeOf(v)) {
+			return false
+		}
 		inner, err := driverValue(v)
 		return err == nil && f.driverArg(inner)
 	case gorm.Valuer:
@@ -460,6 +490,7 @@ func (f *fingerprint) driverArg(value any) bool {
 			f.args = append(f.args, 'N', ';')
 			return true
 		}
+		f.moving = f.moving || len(v) <= longestMoving && sqltext.MovingTime(string(v))
 		f.bytes('b', v)
 		return true
 	case time.Time:
@@ -487,6 +518,7 @@ func (f *fingerprint) driverArg(value any) bool {
 		// Drivers may treat a named type in a way of their own, as pgx does time.Duration.
 		f.args = append(f.args, '#')
 		f.args = strconv.AppendInt(f.args, int64(typeID(t)), 36)
+		f.args = append(f.args, ';')
 	}
 	switch rv.Kind() {
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
@@ -495,7 +527,11 @@ func (f *fingerprint) driverArg(value any) bool {
 		return f.unsigned(rv.Uint())
 	case reflect.Bool:
 		f.boolean(rv.Bool())
-	case reflect.Float32, reflect.Float64:
+	case reflect.Float32:
+		// Drivers that take it as it is write it with fewer digits.
+		f.args = append(f.args, 'g')
+		f.float(rv.Float())
+	case reflect.Float64:
 		f.float(rv.Float())
 	case reflect.String:
 		f.moving = f.moving || sqltext.MovingTime(rv.String())
@@ -555,6 +591,54 @@ func (f *fingerprint) bytes(tag byte, v any) {
 		f.args = append(f.args, v...)
 	}
 	f.args = append(f.args, ';')
+}
+
+// longestMoving is how long a text can be that a database reads as a moving time.
+const longestMoving = 64
+
+// pgxTypes remembers of which types speaksPgx is true.
+var pgxTypes sync.Map
+
+// speaksPgx reports whether pgx asks values of a type in ways of its own, before it asks for their driver value. pgx's
+// own types say the same in both ways.
+func speaksPgx(t reflect.Type) bool {
+	if known, ok := pgxTypes.Load(t); ok {
+		return known.(bool)
+	}
+	speaks := false
+	for i := range t.NumMethod() {
+		name := t.Method(i).Name
+		speaks = speaks || strings.HasSuffix(name, "Value") && name != "Value" && name != "GormValue"
+	}
+	if t.Kind() == reflect.Pointer {
+		speaks = speaks && !strings.HasSuffix(t.Elem().PkgPath(), "/pgtype")
+	}
+	speaks = speaks && !strings.HasSuffix(t.PkgPath(), "/pgtype")
+	pgxTypes.Store(t, speaks)
+	return speaks
+}
+
+// steady reports whether the Valuers among bind values say the same when they are asked again. The driver asks them
+// once more after they were asked for the key.
+func steady(vars []any) bool {
+	valuers := false
+	for _, v := range vars {
+		if _, ok := v.(driver.Valuer); ok {
+			valuers = true
+		}
+	}
+	if !valuers {
+		return true
+	}
+	first, second := newFingerprint(), newFingerprint()
+	defer first.free()
+	defer second.free()
+	for _, v := range vars {
+		if !first.arg(v) || !second.arg(v) {
+			return false
+		}
+	}
+	return bytes.Equal(first.args, second.args)
 }
 
 // driverValue asks a Valuer the way database/sql does: a nil pointer whose method is that of its element is nil.

@@ -310,8 +310,8 @@ func WithClock(clock Clock) Option {
 	}
 }
 
-// WithPartition makes the returned string part of every key: who asks, where the database answers by that (a tenant,
-// an identity of row-level security). It is called for every query, and must be fast and must not panic. Background
+// WithPartition makes the returned string part of every key: who asks, where answers depend on that (a tenant, an
+// identity of row-level security, a key in the context that a serializer decrypts with). It is called for every query, and must be fast and must not panic. Background
 // loads run without a request, so in a context of their own; keys of a partition other than "" are therefore not
 // loaded in the background.
 func WithPartition(partition func(context.Context) string) Option {

@@ -45,6 +45,7 @@ type Plugin struct {
 	registry   *registry
 	statements statements
 	raw        rawTransactions
+	openRows   openRows
 	stats      counters
 	worker     *worker
 }
@@ -166,12 +167,16 @@ func (p *Plugin) changed(tables []string) {
 
 // announce says that changes are about to become visible. The returned function is called once, after they have, or
 // will not; with the error of what was to make them visible.
-func (p *Plugin) announce(changes []coherence.Change) (done func(error)) {
+// lingers is how long it may take the server to end what it was doing when it was lost.
+func (p *Plugin) announce(changes []coherence.Change, lingers time.Duration) (done func(error)) {
 	p.forget(p.index.Announce(changes...))
 	return func(err error) {
 		hold := time.Duration(0)
-		if unknownOutcome(err) {
+		switch {
+		case errors.Is(err, errUnknownOutcome):
 			hold = p.config.holdOut
+		case unknownOutcome(err):
+			hold = lingers
 		}
 		p.index.Finish(hold, changes...)
 	}

@@ -69,7 +69,7 @@ func (p *Plugin) model(s *schema.Schema) *model {
 	if m, ok := p.models.Load(s.ModelType); ok {
 		return m.(*model)
 	}
-	p.catalog.learn(s, models{settle: p.settle, depends: p.depends, changed: p.changed})
+	p.catalog.learn(s, p.catalogued())
 	m := &model{}
 	m.policy, m.err = p.policy(s)
 	known, _ := p.models.LoadOrStore(s.ModelType, m)
@@ -91,6 +91,11 @@ func (p *Plugin) declared(s *schema.Schema) (*Policy, error) {
 		tagged = p.config.defaultPolicy
 	}
 	return tagged, nil
+}
+
+// catalogued is what the catalog asks of the plugin.
+func (p *Plugin) catalogued() models {
+	return models{settle: p.settle, depends: p.depends, changed: p.changed}
 }
 
 // settle waits until a schema is parsed whole.

@@ -143,7 +143,7 @@ func (t *transaction) Commit() error {
 	if len(changes) == 0 {
 		return t.end.Commit()
 	}
-	done := t.pool.plugin.announce(changes)
+	done := t.pool.plugin.announce(changes, t.pool.plugin.config.holdOut)
 	outcome := errUnknownOutcome // of a commit that panics
 	defer func() { done(outcome) }()
 	if outcome = t.end.Commit(); outcome == nil {

@@ -24,14 +24,15 @@ const (
 	stable                 // depends on its arguments alone
 )
 
-// effectOf tells what a call of the function does; name is in lower case.
-func effectOf(name string) effect {
+// effectOf tells what a call of the function does in a dialect; name is in lower case. What is not built into the
+// servers of the dialect may be a function of the user's own, and do anything.
+func effectOf(dialect, name string) effect {
 	switch {
-	case readsElsewhere.has(name):
+	case !builtIn(dialect, name):
 		return unknown
 	case volatileFunctions.has(name):
 		return volatile
-	case stableFunctions.has(name), types.has(name):
+	case stableFunctions.has(name):
 		return stable
 	}
 	for _, p := range volatileFamilies {
@@ -39,22 +40,27 @@ func effectOf(name string) effect {
 			return volatile
 		}
 	}
-	for _, p := range stableFamilies {
-		if strings.HasPrefix(name, p) {
-			return stable
-		}
-	}
-	return unknown
+	return stable
 }
 
-// readsElsewhere are members of the families below that reach tables, files or
-// other servers which their call does not name as such.
-var readsElsewhere = words(`st_estimatedextent st_estimated_extent st_findextent st_find_extent
-	st_fromgdalraster st_createoverview st_retile st_setbandpath st_setbandindex`)
-
-// stableFamilies are prefixes under which the servers (and PostGIS) keep many
-// functions, all of them without side effects.
-var stableFamilies = []string{"json_", "jsonb_", "array_", "regexp_", "st_"}
+func builtIn(dialect, name string) bool {
+	if types.has(name) {
+		return true
+	}
+	switch dialect {
+	case sqlite:
+		return sqliteFunctions.has(name) || strings.HasPrefix(name, "pragma_")
+	case mysql:
+		return mysqlFunctions.has(name)
+	case postgres:
+		// uuid-ossp is everywhere, and its names are long enough to be nobody else's.
+		return postgresFunctions.has(name) || strings.HasPrefix(name, "uuid_generate_")
+	case sqlserver:
+		// A user's function is called with its schema's name before it.
+		return stableFunctions.has(name) || volatileFunctions.has(name) || timeFunctions.has(name)
+	}
+	return sqliteFunctions.has(name) && mysqlFunctions.has(name) && postgresFunctions.has(name)
+}
 
 // volatileFamilies read the catalog, statistics or the state of the session.
 var volatileFamilies = []string{

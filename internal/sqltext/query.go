@@ -53,7 +53,7 @@ func Analyze(dialect, sql string) Query {
 			q.Volatile = findVolatile(dialect, tokens)
 		}
 		if q.Unknown == "" {
-			q.Unknown = findUnknown(tokens)
+			q.Unknown = findUnknown(dialect, tokens)
 		}
 	}
 	q.Tables, q.References, q.Names = tables.names.sorted(), tables.sorted(), names.sorted()
@@ -92,9 +92,9 @@ func plainRead(dialect string, tokens []token) bool {
 var tableHints = words(`nolock readuncommitted readcommitted readcommittedlock readpast repeatableread
 	serializable snapshot holdlock updlock xlock rowlock paglock tablock tablockx`)
 
-func findUnknown(tokens []token) string {
+func findUnknown(dialect string, tokens []token) string {
 	for _, c := range calls(tokens) {
-		if effectOf(c.name) == unknown {
+		if effectOf(dialect, c.name) == unknown {
 			return c.name
 		}
 	}
@@ -127,7 +127,7 @@ func findVolatile(dialect string, tokens []token) string {
 		}
 	}
 	for _, c := range calls(tokens) {
-		if effectOf(c.name) == volatile || movesWith(tokens, c) {
+		if effectOf(dialect, c.name) == volatile || movesWith(tokens, c) {
 			return c.name
 		}
 	}

@@ -122,7 +122,11 @@ func TestAnalyzeVolatile(t *testing.T) {
 			in = dialects
 		}
 		for _, d := range in {
-			got := Analyze(d, c.sql).Volatile
+			q := Analyze(d, c.sql)
+			got := q.Volatile
+			if q.Unknown != "" && len(c.dialects) == 0 {
+				continue // not built into this dialect: refused for that
+			}
 			if strings.HasPrefix(c.sql, "SELECT @@") && d == postgres {
 				continue // an operator
 			}
@@ -161,7 +165,16 @@ func TestAnalyzeReadsAndUnknown(t *testing.T) {
 		{"", "SELECT my.lower(1)", "my.lower", true},
 		{"", "SELECT * FROM ts_stat('SELECT v FROM t')", "ts_stat", true},
 		{"", "SELECT to_archive(1)", "to_archive", true},
-		{"", "SELECT lower(a), json_extract(b, '$.x'), to_char(c, 'YYYY'), coalesce(d, 1) FROM t", "", true},
+		{"", "SELECT lower(a), coalesce(d, 1), count(*) FROM t", "", true},
+		{"sqlite mysql", "SELECT json_extract(b, '$.x') FROM t", "", true},
+		{"postgres", "SELECT json_extract(b, '$.x') FROM t", "json_extract", true},
+		{"postgres", "SELECT to_char(c, 'YYYY'), jsonb_array_length(d) FROM t", "", true},
+		{"postgres mysql", "SELECT total(a) FROM t", "total", true},
+		{"sqlite", "SELECT total(a) FROM t", "", true},
+		{"mysql", "SELECT family(a) FROM t", "family", true},
+		{"postgres mysql sqlite", "SELECT json_mine(a) FROM t", "json_mine", true},
+		{"postgres mysql sqlite", "SELECT st_mine(a) FROM t", "st_mine", true},
+		{"postgres mysql sqlite", "SELECT regexp_mine(a) FROM t", "regexp_mine", true},
 		{"", "SELECT 'open", "?", false},
 		{"", "SELECT /*!1*/ 2", "?", false},
 		{"", "SELECT \x00", "?", false},

@@ -126,7 +126,7 @@ func classifyOne(dialect string, tokens []token, broken bool) Statement {
 	}
 	if !broken {
 		for _, c := range calls(tokens) {
-			if effectOf(c.name) == unknown {
+			if effectOf(dialect, c.name) == unknown {
 				return Statement{Kind: Everything}
 			}
 		}
