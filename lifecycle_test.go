@@ -130,7 +130,7 @@ func TestNobodyWaitsForABackgroundLoadLongerThanItMayTake(t *testing.T) {
 
 func TestTemplatesKeepNothingOfTheRequest(t *testing.T) {
 	t.Parallel()
-	type big struct{ b [1 << 20]byte }
+	type big [1 << 20]byte
 	type key struct{}
 	type lifecycleItem struct {
 		_      struct{} `preload:""`
@@ -230,7 +230,10 @@ func TestNobodyWritesBeforeWhatWasLearnedCounts(t *testing.T) {
 		db.Find(&found)
 		return found
 	}
-	if len(children()) != 1 || len(children()) != 1 || p.Stats().Hits != 1 {
+	for range 2 {
+		children()
+	}
+	if len(children()) != 1 || p.Stats().Hits != 2 {
 		t.Fatal("not in memory: the test tests nothing")
 	}
 	learning, goOn := make(chan struct{}), make(chan struct{})
