@@ -10,7 +10,6 @@ import (
 	"time"
 	"unsafe"
 
-	"github.com/gorm-preload/preload/internal/coherence"
 	"github.com/gorm-preload/preload/internal/sqltext"
 	"gorm.io/gorm"
 	"gorm.io/gorm/callbacks"
@@ -37,9 +36,9 @@ func (p *Plugin) register(db *gorm.DB) error {
 		{"gorm:query", cb.Query(), p.aroundQuery, p.unbracketedRaw},
 		{"gorm:row", cb.Row(), p.aroundRow, p.unbracketedRaw},
 		{"gorm:raw", cb.Raw(), p.aroundRaw, p.unbracketedRaw},
-		{"gorm:create", cb.Create(), p.aroundWrite(createChanges), p.unbracketed(createChanges)},
-		{"gorm:update", cb.Update(), p.aroundWrite(updateChanges), p.unbracketed(updateChanges)},
-		{"gorm:delete", cb.Delete(), p.aroundWrite(deleteChanges), p.unbracketed(deleteChanges)},
+		{"gorm:create", cb.Create(), p.aroundWrite(p.created, created), p.unbracketed(created)},
+		{"gorm:update", cb.Update(), p.aroundWrite(p.updated, updated), p.unbracketed(updated)},
+		{"gorm:delete", cb.Delete(), p.aroundWrite(p.deleted, deleted), p.unbracketed(deleted)},
 	}
 	for _, r := range all {
 		if r.processor.Get(r.name) == nil {
@@ -71,11 +70,9 @@ func (p *Plugin) register(db *gorm.DB) error {
 }
 
 // unbracketed kills, and holds out, what was changed by a write that the plugin's callback was not around.
-func (p *Plugin) unbracketed(changesOf func(*gorm.Statement) []coherence.Change) func(*gorm.DB) {
+func (p *Plugin) unbracketed(loosely func(*gorm.Statement) written) func(*gorm.DB) {
 	return func(db *gorm.DB) {
-		changes := []coherence.Change{coherence.Everything}
-		p.guard("recognizing a write", func() { changes = changesOf(db.Statement) })
-		p.begin(db.Statement.ConnPool, changes, true)(nil)
+		p.begin(db.Statement.ConnPool, p.recognizeWrite(db, loosely), true)(nil)
 	}
 }
 
@@ -95,12 +92,23 @@ func (p *Plugin) aroundQuery(next func(*gorm.DB)) func(*gorm.DB) {
 			next(db)
 			return
 		}
+		ex := explaining(db.Statement)
 		if stmt := db.Statement; stmt.SQL.Len() > 0 {
-			p.stats.bypass(reasonRaw)
+			if ex == nil {
+				p.stats.bypass(reasonRaw)
+			}
 			p.around(db, next, false)
 			return
 		}
 		q, reason := p.recognize(db)
+		if ex != nil {
+			if q.complete {
+				render(db)
+			}
+			next(db)
+			ex.query(p, db.Statement, &q, reason)
+			return
+		}
 		if q.hit != nil {
 			if p.serve(db, q.template, q.hit) {
 				p.hit(q.hit, q.now)
@@ -150,7 +158,7 @@ func (p *Plugin) recognize(db *gorm.DB) (q read, reason string) {
 	switch {
 	case db.Error != nil:
 		return q, reasonError
-	case db.DryRun:
+	case db.DryRun && explaining(db.Statement) == nil:
 		return q, reasonDryRun
 	case db.Statement.Schema == nil:
 		return q, reasonNoModel
@@ -291,7 +299,7 @@ func (p *Plugin) lookupKey(key []byte) string {
 
 // answer gives a query that qualifies, and whose answer is not in memory, its answer: from a load that is under way, or from the database.
 func (p *Plugin) answer(db *gorm.DB, q *read, next func(*gorm.DB)) {
-	flight, leader := p.board(q)
+	flight, leader := p.board(q, db.Statement.Vars)
 	switch {
 	case leader:
 		p.lead(db, q, flight, next)
@@ -309,13 +317,13 @@ func (p *Plugin) answer(db *gorm.DB, q *read, next func(*gorm.DB)) {
 
 // board gets the reader of a key that is not in memory onto a flight: as its leader, as one who waits, or, where the
 // answer could not be kept, onto none.
-func (p *Plugin) board(q *read) (f *flight, leader bool) {
+func (p *Plugin) board(q *read, vars []any) (f *flight, leader bool) {
 	p.guard("boarding", func() {
 		var self int64
 		if q.template.asks {
 			self = goroutine()
 			defer func() {
-				if f != nil && !leader && f.leader == self {
+				if f != nil && !leader && f.leader.Load() == self {
 					f = nil
 				}
 			}()
@@ -325,13 +333,14 @@ func (p *Plugin) board(q *read) (f *flight, leader bool) {
 				return
 			}
 		}
-		mine := &flight{entry: &entry{key: q.key, stats: q.template.stats}, done: make(chan struct{}), leader: self}
-		if mine.entry.guard = q.template.lease(p, mine.entry); mine.entry.guard == nil {
-			p.endRaw()
+		mine := &flight{entry: &entry{key: q.key, stats: q.template.stats}, done: make(chan struct{})}
+		mine.leader.Store(self)
+		if mine.entry.guard = q.template.lease(p, mine.entry, vars); mine.entry.guard == nil {
+			p.giveUpRaw()
 			if !p.sweepRows() {
 				return
 			}
-			if mine.entry.guard = q.template.lease(p, mine.entry); mine.entry.guard == nil {
+			if mine.entry.guard = q.template.lease(p, mine.entry, vars); mine.entry.guard == nil {
 				return
 			}
 		}
@@ -360,7 +369,9 @@ func (p *Plugin) lead(db *gorm.DB, q *read, f *flight, next func(*gorm.DB)) {
 	}
 	next(db)
 	p.guard("keeping an answer", func() {
-		if f.entry.pattern = p.record(q.key, nil, q.now); steady && p.fill(db, q.template, f) {
+		f.entry.pattern = p.record(q.key, nil, q.now)
+		f.entry.before = f.entry.pattern.Count() - 1
+		if steady && p.fill(db, q.template, f) {
 			if p.store(f.entry) && q.reloadable {
 				p.remember(q, vars)
 			}
@@ -388,6 +399,9 @@ func (p *Plugin) fill(db *gorm.DB, t *template, f *flight) bool {
 		return false
 	}
 	e.value, e.rows = image, db.RowsAffected
+	if rows, keys, ok := e.reading.keys(db.Statement.Context, image, e.rows); ok {
+		p.index.Fill(e.guard, rows, keys)
+	}
 	e.weight = t.weigh(image) + int64(len(e.key)) + entryOverhead
 	e.live(p.now(), ttl)
 	f.filled = true
@@ -413,7 +427,7 @@ func (p *Plugin) hit(e *entry, now time.Time) {
 		p.stats.preloadHits.Add(1)
 	}
 	p.record(e.publicKey(p), e.pattern, now)
-	if now.UnixNano() >= e.stale && !e.reloading.Load() && !e.reloading.Swap(true) {
+	if now.UnixNano() >= e.stale {
 		p.worker.reload(e)
 	}
 }
@@ -500,6 +514,9 @@ func after(now time.Time, d time.Duration) int64 {
 
 // around runs a raw statement, or one that is not known, between the announcement of what it may change and its finish.
 func (p *Plugin) around(db *gorm.DB, next func(*gorm.DB), unseenEnd bool) {
+	if ex := explaining(db.Statement); ex != nil {
+		ex.raw(p, db.Statement)
+	}
 	var done func(error)
 	if db.Error == nil && !db.DryRun {
 		p.guard("recognizing a raw statement", func() { done = p.rawStatement(db.Statement, unseenEnd) })
@@ -527,12 +544,12 @@ func (p *Plugin) stayOpen(stmt *gorm.Statement, rows *sql.Rows) {
 		return
 	}
 	p.guard("watching the rows of a write", func() {
-		changes := []coherence.Change{coherence.Everything}
+		w := everything()
 		if meaning := p.classify(stmt); meaning.Kind == sqltext.Write {
-			changes = named(meaning.Names, coherence.Any)
+			w = p.wrote(stmt, meaning.Names)
 		}
-		p.forget(p.index.Announce(changes...))
-		p.openRows.add(openWrite{rows, p.now(), changes})
+		held, _ := p.announced([]written{w})
+		p.openRows.add(openWrite{rows, p.now(), held})
 	})
 }
 
@@ -604,31 +621,55 @@ func (p *Plugin) aroundRow(next func(*gorm.DB)) func(*gorm.DB) {
 	}
 }
 
-// aroundWrite announces and finishes what a create, an update or a delete changes.
-func (p *Plugin) aroundWrite(changesOf func(*gorm.Statement) []coherence.Change) func(func(*gorm.DB)) func(*gorm.DB) {
+// aroundWrite announces and finishes what a create, an update or a delete changes: exactly, where GORM's own callback
+// runs it; else loosely, by what the statement shows before.
+func (p *Plugin) aroundWrite(exactly, loosely func(*gorm.Statement) written) func(func(*gorm.DB)) func(*gorm.DB) {
 	return func(next func(*gorm.DB)) func(*gorm.DB) {
+		own := ownCallback(next)
 		return func(db *gorm.DB) {
 			if !p.active() || db.Error != nil || db.DryRun {
 				next(db)
+				if ex := explaining(db.Statement); ex != nil && db.Error == nil && db.Statement.SQL.Len() > 0 {
+					by := loosely
+					if own {
+						by = exactly
+					}
+					ex.write(p, db.Statement, p.recognizeWrite(db, by))
+				}
 				return
 			}
-			changes := []coherence.Change{coherence.Everything}
-			p.guard("recognizing a write", func() {
-				if db.Statement.Schema != nil {
-					p.model(db.Statement.Schema)
-				} else {
-					p.catalog.update(p.catalogued())
-				}
-				changes = changesOf(db.Statement)
-			})
-			done := p.begin(db.Statement.ConnPool, changes, false)
+			conn := db.Statement.ConnPool
 			outcome := errUnknownOutcome
+			var done func(error)
 			defer func() {
-				ran(db.Statement.ConnPool, outcome)
-				done(outcome)
+				ran(conn, outcome)
+				if done != nil {
+					done(outcome)
+				}
 			}()
+			if own {
+				w := attend(db.Statement)
+				defer w.leave()
+				w.before = func() { done = p.begin(conn, p.recognizeWrite(db, exactly), false) }
+			} else {
+				done = p.begin(conn, p.recognizeWrite(db, loosely), false)
+			}
 			next(db)
 			outcome = db.Error
 		}
 	}
+}
+
+// recognizeWrite finds out what a statement changes.
+func (p *Plugin) recognizeWrite(db *gorm.DB, by func(*gorm.Statement) written) written {
+	w := everything()
+	p.guard("recognizing a write", func() {
+		if db.Statement.Schema != nil {
+			p.model(db.Statement.Schema)
+		} else {
+			p.catalog.update(p.catalogued())
+		}
+		w = by(db.Statement)
+	})
+	return w
 }

@@ -13,32 +13,64 @@ import (
 	"gorm.io/gorm/schema"
 )
 
-// catalog knows the tables of the models in use, and which changes of other tables reach a table: through
+// catalog knows the tables of the models in use, their columns, and which changes of other tables reach a table: through
 // foreign keys that cascade, and through what policies declare. It grows as models are met. Names are folded.
 type catalog struct {
-	// version counts what was learned. A template whose dependencies are older has to work them out again.
+	// version counts what was learned. What was worked out from an older one has to be worked out again.
 	version atomic.Int64
 
-	mu      sync.RWMutex
-	seen    map[*schema.Schema]int            // how many relations it had: GORM adds some later
-	tables  map[string]bool                   // by folded name
-	exact   map[string]bool                   // as the models name them
-	reached map[string][]coherence.Dependency // by table: whose changes change it too
-	owners  map[reflect.Type]*schema.Schema   // of join tables without a model of their own
+	mu     sync.RWMutex
+	seen   map[*schema.Schema]int          // how many relations it had: GORM adds some later
+	tables map[string]*tableInfo           // by folded name
+	exact  map[string]bool                 // as the models name them
+	edges  map[string][]edge               // by table: what its changes change, too
+	owners map[reflect.Type]*schema.Schema // of join tables without a model of their own
 }
+
+// tableInfo is what the models of a table say of it. It does not change; what is learned replaces it.
+type tableInfo struct {
+	columns map[string]column // by folded name
+	keys    [][]string        // the primary key, if it is known, then unique keys; folded names
+	primary bool              // whether the primary key is known
+	derived []string          // columns that may change whenever the row does
+}
+
+// edge says that changes of one table change another one.
+type edge struct {
+	to string
+	// pairs are the columns of a foreign key: of the table that it references, and of the one that it is in. There
+	// are none where any change changes all.
+	pairs              []columnPair
+	onDelete, onUpdate action
+}
+
+type columnPair struct{ from, to string }
+
+// action is what a foreign key's constraint does.
+type action uint8
+
+const (
+	nothing action = iota
+	cascade
+	setNull
+	unclear // SET DEFAULT, and what is not known
+)
 
 func newCatalog() *catalog {
 	return &catalog{
-		seen:    map[*schema.Schema]int{},
-		tables:  map[string]bool{},
-		exact:   map[string]bool{},
-		reached: map[string][]coherence.Dependency{},
-		owners:  map[reflect.Type]*schema.Schema{},
+		seen:   map[*schema.Schema]int{},
+		tables: map[string]*tableInfo{},
+		exact:  map[string]bool{},
+		edges:  map[string][]edge{},
+		owners: map[reflect.Type]*schema.Schema{},
 	}
 }
 
 // knows reports whether a folded name is that of a table of a model in use.
-func (c *catalog) knows(name string) bool {
+func (c *catalog) knows(name string) bool { return c.table(name) != nil }
+
+// table returns what is known of a table, nil if it is of no model in use.
+func (c *catalog) table(name string) *tableInfo {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.tables[name]
@@ -52,7 +84,7 @@ func (c *catalog) identifies(dialect string, references []sqltext.Reference) boo
 	for _, ref := range references {
 		switch {
 		case c.exact[ref.Name]:
-		case dialect == "sqlite" && !strings.Contains(ref.Name, ".") && c.tables[sqltext.Fold(ref.Name)]:
+		case dialect == "sqlite" && !strings.Contains(ref.Name, ".") && c.tables[sqltext.Fold(ref.Name)] != nil:
 		case dialect == "postgres" && !ref.Quoted && c.exact[strings.ToLower(ref.Name)]:
 		default:
 			return false
@@ -70,14 +102,23 @@ func (c *catalog) owner(t reflect.Type) *schema.Schema {
 
 // models is what the catalog asks of the plugin about a schema.
 type models struct {
+	dialect string
 	// settle waits until a schema is parsed whole: GORM hands out those that other goroutines are still parsing.
 	settle func(*schema.Schema)
 	// depends returns the tables that the policy of a schema's model names.
 	depends func(*schema.Schema) []string
-	// changed is called with the tables that changes now reach in a way that was not known before: answers that depend
-	// on them were stored with too few dependencies.
-	changed func(tables []string)
+	// changed is called with what was learned that was not known before. Answers of tables that are now seen in another way, and
+	// those that are reached in a way that was not known, are wrong from then on.
+	changed func(learned)
 }
+
+// learned is what the catalog did not know before.
+type learned struct {
+	tables  []string     // seen in another way than before
+	reached []columnPair // tables: changes of the first reach the second
+}
+
+func (l learned) empty() bool { return len(l.tables)+len(l.reached) == 0 }
 
 // learn takes in a schema and all that it is related to.
 func (c *catalog) learn(s *schema.Schema, m models) {
@@ -89,7 +130,9 @@ func (c *catalog) learn(s *schema.Schema, m models) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.count(c.visit(s, m, nil), m)
+	var l learned
+	c.visit(s, m, &l)
+	c.count(l, m)
 }
 
 // update takes in the relations that GORM has added to known schemas when it met other models.
@@ -105,53 +148,184 @@ func (c *catalog) update(m models) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var reached []string
+	var l learned
 	for s, had := range maps.Clone(c.seen) {
 		if relationCount(s) != had {
 			delete(c.seen, s)
-			reached = c.visit(s, m, reached)
+			c.visit(s, m, &l)
 		}
 	}
-	c.count(reached, m)
+	c.count(l, m)
 }
 
 // count makes what was learned count.
-func (c *catalog) count(reached []string, m models) {
-	if len(reached) > 0 {
-		c.version.Add(1)
-		m.changed(reached)
+func (c *catalog) count(l learned, m models) {
+	if l.empty() {
+		return
 	}
+	// What reaches a table reaches those that it reaches.
+	for i := 0; i < len(l.reached); i++ {
+		for _, e := range c.edges[l.reached[i].to] {
+			if further := (columnPair{l.reached[i].from, e.to}); !slices.Contains(l.reached, further) {
+				l.reached = append(l.reached, further)
+			}
+		}
+	}
+	c.version.Add(1)
+	m.changed(l)
 }
 
-func (c *catalog) visit(s *schema.Schema, m models, reached []string) []string {
+func (c *catalog) visit(s *schema.Schema, m models, l *learned) {
 	if _, seen := c.seen[s]; s == nil || seen {
-		return reached
+		return
 	}
 	m.settle(s)
 	related := relations(s)
 	c.seen[s] = len(related)
-	table := fold(s.Table)
-	c.tables[table] = true
-	c.exact[s.Table] = true
+	c.describe(s, m.dialect, l)
 	for _, other := range m.depends(s) {
-		if c.reach(table, coherence.Dependency{Table: fold(other), Kinds: coherence.Any}) {
-			reached = append(reached, table)
-		}
+		c.reach(fold(other), edge{to: fold(s.Table), onDelete: unclear, onUpdate: unclear}, l)
 	}
 	for _, relation := range related {
-		if child, by := cascade(relation); by.Kinds != 0 && c.reach(child, by) {
-			reached = append(reached, child)
+		if parent, e := constraintOf(relation); parent != "" {
+			c.reach(parent, e, l)
 		}
-		reached = c.visit(relation.FieldSchema, m, reached)
-		reached = c.visit(relation.Schema, m, reached)
+		c.visit(relation.FieldSchema, m, l)
+		c.visit(relation.Schema, m, l)
 		if join := relation.JoinTable; join != nil {
 			if join.ModelType.Name() == "" && c.owners[join.ModelType] == nil {
 				c.owners[join.ModelType] = s
 			}
-			reached = c.visit(join, m, reached)
+			c.visit(join, m, l)
 		}
 	}
-	return reached
+}
+
+// describe takes in what a schema says of its table. Where it does not agree with what another one said, it is no
+// longer known how values compare.
+func (c *catalog) describe(s *schema.Schema, dialect string, l *learned) {
+	name := fold(s.Table)
+	before := c.tables[name]
+	now := newTableInfo(s, dialect)
+	c.exact[s.Table] = true
+	if before == nil {
+		c.tables[name] = now
+		l.tables = append(l.tables, name)
+		return
+	}
+	if now.merge(before) {
+		l.tables = append(l.tables, name)
+	}
+	c.tables[name] = now
+}
+
+// maxKeysShown bounds the keys by which the rows of a table are told apart.
+const maxKeysShown = 4
+
+func newTableInfo(s *schema.Schema, dialect string) *tableInfo {
+	t := &tableInfo{columns: map[string]column{}}
+	vague := false
+	for _, f := range s.Fields {
+		if f.DBName == "" {
+			continue
+		}
+		col := newColumn(dialect, f)
+		if other, ok := t.columns[col.name]; ok && other.exact != col.exact {
+			vague = true // "Name" and "name" are two columns to some databases
+		}
+		t.columns[col.name] = col
+		if col.derived {
+			t.derived = append(t.derived, col.name)
+		}
+	}
+	if vague {
+		for name, col := range t.columns {
+			t.columns[name] = col.blurred()
+		}
+		return t
+	}
+	var primary []string
+	for _, f := range s.PrimaryFields {
+		primary = append(primary, sqltext.Fold(f.DBName))
+	}
+	if len(primary) > 0 {
+		t.keys, t.primary = append(t.keys, primary), true
+	}
+	t.keys = append(t.keys, uniqueKeys(s)...)
+	t.limitKeys()
+	return t
+}
+
+// limitKeys drops the keys whose values cannot be told apart, and those beyond the limit.
+func (t *tableInfo) limitKeys() {
+	usable := func(key []string) bool {
+		return !slices.ContainsFunc(key, func(name string) bool { return t.columns[name].class <= nullness })
+	}
+	t.primary = t.primary && usable(t.keys[0])
+	t.keys = slices.DeleteFunc(t.keys, func(key []string) bool { return !usable(key) })
+	t.keys = t.keys[:min(len(t.keys), maxKeysShown)]
+}
+
+// uniqueKeys returns the columns of the unique indexes that the fields of a schema name. They are where changes are likely to
+// choose single rows; nothing rests on their being unique. (Schema.ParseIndexes writes to the schema, which others are reading.)
+func uniqueKeys(s *schema.Schema) (keys [][]string) {
+	byName := map[string]int{}
+	for _, f := range s.Fields {
+		if f.DBName == "" || f.PrimaryKey {
+			continue
+		}
+		name := sqltext.Fold(f.DBName)
+		if f.Unique {
+			keys = append(keys, []string{name})
+			continue
+		}
+		for _, setting := range []string{"UNIQUEINDEX", "INDEX"} {
+			value, ok := f.TagSettings[setting]
+			index, options, _ := strings.Cut(value, ",")
+			if !ok || setting == "INDEX" && !strings.Contains(strings.ToLower(options), "unique") {
+				continue
+			}
+			if at, known := byName[index]; known && index != "" && index != setting {
+				keys[at] = append(keys[at], name)
+				continue
+			}
+			byName[index] = len(keys)
+			keys = append(keys, []string{name})
+		}
+	}
+	return keys
+}
+
+// merge adds what another model said of the same table before. It reports whether the two together say another thing than
+// the other one did.
+func (t *tableInfo) merge(before *tableInfo) (changed bool) {
+	for name, col := range before.columns {
+		if mine, ok := t.columns[name]; ok {
+			col = col.merge(mine)
+		}
+		t.columns[name] = col
+	}
+	t.derived = nil
+	for name, col := range t.columns {
+		if col.derived {
+			t.derived = append(t.derived, name)
+		}
+	}
+	slices.Sort(t.derived)
+	primary := before.primary && (!t.primary || slices.Equal(before.keys[0], t.keys[0])) || t.primary && !before.primary
+	keys := slices.Clone(before.keys)
+	for i, key := range t.keys {
+		switch {
+		case slices.ContainsFunc(keys, func(known []string) bool { return slices.Equal(known, key) }):
+		case i == 0 && t.primary && !before.primary:
+			keys = slices.Insert(keys, 0, key)
+		default:
+			keys = append(keys, key)
+		}
+	}
+	t.keys, t.primary = keys, primary
+	t.limitKeys()
+	return !reflect.DeepEqual(t, before)
 }
 
 // relations returns the relations of a schema. GORM adds to those of a schema when it parses another one that leads to it.
@@ -167,75 +341,171 @@ func relationCount(s *schema.Schema) int {
 	return len(s.Relationships.Relations)
 }
 
-// cascade returns the table that the foreign key of a relation is in, and which changes of the table that it
-// references the key's constraint passes on.
-func cascade(relation *schema.Relationship) (child string, by coherence.Dependency) {
+// constraintOf returns what the constraint of a relation's foreign key does to the table that the key is in when rows of the
+// parent, which it references, change.
+func constraintOf(relation *schema.Relationship) (parent string, e edge) {
 	constraint := relation.Field.TagSettings["CONSTRAINT"]
 	if constraint == "-" {
-		return "", by
+		return "", e
 	}
 	settings := schema.ParseTagSetting(constraint, ",")
-	if cascades(settings["ONDELETE"]) {
-		by.Kinds |= coherence.Delete
-	}
-	if cascades(settings["ONUPDATE"]) {
-		by.Kinds |= coherence.Update
+	e.onDelete, e.onUpdate = actionOf(settings["ONDELETE"]), actionOf(settings["ONUPDATE"])
+	if e.onDelete == nothing && e.onUpdate == nothing {
+		return "", e
 	}
 	for _, ref := range relation.References {
 		switch {
 		case ref.PrimaryKey == nil || relation.JoinTable != nil && !ref.OwnPrimaryKey:
 			// A join table has relations of its own.
+			continue
 		case ref.OwnPrimaryKey:
-			child, by.Table = fold(ref.ForeignKey.Schema.Table), fold(relation.Schema.Table)
+			e.to, parent = fold(ref.ForeignKey.Schema.Table), fold(relation.Schema.Table)
 		default:
-			child, by.Table = fold(relation.Schema.Table), fold(ref.PrimaryKey.Schema.Table)
+			e.to, parent = fold(relation.Schema.Table), fold(ref.PrimaryKey.Schema.Table)
 		}
+		e.pairs = append(e.pairs, columnPair{sqltext.Fold(ref.PrimaryKey.DBName), sqltext.Fold(ref.ForeignKey.DBName)})
 	}
-	if child == "" {
-		by.Kinds = 0
-	}
-	return child, by
+	return parent, e
 }
 
-// cascades reports whether a referential action changes rows of the referencing table.
-func cascades(action string) bool {
-	switch strings.ToUpper(strings.TrimSpace(action)) {
+func actionOf(name string) action {
+	switch strings.ToUpper(strings.TrimSpace(name)) {
 	case "", "NO ACTION", "RESTRICT":
-		return false
+		return nothing
+	case "CASCADE":
+		return cascade
+	case "SET NULL":
+		return setNull
 	}
-	return true
+	return unclear
 }
 
-func (c *catalog) reach(table string, by coherence.Dependency) bool {
-	if by.Kinds == 0 || slices.Contains(c.reached[table], by) {
-		return false
+func (c *catalog) reach(from string, e edge, l *learned) {
+	if slices.ContainsFunc(c.edges[from], e.equal) {
+		return
 	}
-	c.reached[table] = append(c.reached[table], by)
-	return true
+	c.edges[from] = append(c.edges[from], e)
+	l.reached = append(l.reached, columnPair{from, e.to})
 }
 
-// dependencies returns all changes that can reach answers read from these tables, directly or through others.
-func (c *catalog) dependencies(tables []string) []coherence.Dependency {
+func (e edge) equal(other edge) bool {
+	return e.to == other.to && e.onDelete == other.onDelete && e.onUpdate == other.onUpdate && slices.Equal(e.pairs, other.pairs)
+}
+
+// maxExpanded bounds the changes that one write is made of.
+const maxExpanded = 4 << 10
+
+// expand returns changes together with those that the database makes on their account: to columns that it derives from
+// others, and over foreign keys.
+func (c *catalog) expand(changes []coherence.Change) []coherence.Change {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	kinds := map[string]coherence.Kind{}
-	var add func(coherence.Dependency)
-	add = func(d coherence.Dependency) {
-		if kinds[d.Table]|d.Kinds == kinds[d.Table] {
-			return
+	changes = slices.Clone(changes)
+	for i := 0; i < len(changes); i++ {
+		if len(changes) > maxExpanded {
+			return []coherence.Change{coherence.Everything}
 		}
-		kinds[d.Table] |= d.Kinds
-		for _, by := range c.reached[d.Table] {
-			add(by)
+		if changes[i].Kinds&coherence.Update != 0 {
+			changes[i].Columns = c.withDerived(changes[i].Table, changes[i].Columns)
+		}
+		for _, e := range c.edges[changes[i].Table] {
+			for _, further := range c.follow(&changes[i], e) {
+				if !slices.ContainsFunc(changes, func(known coherence.Change) bool { return covers(&known, &further) }) {
+					changes = append(changes, further)
+				}
+			}
 		}
 	}
-	for _, table := range tables {
-		add(coherence.Dependency{Table: table, Kinds: coherence.Any})
+	return changes
+}
+
+// covers reports whether all that a change touches is touched by another one, where that is plain to see.
+func covers(wide, narrow *coherence.Change) bool {
+	if wide.Table != narrow.Table || wide.Kinds&narrow.Kinds != narrow.Kinds || len(wide.Set) > 0 && !samePins(wide.Set, narrow.Set) {
+		return false
 	}
-	all := make([]coherence.Dependency, 0, len(kinds))
-	for table, on := range kinds {
-		all = append(all, coherence.Dependency{Table: table, Kinds: on})
+	if !wide.Columns.All && narrow.Kinds&coherence.Update != 0 &&
+		(narrow.Columns.All || slices.ContainsFunc(narrow.Columns.Names, func(name string) bool { return !wide.Columns.Has(name) })) {
+		return false
 	}
-	slices.SortFunc(all, func(a, b coherence.Dependency) int { return strings.Compare(a.Table, b.Table) })
-	return all
+	return len(wide.Where) == 0 || samePins(wide.Where, narrow.Where)
+}
+
+func samePins(a, b coherence.Pins) bool {
+	return slices.EqualFunc(a, b, func(a, b coherence.Pin) bool {
+		return a.Column == b.Column && slices.Equal(a.Values, b.Values)
+	})
+}
+
+// follow returns what a change changes over an edge.
+func (c *catalog) follow(change *coherence.Change, e edge) (further []coherence.Change) {
+	if len(e.pairs) == 0 {
+		return []coherence.Change{coherence.Loose(e.to, coherence.Any)}
+	}
+	columns := coherence.Columns{}
+	for _, pair := range e.pairs {
+		columns.Names = append(columns.Names, pair.to)
+	}
+	update := func(set coherence.Pins) coherence.Change {
+		return coherence.Change{
+			Table: e.to, Kinds: coherence.Update, Columns: columns, Where: c.over(change.Table, e, change.Where), Set: set,
+		}
+	}
+	if change.Kinds&coherence.Delete != 0 {
+		switch e.onDelete {
+		case nothing:
+		case cascade:
+			further = append(further, coherence.Change{Table: e.to, Kinds: coherence.Delete, Where: c.over(change.Table, e, change.Where)})
+		case setNull:
+			further = append(further, update(c.nulls(e)))
+		default:
+			further = append(further, coherence.Loose(e.to, coherence.Any))
+		}
+	}
+	if change.Kinds&coherence.Update != 0 && slices.ContainsFunc(e.pairs, func(p columnPair) bool { return change.Columns.Has(p.from) }) {
+		switch e.onUpdate {
+		case nothing:
+		case cascade:
+			further = append(further, update(c.over(change.Table, e, change.Set)))
+		case setNull:
+			further = append(further, update(c.nulls(e)))
+		default:
+			further = append(further, coherence.Loose(e.to, coherence.Any))
+		}
+	}
+	return further
+}
+
+// over translates what is known of the referenced columns into the columns of the foreign key, where both compare alike.
+func (c *catalog) over(table string, e edge, pins coherence.Pins) (over coherence.Pins) {
+	from, to := c.tables[table], c.tables[e.to]
+	if from == nil || to == nil {
+		return nil
+	}
+	for _, pair := range e.pairs {
+		values, ok := pins.Of(pair.from)
+		a, b := from.columns[pair.from], to.columns[pair.to]
+		if ok && a.class != opaque && a.class == b.class {
+			over = append(over, coherence.Pin{Column: pair.to, Values: values})
+		}
+	}
+	return over
+}
+
+func (c *catalog) nulls(e edge) (set coherence.Pins) {
+	to := c.tables[e.to]
+	for _, pair := range e.pairs {
+		if to != nil && to.columns[pair.to].nullable {
+			set = append(set, coherence.Pin{Column: pair.to, Values: []coherence.Value{coherence.Null}})
+		}
+	}
+	return set
+}
+
+// withDerived adds the columns that may change with any others.
+func (c *catalog) withDerived(table string, columns coherence.Columns) coherence.Columns {
+	if t := c.tables[table]; t != nil && len(t.derived) > 0 && !columns.All {
+		columns.Names = slices.Concat(columns.Names, t.derived)
+	}
+	return columns
 }

@@ -48,7 +48,7 @@ func TestWritesOfReplacedCallbacksAreSeen(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := setup(t)
+			b := setup(t, WithoutWorker())
 			for range 2 {
 				b.db.Find(&[]workerUser{})
 			}

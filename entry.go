@@ -21,6 +21,7 @@ type entry struct {
 	node    recency.Node
 	key     string
 	guard   *coherence.Guard
+	reading *reading // what the answer depends on; nil for own data
 	stats   *modelStats
 	value   reflect.Value // a copy of what Statement.ReflectValue held; for own data, of the value
 	rows    int64
@@ -28,7 +29,12 @@ type entry struct {
 	expires int64 // nanoseconds since 1970
 	stale   int64 // from when on a read starts its reload
 
-	pattern   *hotness.Pattern
+	pattern *hotness.Pattern
+	// before is how many accesses the pattern had before the answer was there for them, or asked for by one.
+	before int64
+	// ahead says that it is loaded in the background. It is set, with pattern and before, before the lease is taken.
+	ahead bool
+
 	preloaded atomic.Bool // loaded in the background and not read since
 	reloading atomic.Bool
 	counted   atomic.Bool // part of the gauges
@@ -139,11 +145,27 @@ func (p *Plugin) uncount(e *entry) bool {
 	return true
 }
 
-// forget drops the entries of guards that a change killed.
-func (p *Plugin) forget(killed []*coherence.Guard) {
-	for _, guard := range killed {
-		if p.drop(guard.Owner.(*entry)) {
-			p.stats.invalidated.Add(1)
+// forget drops the entries that changes killed.
+func (p *Plugin) forget(kills []coherence.Kill) (killed []*entry) {
+	for _, kill := range kills {
+		e := kill.Guard.Owner.(*entry)
+		stored := p.drop(e)
+		if stored {
+			p.stats.kill(kill.Table, kill.Reason)
+		}
+		// The pattern of what a reader is loading is not known yet.
+		if (stored || e.ahead) && e.pattern != nil {
+			killed = append(killed, e)
+		}
+	}
+	return killed
+}
+
+// revive loads the answers again that writes killed, when these are over, if they are worth it.
+func (p *Plugin) revive(killed []*entry) {
+	for _, e := range killed {
+		if p.registry.killed(e.publicKey(p), e.pattern.Count()-e.before) {
+			p.worker.revive(e)
 		}
 	}
 }
@@ -157,8 +179,8 @@ type flight struct {
 	// over is closed when the time of a load in the background is up: readers do not wait for it any longer. nil for a reader's.
 	over <-chan struct{}
 	// leader is the goroutine that runs the query, where code of the application runs on it meanwhile: it must not wait for
-	// itself.
-	leader int64
+	// itself. 0 where it does not matter, or is not known yet.
+	leader atomic.Int64
 }
 
 // goroutine returns the number of the calling goroutine, which the runtime tells in stack traces only.

@@ -47,7 +47,8 @@ func check(err error) {
 
 // The second of two equal reads is answered from memory, until a write could have changed the answer.
 func Example() {
-	db, p, done := open()
+	// Without the worker, which would load what was killed again at once.
+	db, p, done := open(preload.WithoutWorker())
 	defer done()
 
 	for range 2 {

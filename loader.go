@@ -44,7 +44,7 @@ func (p *Plugin) remember(q *read, vars []any) {
 		return
 	}
 	t, key, preset := q.template, q.key, q.preset
-	p.keepLoader(key, func(ctx context.Context) (bool, error) {
+	p.keepLoader(key, func(ctx context.Context) func() (bool, error) {
 		return p.reload(ctx, t, key, kept, preset)
 	})
 }
@@ -78,40 +78,48 @@ func keptVar(v any) (any, bool) {
 	return nil, false
 }
 
-// reload runs the query of a key in the background and stores its answer, in place of one that is there.
-func (p *Plugin) reload(ctx context.Context, t *template, key string, vars []any, preset reflect.Value) (stored bool, err error) {
-	f := &flight{entry: &entry{key: key, stats: t.stats}, done: make(chan struct{}), over: ctx.Done()}
-	if t.asks {
-		f.leader = goroutine()
-	}
-	if f.entry.guard = t.lease(p, f.entry); f.entry.guard == nil {
-		return false, nil
-	}
-	if p.start(f, false) != nil {
-		return false, nil
-	}
-	defer func() {
-		if !stored {
-			p.index.Release(f.entry.guard)
-		}
-		p.flights.end(f)
-	}()
-	tx := t.statement(ctx, p.db, vars, preset)
-	p.query(tx)
-	if !p.fill(tx, t, f) {
-		if tx.Error != nil && !errors.Is(tx.Error, gorm.ErrRecordNotFound) {
-			return false, fmt.Errorf("%w: %w", errDatabase, tx.Error)
-		}
-		return false, nil
-	}
-	if f.entry.pattern = p.patterns.Lookup(key); f.entry.pattern == nil {
+// aheadOf returns the entry of an answer that is about to be loaded in the background.
+func (p *Plugin) aheadOf(key string, stats *modelStats) *entry {
+	e := &entry{key: key, stats: stats, ahead: true}
+	if e.pattern = p.patterns.Lookup(e.publicKey(p)); e.pattern == nil {
 		if before := p.lookup(key, p.now()); before != nil {
-			f.entry.pattern = before.pattern
+			e.pattern = before.pattern
 		}
 	}
-	f.entry.preloaded.Store(true)
-	stored = p.store(f.entry)
-	return stored, nil
+	if e.pattern != nil {
+		e.before = e.pattern.Count()
+	}
+	return e
+}
+
+// reload begins to run the query of a key in the background, and to store its answer in place of one that is there.
+func (p *Plugin) reload(ctx context.Context, t *template, key string, vars []any, preset reflect.Value) (run func() (stored bool, err error)) {
+	f := &flight{entry: p.aheadOf(key, t.stats), done: make(chan struct{}), over: ctx.Done()}
+	if f.entry.guard = t.lease(p, f.entry, vars); f.entry.guard == nil || p.start(f, false) != nil {
+		return nil
+	}
+	return func() (stored bool, err error) {
+		defer func() {
+			if !stored {
+				p.index.Release(f.entry.guard)
+			}
+			p.flights.end(f)
+		}()
+		if t.asks {
+			f.leader.Store(goroutine())
+		}
+		tx := t.statement(ctx, p.db, vars, preset)
+		p.query(tx)
+		if !p.fill(tx, t, f) {
+			if tx.Error != nil && !errors.Is(tx.Error, gorm.ErrRecordNotFound) {
+				return false, fmt.Errorf("%w: %w", errDatabase, tx.Error)
+			}
+			return false, nil
+		}
+		f.entry.preloaded.Store(true)
+		stored = p.store(f.entry)
+		return stored, nil
+	}
 }
 
 // Load returns the value of an application's own data under a key: from memory, or from load, whose value is then kept
@@ -220,7 +228,7 @@ func (p *Plugin) ownFlight(over <-chan struct{}, key string, force bool) (f *fli
 		}
 	}
 	mine := &flight{entry: &entry{key: stored, stats: p.stats.model(ownTable)}, done: make(chan struct{}), over: over}
-	if mine.entry.guard = p.index.Lease(p.own, mine.entry); mine.entry.guard == nil {
+	if mine.entry.guard = p.index.Lease(p.own, mine.entry, nil); mine.entry.guard == nil {
 		return nil, false
 	}
 	if other := p.start(mine, force); other != nil {
@@ -251,20 +259,24 @@ func (p *Plugin) ownLoad(ctx context.Context, f *flight, want reflect.Type, load
 		e.value = reflect.ValueOf(&image).Elem()
 		e.rows = 1
 		e.weight = clone.SizeAny(image) + int64(len(e.key)) + entryOverhead
-		e.pattern = p.patterns.Lookup(key)
+		if e.pattern = p.patterns.Lookup(key); e.pattern != nil {
+			e.before = e.pattern.Count()
+		}
 		e.live(p.now(), p.config.ttl)
 		f.filled = true
 		if !p.store(e) {
 			return
 		}
-		p.keepLoader(key, func(ctx context.Context) (bool, error) {
+		p.keepLoader(key, func(ctx context.Context) func() (bool, error) {
 			again, leader := p.ownFlight(ctx.Done(), key, false)
 			if !leader {
-				return false, nil
+				return nil
 			}
-			again.entry.preloaded.Store(true)
-			_, err := p.ownLoad(ctx, again, want, load)
-			return again.entry.counted.Load(), err
+			return func() (bool, error) {
+				again.entry.preloaded.Store(true)
+				_, err := p.ownLoad(ctx, again, want, load)
+				return again.entry.counted.Load(), err
+			}
 		})
 	})
 	return value, nil

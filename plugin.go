@@ -12,6 +12,7 @@ import (
 	"github.com/gorm-preload/preload/internal/coherence"
 	"github.com/gorm-preload/preload/internal/hotness"
 	"github.com/gorm-preload/preload/internal/recency"
+	"github.com/gorm-preload/preload/internal/sqltext"
 	"gorm.io/gorm"
 	"gorm.io/gorm/schema"
 )
@@ -32,22 +33,23 @@ type Plugin struct {
 	ready      atomic.Bool
 	closed     atomic.Bool
 
-	models     sync.Map // reflect.Type -> *model
-	catalog    *catalog
-	templates  *templates
-	index      *coherence.Index
-	own        *coherence.Group // of own data, which depends on no table
-	ownPrefix  string           // of their keys in the store, which other plugins may use, too
-	recency    *recency.Ring
-	keyLocks   keyLocks
-	flights    flights
-	patterns   *hotness.Table
-	registry   *registry
-	statements statements
-	raw        rawTransactions
-	openRows   openRows
-	stats      counters
-	worker     *worker
+	models    sync.Map // reflect.Type -> *model
+	catalog   *catalog
+	templates *templates
+	index     *coherence.Index
+	own       *coherence.Group // of own data, which depends on no table
+	ownPrefix string           // of their keys in the store, which other plugins may use, too
+	recency   *recency.Ring
+	keyLocks  keyLocks
+	flights   flights
+	patterns  *hotness.Table
+	registry  *registry
+	meanings  memo[sqltext.Statement]
+	shapes    memo[*sqltext.Shape]
+	raw       rawTransactions
+	openRows  openRows
+	stats     counters
+	worker    *worker
 }
 
 // New returns a plugin. Options are checked; what is wrong with them is reported by Initialize, that is by db.Use.
@@ -59,7 +61,7 @@ func New(opts ...Option) *Plugin {
 		templates: newTemplates(),
 		flights:   flights{byKey: map[string]*flight{}},
 		index:     coherence.New(c.clock.Now),
-		own:       coherence.NewGroup(nil),
+		own:       coherence.NewGroup(coherence.Reading{}),
 		ownPrefix: "own:" + strconv.FormatInt(plugins.Add(1), 36) + ":",
 		recency:   recency.New(max(1, c.maxEntries), max(1, c.maxBytes)),
 		registry:  newRegistry(max(1, c.maxLoaders)),
@@ -156,20 +158,22 @@ func (p *Plugin) Register(models ...any) error {
 	return errors.Join(errs...)
 }
 
-// changed kills answers of tables of which it was just learned that changes of others reach them. The catalog is locked
-// while it does, so that nobody sees a model as learned whose answers of before are still served.
-func (p *Plugin) changed(tables []string) {
-	if len(tables) == 0 {
-		return
+// changed kills the answers that were kept before something was learned that they depend on. The catalog is locked while it
+// does, so that nobody sees a model as learned whose answers of before are still served.
+func (p *Plugin) changed(l learned) {
+	for _, table := range l.tables {
+		p.forget(p.index.Widen(table, table))
 	}
-	p.invalidate(named(tables, coherence.Any))
+	for _, pair := range l.reached {
+		p.forget(p.index.Widen(pair.from, pair.to))
+	}
 }
 
-// announce says that changes are about to become visible. The returned function is called once, after they have, or
-// will not; with the error of what was to make them visible.
+// announce says that what was written is about to become visible. The returned function is called once, after it has, or
+// will not; with the error of what was to make it visible.
 // lingers is how long it may take the server to end what it was doing when it was lost.
-func (p *Plugin) announce(changes []coherence.Change, lingers time.Duration) (done func(error)) {
-	p.forget(p.index.Announce(changes...))
+func (p *Plugin) announce(writes []written, lingers time.Duration) (done func(error)) {
+	announced, killed := p.announced(writes)
 	return func(err error) {
 		hold := time.Duration(0)
 		switch {
@@ -178,14 +182,36 @@ func (p *Plugin) announce(changes []coherence.Change, lingers time.Duration) (do
 		case unknownOutcome(err):
 			hold = lingers
 		}
-		p.index.Finish(hold, changes...)
+		p.index.Finish(announced, hold)
+		p.revive(killed)
+	}
+}
+
+// announced announces what was written, with all that the database changes on account of it. It returns what that killed.
+func (p *Plugin) announced(writes []written) (announced *coherence.Announcement, killed []*entry) {
+	for {
+		version := p.catalog.version.Load()
+		var changes []coherence.Change
+		for _, w := range writes {
+			if w.version != version {
+				w.changes = loosen(w.changes)
+			}
+			changes = append(changes, w.changes...)
+		}
+		announced, kills := p.index.Announce(p.catalog.expand(changes)...)
+		killed = append(killed, p.forget(kills)...)
+		// What was learned meanwhile was applied to what was under way, among which this may not have been yet.
+		if p.catalog.version.Load() == version {
+			return announced, killed
+		}
+		p.index.Finish(announced, 0)
 	}
 }
 
 // invalidate kills what depends on the changes, loads in flight too.
 func (p *Plugin) invalidate(changes []coherence.Change) {
-	p.forget(p.index.Announce(changes...))
-	p.index.Finish(0, changes...)
+	announced, _ := p.announced([]written{{changes: changes}})
+	p.index.Finish(announced, 0)
 }
 
 // Invalidate forgets every answer that depends on the tables of these models, or all answers, and an application's own
@@ -213,7 +239,7 @@ func (p *Plugin) Invalidate(models ...any) error {
 			}
 			name = s.Table
 		}
-		changes = append(changes, coherence.Change{Table: fold(name), Kinds: coherence.Any})
+		changes = append(changes, coherence.Loose(fold(name), coherence.Any))
 	}
 	p.invalidate(changes)
 	return errors.Join(errs...)

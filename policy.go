@@ -95,7 +95,7 @@ func (p *Plugin) declared(s *schema.Schema) (*Policy, error) {
 
 // catalogued is what the catalog asks of the plugin.
 func (p *Plugin) catalogued() models {
-	return models{settle: p.settle, depends: p.depends, changed: p.changed}
+	return models{dialect: p.db.Name(), settle: p.settle, depends: p.depends, changed: p.changed}
 }
 
 // settle waits until a schema is parsed whole.

@@ -42,7 +42,7 @@ func (p *Plugin) wrap(db *gorm.DB) *pool {
 	return front
 }
 
-// unwrap returns what is behind GORM's prepared statements.
+// unwrap returns what is behind GORM's prepared statements, and behind witnesses.
 func unwrap(conn gorm.ConnPool) gorm.ConnPool {
 	for {
 		switch c := conn.(type) {
@@ -61,6 +61,8 @@ func unwrap(conn gorm.ConnPool) gorm.ConnPool {
 				return nil
 			}
 			return c.transaction
+		case interface{ behind() gorm.ConnPool }:
+			conn = c.behind()
 		default:
 			return conn
 		}

@@ -4,6 +4,8 @@ import (
 	"maps"
 	"sync"
 	"sync/atomic"
+
+	"github.com/gorm-preload/preload/internal/coherence"
 )
 
 // Stats is what the plugin did since New or the last Clear (counters), and what it holds now (gauges).
@@ -15,6 +17,11 @@ type Stats struct {
 	Evicted       int64 // answers that left for want of room
 	Expired       int64 // answers that outlived their TTL
 	Invalidated   int64 // answers that a write, Invalidate or Clear killed
+	// Kills has the answers in Invalidated by the table that was written, "" for all tables, and by what the write found
+	// them: "row", it touched a row that the answer shows; "value", a row with a value that the answer asks for;
+	// "column", rows that are not known, and a column that the answer depends on; "table", no more is known than
+	// the table; "everything".
+	Kills         map[string]map[string]int64
 	TotalAccesses int64 // reads that qualified, and calls of RecordAccess and Load
 	PreloadCount  int64 // background loads that stored an answer
 	PreloadHits   int64 // those of them whose answer was then read
@@ -62,13 +69,19 @@ const (
 
 // counters are written by everybody.
 type counters struct {
-	evicted, expired, invalidated atomic.Int64
-	recorded                      atomic.Int64
-	preloads, preloadHits         atomic.Int64
-	active                        atomic.Int64
+	evicted, expired      atomic.Int64
+	recorded              atomic.Int64
+	preloads, preloadHits atomic.Int64
+	active                atomic.Int64
 
 	bypassed sync.Map // reason -> *atomic.Int64
+	killed   sync.Map // killedBy -> *atomic.Int64
 	models   sync.Map // table -> *modelStats
+}
+
+type killedBy struct {
+	table  string
+	reason coherence.Reason
 }
 
 type modelStats struct {
@@ -76,10 +89,16 @@ type modelStats struct {
 	entries      atomic.Int64
 }
 
-func (c *counters) bypass(reason string) {
-	n, ok := c.bypassed.Load(reason)
+func (c *counters) bypass(reason string) { count(&c.bypassed, reason) }
+
+func (c *counters) kill(table string, reason coherence.Reason) {
+	count(&c.killed, killedBy{table, reason})
+}
+
+func count[K comparable](counts *sync.Map, key K) {
+	n, ok := counts.Load(key)
 	if !ok {
-		n, _ = c.bypassed.LoadOrStore(reason, new(atomic.Int64))
+		n, _ = counts.LoadOrStore(key, new(atomic.Int64))
 	}
 	n.(*atomic.Int64).Add(1)
 }
@@ -93,10 +112,11 @@ func (c *counters) model(table string) *modelStats {
 }
 
 func (c *counters) clear() {
-	for _, n := range []*atomic.Int64{&c.evicted, &c.expired, &c.invalidated, &c.recorded, &c.preloads, &c.preloadHits} {
+	for _, n := range []*atomic.Int64{&c.evicted, &c.expired, &c.recorded, &c.preloads, &c.preloadHits} {
 		n.Store(0)
 	}
 	c.bypassed.Clear()
+	c.killed.Clear()
 	c.models.Range(func(_, m any) bool {
 		m.(*modelStats).hits.Store(0)
 		m.(*modelStats).misses.Store(0)
@@ -112,7 +132,7 @@ func (p *Plugin) Stats() Stats {
 		BypassReasons:   map[string]int64{},
 		Evicted:         c.evicted.Load(),
 		Expired:         c.expired.Load(),
-		Invalidated:     c.invalidated.Load(),
+		Kills:           map[string]map[string]int64{},
 		PreloadCount:    c.preloads.Load(),
 		PreloadHits:     c.preloadHits.Load(),
 		TrackedPatterns: p.patterns.Len(),
@@ -123,6 +143,15 @@ func (p *Plugin) Stats() Stats {
 	s.Entries, s.Bytes = p.recency.Size()
 	c.bypassed.Range(func(reason, n any) bool {
 		s.BypassReasons[reason.(string)] = n.(*atomic.Int64).Load()
+		return true
+	})
+	c.killed.Range(func(key, n any) bool {
+		by, n64 := key.(killedBy), n.(*atomic.Int64).Load()
+		if s.Kills[by.table] == nil {
+			s.Kills[by.table] = map[string]int64{}
+		}
+		s.Kills[by.table][by.reason.String()] = n64
+		s.Invalidated += n64
 		return true
 	})
 	for n := range maps.Values(s.BypassReasons) {

@@ -40,11 +40,10 @@ type template struct {
 	// plan copies what Statement.ReflectValue holds.
 	plan   *clone.Plan
 	tables []string
+	query  *sqltext.Shape // nil where the SQL is not simple
 
-	group        *coherence.Group
-	mu           sync.Mutex
-	dependencies []coherence.Dependency // of the group
-	learned      int64                  // the catalog's version that they are of
+	mu      sync.Mutex // held while the reading is worked out, so that an older one cannot replace a newer one
+	reading atomic.Pointer[reading]
 
 	next *template // in the same bucket
 }
@@ -155,8 +154,11 @@ func (p *Plugin) newTemplate(shape string, stmt *gorm.Statement, policy *Policy)
 	if table := fold(stmt.Table); !slices.Contains(t.tables, table) && p.catalog.knows(table) {
 		t.tables = append(t.tables, table)
 	}
-	t.learned = -1
-	t.group = coherence.NewGroup(nil)
+	if len(t.sql) <= maxText {
+		if query, ok := sqltext.Simple(stmt.Dialector.Name(), t.sql); ok && query.Verb == sqltext.Select {
+			t.query = &query
+		}
+	}
 	return t
 }
 
@@ -194,12 +196,12 @@ func (t *template) refusal(p *Plugin) string {
 	return t.reason
 }
 
-// lease gives out the right to load an answer of the template, nil where it could not be kept.
-func (t *template) lease(p *Plugin, owner any) *coherence.Guard {
+// lease gives out the right to load the answer of a query with these bind values, nil where it could not be kept.
+func (t *template) lease(p *Plugin, owner *entry, vars []any) *coherence.Guard {
 	for {
 		version := p.catalog.version.Load()
-		t.refresh(p, version)
-		guard := p.index.Lease(t.group, owner)
+		owner.reading = t.readingOf(p, version)
+		guard := p.index.Lease(owner.reading.group, owner, owner.reading.facts(vars))
 		// What was learned meanwhile killed the guards it knew of; this one may have come after that.
 		if guard == nil || p.catalog.version.Load() == version {
 			return guard
@@ -208,21 +210,25 @@ func (t *template) lease(p *Plugin, owner any) *coherence.Guard {
 	}
 }
 
-// refresh brings the group's dependencies up to a version of the catalog. The template's lock is held while they are
-// worked out and put in place, so that older ones cannot replace newer ones; it comes before the locks of
-// catalog and index.
-func (t *template) refresh(p *Plugin, version int64) {
-	var killed []*coherence.Guard
-	t.mu.Lock()
-	if t.learned < version {
-		if dependencies := p.catalog.dependencies(t.tables); !slices.Equal(dependencies, t.dependencies) {
-			killed = p.index.Depend(t.group, dependencies)
-			t.dependencies = dependencies
-		}
-		t.learned = version
+// readingOf returns what the template's answers depend on, as far as the catalog knew at a version or later.
+func (t *template) readingOf(p *Plugin, version int64) *reading {
+	if r := t.reading.Load(); r != nil && r.version >= version {
+		return r
 	}
-	t.mu.Unlock()
-	p.forget(killed)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	before := t.reading.Load()
+	if before != nil && before.version >= version {
+		return before
+	}
+	r := p.newReading(t, version)
+	if before != nil && before.same(r) {
+		r.group = before.group
+	} else {
+		r.group = coherence.NewGroup(r.about, r.loose...)
+	}
+	t.reading.Store(r)
+	return r
 }
 
 // statement returns a statement that runs the template with these bind values, into a destination of its own that

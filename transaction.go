@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"slices"
 	"sync"
 
 	"github.com/gorm-preload/preload/internal/coherence"
@@ -27,8 +26,11 @@ type transaction struct {
 // segment is what was changed since a savepoint was set; the first one since the transaction began.
 type segment struct {
 	savepoint string
-	changes   []coherence.Change // without duplicates
+	writes    []written
 }
+
+// maxHeld bounds the changes that are held one by one: of more, only the tables count.
+const maxHeld = 1_000
 
 // preparable is a transaction whose connection can run prepared statements: what GORM asks of one with PrepareStmt.
 type preparable struct {
@@ -46,33 +48,36 @@ func (t *preparable) StmtContext(ctx context.Context, stmt *sql.Stmt) *sql.Stmt 
 // GetDBConn implements gorm.GetDBConnector.
 func (t *transaction) GetDBConn() (*sql.DB, error) { return t.pool.GetDBConn() }
 
-// hold notes changes until the commit.
-func (t *transaction) hold(changes []coherence.Change) {
+// hold notes what was written until the commit.
+func (t *transaction) hold(w written) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.segments) == 0 {
 		t.segments = append(t.segments, segment{})
 	}
-	t.segments[len(t.segments)-1].add(changes)
+	t.segments[len(t.segments)-1].add(w)
 }
 
-func (s *segment) add(changes []coherence.Change) {
-	for _, change := range changes {
-		if !slices.Contains(s.changes, change) {
-			s.changes = append(s.changes, change)
-		}
+func (s *segment) add(writes ...written) {
+	s.writes = append(s.writes, writes...)
+	if len(s.writes) < maxHeld {
+		return
 	}
+	var all []coherence.Change
+	for _, w := range s.writes {
+		all = append(all, w.changes...)
+	}
+	s.writes = []written{{changes: loosen(all)}}
 }
 
-// changes returns all that is held.
-func (t *transaction) changes() []coherence.Change {
+// writes returns all that is held.
+func (t *transaction) writes() (all []written) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var together segment
 	for _, s := range t.segments {
-		together.add(s.changes)
+		all = append(all, s.writes...)
 	}
-	return together.changes
+	return all
 }
 
 func (t *transaction) lose() {
@@ -108,7 +113,7 @@ func (t *transaction) rollbackTo(name string) {
 	}
 	if i := t.find(name); i >= 0 {
 		t.segments = t.segments[:i+1]
-		t.segments[i].changes = nil
+		t.segments[i].writes = nil
 	}
 }
 
@@ -122,7 +127,7 @@ func (t *transaction) release(name string) {
 	}
 	before := &t.segments[i-1]
 	for _, s := range t.segments[i:] {
-		before.add(s.changes)
+		before.add(s.writes...)
 	}
 	t.segments = t.segments[:i]
 }
@@ -139,11 +144,11 @@ func (t *transaction) find(name string) int {
 // Commit implements gorm.TxCommitter. The database makes the changes visible somewhere inside the commit, so they are
 // announced before it and finished after it.
 func (t *transaction) Commit() error {
-	changes := t.changes()
-	if len(changes) == 0 {
+	writes := t.writes()
+	if len(writes) == 0 {
 		return t.end.Commit()
 	}
-	done := t.pool.plugin.announce(changes, t.pool.plugin.config.holdOut)
+	done := t.pool.plugin.announce(writes, t.pool.plugin.config.holdOut)
 	outcome := errUnknownOutcome // of a commit that panics
 	defer func() { done(outcome) }()
 	if outcome = t.end.Commit(); outcome == nil {

@@ -31,7 +31,7 @@ type worker struct {
 	p       *Plugin
 	ctx     context.Context
 	cancel  context.CancelFunc
-	reloads chan *entry
+	reloads chan reload
 	slots   chan struct{}
 	loop    sync.WaitGroup
 
@@ -40,15 +40,23 @@ type worker struct {
 	abandoned atomic.Int64
 
 	mu      sync.Mutex
-	running map[string]bool // keys being loaded
+	running map[string]bool // keys being loaded; true: what is loaded may be out of date, and is loaded once more
 	idle    *sync.Cond      // running changed
 	stopped bool
+}
+
+// reload asks for a key to be loaded again.
+type reload struct {
+	key   string
+	asked *atomic.Bool // set while it is asked for
+	// outdated says that a load of the key that runs already does not do: a write came since it began.
+	outdated bool
 }
 
 func newWorker(p *Plugin) *worker {
 	w := &worker{
 		p:       p,
-		reloads: make(chan *entry, maxReloads),
+		reloads: make(chan reload, maxReloads),
 		slots:   make(chan struct{}, max(1, p.config.concurrency)),
 		running: map[string]bool{},
 		grace:   time.Second,
@@ -76,10 +84,13 @@ func (w *worker) run() {
 			return
 		case <-ticker.C:
 			w.tick()
-		case e := <-w.reloads:
+		case r := <-w.reloads:
+			if r.outdated && w.p.lookup(w.p.storeKey(r.key), w.p.now()) != nil {
+				continue // a reader came first
+			}
 			// One that was started is not asked for again, also if it fails: a tick or a reader does it then.
-			if w.pressed() || !w.load(e.publicKey(w.p)) {
-				e.reloading.Store(false)
+			if w.pressed() || !w.load(r.key, r.outdated) {
+				r.asked.Store(false)
 			}
 		}
 	}
@@ -139,7 +150,7 @@ func (w *worker) tick() {
 		if _, ok := p.registry.loader(hot.Key); !ok || p.lookup(p.storeKey(hot.Key), now) != nil {
 			continue
 		}
-		if w.load(hot.Key) {
+		if w.load(hot.Key, false) {
 			loads++
 		}
 	}
@@ -155,49 +166,110 @@ func (w *worker) pressed() bool {
 		return false
 	}
 	stats := db.Stats()
-	return stats.MaxOpenConnections > 0 && float64(stats.InUse) >= busyShare*float64(stats.MaxOpenConnections)
+	if stats.MaxOpenConnections <= 0 {
+		return false
+	}
+	others := stats.InUse - int(w.p.stats.active.Load())
+	return stats.InUse >= stats.MaxOpenConnections || float64(others) >= busyShare*float64(stats.MaxOpenConnections)
 }
 
 // reload asks for an entry that is read to be loaded again before it expires.
 func (w *worker) reload(e *entry) {
-	if !w.p.config.worker {
+	if w.p.config.worker && !e.reloading.Load() && !e.reloading.Swap(true) {
+		w.ask(reload{e.publicKey(w.p), &e.reloading, false})
+	}
+}
+
+// revive loads an entry again that was killed: at once where there is a slot, so that who asks next finds the load
+// running and waits for it, instead of the load finding them.
+func (w *worker) revive(e *entry) {
+	if !w.p.config.worker || e.reloading.Swap(true) {
 		return
 	}
+	r := reload{e.publicKey(w.p), &e.reloading, true}
 	select {
-	case w.reloads <- e:
+	case w.slots <- struct{}{}:
+		if w.pressed() || !w.begin(r.key, r.outdated) {
+			<-w.slots
+			r.asked.Store(false)
+		}
 	default:
-		e.reloading.Store(false)
+		w.ask(r)
+	}
+}
+
+func (w *worker) ask(r reload) {
+	select {
+	case w.reloads <- r:
+	default:
+		r.asked.Store(false)
 	}
 }
 
 // load starts the loader of a key once there is a slot. It reports whether it did.
-func (w *worker) load(key string) bool {
-	load, ok := w.p.registry.loader(key)
-	if !ok {
-		return false
-	}
+func (w *worker) load(key string, outdated bool) bool {
 	select {
 	case w.slots <- struct{}{}:
 	case <-w.ctx.Done():
 		return false
 	}
-	w.mu.Lock()
-	if w.running[key] {
-		w.mu.Unlock()
-		<-w.slots
+	if w.begin(key, outdated) {
+		return true
+	}
+	<-w.slots
+	return false
+}
+
+// begin starts the loader of a key in the slot that the caller took, and keeps if it returns false. Where the key is being
+// loaded already, outdated has it loaded once more after that.
+func (w *worker) begin(key string, outdated bool) bool {
+	load, ok := w.p.registry.loader(key)
+	if !ok || !w.enter(key, outdated) {
 		return false
 	}
-	w.running[key] = true
-	w.mu.Unlock()
+	ctx, cancel := context.WithTimeout(w.ctx, w.p.config.loadTimeout)
+	var run func() (bool, error)
+	w.p.guard("beginning a load", func() { run = load(ctx) })
+	if run == nil {
+		cancel()
+		w.leave(key)
+		return false
+	}
 	w.p.stats.active.Add(1)
-	go w.execute(key, load)
+	go w.execute(key, run, cancel)
 	return true
 }
 
-func (w *worker) execute(key string, load load) {
-	p := w.p
-	ctx, cancel := context.WithTimeout(w.ctx, p.config.loadTimeout)
+// enter notes that a key is being loaded; false if it is already, or if no load may begin any more.
+func (w *worker) enter(key string, outdated bool) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	again, runs := w.running[key]
+	if runs {
+		w.running[key] = again || outdated
+	}
+	if runs || w.stopped {
+		return false
+	}
+	w.running[key] = false
+	return true
+}
+
+// leave notes that a key is not being loaded any more.
+func (w *worker) leave(key string) {
+	w.mu.Lock()
+	again := w.running[key]
+	delete(w.running, key)
+	w.idle.Broadcast()
+	w.mu.Unlock()
+	if again {
+		w.ask(reload{key, new(atomic.Bool), true})
+	}
+}
+
+func (w *worker) execute(key string, run func() (bool, error), cancel context.CancelFunc) {
 	defer cancel()
+	p := w.p
 
 	// The slot is given back when the load ends, or when its time is up: a loader that hangs holds up no others.
 	const (
@@ -206,14 +278,14 @@ func (w *worker) execute(key string, load load) {
 		ended
 	)
 	var state atomic.Int32
-	leave := func() {
+	free := func() {
 		p.stats.active.Add(-1)
 		<-w.slots
 	}
 	overdue := time.AfterFunc(p.config.loadTimeout+w.grace, func() {
 		if state.CompareAndSwap(runs, abandoned) {
 			w.abandoned.Add(1)
-			leave()
+			free()
 		}
 	})
 	defer func() {
@@ -224,14 +296,11 @@ func (w *worker) execute(key string, load load) {
 		if state.Swap(ended) == abandoned {
 			w.abandoned.Add(-1)
 		} else {
-			leave()
+			free()
 		}
-		w.mu.Lock()
-		delete(w.running, key)
-		w.idle.Broadcast()
-		w.mu.Unlock()
+		w.leave(key)
 	}()
-	stored, err := load(ctx)
+	stored, err := run()
 	if stored {
 		p.stats.preloads.Add(1)
 	}

@@ -62,6 +62,18 @@ func (b *bench) read(t *testing.T, id uint) (name string, queries int64) {
 	return u.Name, b.probe.Queries() - before
 }
 
+// writeUnseen writes in a way that the plugin does not see.
+func (b *bench) writeUnseen(t *testing.T, query string) {
+	t.Helper()
+	pool, err := b.db.DB()
+	if err == nil {
+		_, err = pool.Exec(query)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // tick runs one turn of the worker, with all loads that it starts.
 func (b *bench) tick() {
 	b.plugin.worker.tick()
@@ -85,9 +97,8 @@ func TestATickLoadsWhatIsHotAndNotInMemory(t *testing.T) {
 		b.read(t, 1)
 	}
 	b.read(t, 2) // score 1: not hot
-	if err := b.db.Model(&workerUser{}).Where("id > 0").Update("name", "new").Error; err != nil {
-		t.Fatal(err)
-	}
+	b.writeUnseen(t, "UPDATE worker_users SET name = 'new'")
+	_ = b.plugin.Invalidate(&workerUser{})
 	b.tick()
 	for _, want := range []struct {
 		id      uint
@@ -325,7 +336,7 @@ func TestCloseEndsEveryGoroutine(t *testing.T) {
 func TestRegistryForgetsTheLeastRecentlyRegistered(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(2)
-	nothing := func(context.Context) (bool, error) { return false, nil }
+	nothing := func(context.Context) func() (bool, error) { return nil }
 	for _, key := range []string{"a", "b", "a", "c"} {
 		r.register(key, nothing)
 	}
@@ -333,5 +344,43 @@ func TestRegistryForgetsTheLeastRecentlyRegistered(t *testing.T) {
 		if _, ok := r.loader(key); ok != want {
 			t.Errorf("loader of %s: %t, want %t", key, ok, want)
 		}
+	}
+}
+
+// What is read again and again is loaded at once when a write killed it, once however many writes come, and no longer when nobody
+// reads it any more.
+func TestAKilledAnswerIsLoadedAgain(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	write := func(id uint, name string) {
+		t.Helper()
+		if err := b.db.Model(&workerUser{}).Where("id = ?", id).Update("name", name).Error; err != nil {
+			t.Fatal(err)
+		}
+		b.settle()
+	}
+	loads := func() int64 { return b.plugin.Stats().PreloadCount }
+	b.read(t, 2)
+	if write(2, "once"); loads() != 0 {
+		t.Fatal("what was read once is loaded again")
+	}
+	for i := range 20 {
+		b.read(t, 1)
+		b.read(t, 1)
+		name := fmt.Sprint("name ", i)
+		write(1, name)
+		if got, queries := b.read(t, 1); got != name || queries != 0 || loads() != int64(i+1) {
+			t.Fatalf("after write %d: %q with %d queries, %d loads; want %q from memory, and a load a write", i, got, queries, loads(), name)
+		}
+	}
+	before := loads()
+	for i := range 20 {
+		write(1, fmt.Sprint("unread ", i))
+	}
+	if n := loads() - before; n < 1 || n > 4 {
+		t.Errorf("loaded %d times while nobody read, want a few", n)
+	}
+	if got, _ := b.read(t, 1); got != "unread 19" {
+		t.Errorf("got %q", got)
 	}
 }

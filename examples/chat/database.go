@@ -43,7 +43,7 @@ type database struct {
 
 // open finds the database that the settings name and makes sure that it can be worked in.
 func open(ctx context.Context, s settings) (_ *database, err error) {
-	d := &database{conns: s.workers + 3} // the worker of the plugin may run two loads
+	d := &database{conns: s.workers + 1 + loads}
 	defer func() {
 		if err != nil {
 			_ = d.close()

@@ -82,8 +82,9 @@ func play(ctx context.Context, s settings, stdout, stderr io.Writer) (err error)
 	if err != nil {
 		return err
 	}
-	// A few seconds is as often as the worker may look for hot answers to load; the run takes not much longer.
-	plugin := preload.New(preload.WithInterval(5 * time.Second))
+	// A few seconds is as often as the worker may look for hot answers to load; the run takes not much longer. Each event changes
+	// two answers, which are to be loaded again before the next one asks, for more keys than loaders are kept by default.
+	plugin := preload.New(preload.WithInterval(5*time.Second), preload.WithConcurrency(loads), preload.WithMaxLoaders(10_000))
 	defer plugin.Close()
 	with, err := base.run(ctx, s, events, plugin, "with plugin", stderr)
 	if err != nil {

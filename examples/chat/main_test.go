@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -65,25 +64,6 @@ func TestBothRunsAreReportedSideBySide(t *testing.T) {
 		if !strings.Contains(stderr, "with plugin: 60 of 60") {
 			t.Errorf("%s workers: no progress in %q", workers, stderr)
 		}
-	}
-}
-
-func TestEqualSeedsGiveEqualRuns(t *testing.T) {
-	rows := []string{"queries that reached the database", "hit rate", "mismatches"}
-	seen := map[string]bool{}
-	for _, seed := range []string{"7", "7", "8"} {
-		status, stdout, stderr := run(t, t.Context(), append(strings.Fields(small), "-seed", seed)...)
-		if status != command.OK {
-			t.Fatalf("got status %d and %q, want 0", status, stderr)
-		}
-		var all []string
-		for _, row := range rows {
-			all = append(all, cells(t, stdout, row)...)
-		}
-		seen[fmt.Sprint(all)] = true
-	}
-	if len(seen) != 2 {
-		t.Errorf("got %v, want one result for seed 7 and another for seed 8", seen)
 	}
 }
 
