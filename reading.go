@@ -79,7 +79,7 @@ func (p *Plugin) understand(r *reading, t *template, info *tableInfo) {
 		r.show(p, t, info)
 	}
 	switch {
-	case !limited || about.Primary && r.pins(about.Keys[0]):
+	case !limited || about.Primary && r.pins(about.Keys[0]), shape.Aggregate && !shape.Grouped:
 	case shape.Ordered:
 		about.Choosing = union(about.Choosing, n.columns(shape.Order))
 	case !slices.ContainsFunc(info.keys, r.pins):
@@ -182,6 +182,9 @@ func (c *column) operand(o sqltext.Operand, vars []any) coherence.Value {
 	case sqltext.Null:
 		return c.null()
 	case sqltext.Number, sqltext.Text:
+		if o.Text == "" {
+			return "" // NULL, if the server is set so
+		}
 		return c.text(o.Text)
 	case sqltext.True:
 		return c.value(true)

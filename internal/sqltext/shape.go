@@ -88,13 +88,16 @@ type Shape struct {
 	Star     bool   // an item of the list is * or table.*: all columns are selected, too
 	Aliases  []Name // the names that the list defines
 	Computed bool   // the list has more than columns and *: a row of the answer need not be a row of the table
-	Distinct bool
-	Grouped  bool   // GROUP BY or HAVING
-	Group    []Name // columns named in GROUP BY and HAVING
-	Ordered  bool   // ORDER BY
-	Order    []Name // columns named in ORDER BY
-	Limited  bool   // LIMIT
-	Offset   bool   // OFFSET, or LIMIT a, b
+	// Aggregate: each item of the list is count, sum, min, max, avg or total of all rows, so that without Grouped the answer
+	// is one row, in whatever order the rows are read.
+	Aggregate bool
+	Distinct  bool
+	Grouped   bool   // GROUP BY or HAVING
+	Group     []Name // columns named in GROUP BY and HAVING
+	Ordered   bool   // ORDER BY
+	Order     []Name // columns named in ORDER BY
+	Limited   bool   // LIMIT
+	Offset    bool   // OFFSET, or LIMIT a, b
 
 	// Of an Insert. The columns that are not among Columns get their defaults.
 	Columns  []Name
@@ -292,8 +295,11 @@ func (p *parser) amount() {
 // list reads the select list.
 func (p *parser) list(list []piece) {
 	s := &p.shape
+	s.Aggregate = true
 	for _, item := range split(list) {
 		item = p.aliased(item)
+		s.Aggregate = s.Aggregate && len(item) == 2 && item[0].in(aggregates) && item[1].mark("(") &&
+			(item[0].is("count") || len(split(item[1].inside)) == 1)
 		path, n := p.path(item)
 		star := len(item) == 1 && item[0].mark("*") ||
 			n > 0 && n == len(item)-2 && item[n].mark(".") && item[n+1].mark("*") && p.qualifies(path)
@@ -307,6 +313,10 @@ func (p *parser) list(list []piece) {
 		p.names(item, &s.Selected)
 	}
 }
+
+// aggregates are functions whose value does not depend on the order of the rows; min and max of several arguments are none in
+// SQLite.
+var aggregates = words(`count sum min max avg total`)
 
 // aliased cuts the alias off an item of the select list.
 //
@@ -607,8 +617,8 @@ func (p *parser) part(stops ...string) []piece {
 	n := 0
 	for ; n < len(p.rest); n++ {
 		t := p.rest[n]
-		if t.is("from") && n > 0 && p.rest[n-1].is("distinct") {
-			continue // IS DISTINCT FROM
+		if t.is("from") && n > 1 && p.rest[n-1].is("distinct") && (p.rest[n-2].is("is") || p.rest[n-2].is("not")) {
+			continue // IS [NOT] DISTINCT FROM
 		}
 		if p.startsClause(t.token) || slices.ContainsFunc(stops, t.is) {
 			break

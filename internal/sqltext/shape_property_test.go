@@ -519,7 +519,7 @@ func TestShapesHoldInSQLite(t *testing.T) {
 		b.must("BEGIN")
 		defer b.must("ROLLBACK")
 		b.fill(t)
-		for range 10 {
+		for range 8 {
 			tried++
 			if b.read(grammar{t}) {
 				read++

@@ -79,7 +79,7 @@ func brief(s Shape) string {
 		on   bool
 		name string
 	}{
-		{s.Star, "star"}, {s.Computed, "computed"}, {s.Distinct, "distinct"}, {s.Grouped, "grouped"}, {s.Ordered, "ordered"},
+		{s.Star, "star"}, {s.Computed, "computed"}, {s.Aggregate, "aggregate"}, {s.Distinct, "distinct"}, {s.Grouped, "grouped"}, {s.Ordered, "ordered"},
 		{s.Limited, "limited"}, {s.Offset, "offset"}, {s.Conflict == Ignored, "ignored"}, {s.Conflict == Updated, "updated"},
 	}
 	for _, f := range flags {
@@ -127,9 +127,13 @@ var accepted = []struct{ dialects, sql, want string }{
 	{"", "SELECT * FROM `t` WHERE a <> ? AND NOT b = ? AND c NOT IN (?,?)", "select t filter(a b c) star"},
 	{"", "SELECT * FROM `t` WHERE a LIKE ? AND b > ? AND c = ?", "select t pins(c=?3) filter(a b c) star"},
 	{"", "SELECT * FROM `t` WHERE a BETWEEN ? AND ? AND c = ?", "select t pins(c=?3) filter(a c) star"},
-	{"", "SELECT count(*) FROM `t`", "select t computed"},
-	{"", "SELECT count(*) FROM `t` WHERE a = ?", "select t pins(a=?1) filter(a) computed"},
-	{"", "SELECT COUNT(DISTINCT(`a`)) FROM `t`", "select t list(a) computed"},
+	{"", "SELECT count(*) FROM `t`", "select t computed aggregate"},
+	{"", "SELECT sum(a) AS s, max(b) FROM `t`", "select t list(a b) alias(s) computed aggregate"},
+	{"", "SELECT count(*), a FROM `t`", "select t list(a) computed"},
+	{"", "SELECT max(a) + 1 FROM `t`", "select t list(a) computed"},
+	{"sqlite", "SELECT max(a, b) FROM `t`", "select t list(a b) computed"},
+	{"", "SELECT count(*) FROM `t` WHERE a = ?", "select t pins(a=?1) filter(a) computed aggregate"},
+	{"", "SELECT COUNT(DISTINCT(`a`)) FROM `t`", "select t list(a) computed aggregate"},
 	{"", "SELECT DISTINCT `a` FROM `t` ORDER BY b desc, `c`", "select t list(a) order(b c) distinct ordered"},
 	{"", "SELECT a, count(*) AS n FROM `t` GROUP BY `a` HAVING max(b) > ? ORDER BY count(*) DESC",
 		"select t list(a) alias(n) group(a b a) order(a) computed grouped ordered"},
@@ -263,6 +267,7 @@ func TestStatementsThatAreNotSimple(t *testing.T) {
 		{"two statements", "", "SELECT a FROM t; DELETE FROM t"},
 		{"no table", "", "SELECT 1"},
 		{"no list", "", "SELECT FROM t"},
+		{"table behind DISTINCT", "", "SELECT a FROM t WHERE DISTINCT FROM u"},
 		{"empty item", "", "SELECT a,, b FROM t"},
 		{"in parentheses", "", "(SELECT a FROM t)"},
 		{"other verbs", "", "EXPLAIN SELECT a FROM t"},
