@@ -129,7 +129,7 @@ func (p *Plugin) aroundQuery(next func(*gorm.DB)) func(*gorm.DB) {
 				return
 			}
 			next(db)
-			ran(db.Statement.ConnPool, db.Error)
+			p.ran(db.Statement.ConnPool, db.Error)
 			return
 		}
 		missed := q // what escapes to the heap is made on a miss only
@@ -432,7 +432,10 @@ func (p *Plugin) hit(e *entry, now time.Time) {
 	}
 }
 
-func (p *Plugin) miss(q *read) { q.template.stats.misses.Add(1) }
+func (p *Plugin) miss(q *read) {
+	q.template.stats.misses.Add(1)
+	p.statements.Add(1)
+}
 
 // vacant reports whether a destination is of a kind that can be copied into, and holds nothing but a primary key that
 // GORM turns into a condition.
@@ -523,12 +526,12 @@ func (p *Plugin) around(db *gorm.DB, next func(*gorm.DB), unseenEnd bool) {
 	}
 	if done == nil {
 		next(db)
-		ran(db.Statement.ConnPool, db.Error)
+		p.ran(db.Statement.ConnPool, db.Error)
 		return
 	}
 	outcome := errUnknownOutcome
 	defer func() {
-		ran(db.Statement.ConnPool, outcome)
+		p.ran(db.Statement.ConnPool, outcome)
 		if rows, ok := db.Statement.Dest.(*sql.Rows); ok && rows != nil && unseenEnd {
 			p.stayOpen(db.Statement, rows)
 		}
@@ -583,7 +586,8 @@ func (p *Plugin) aroundUnusual(db *gorm.DB, next func(*gorm.DB), completed, unse
 
 // ran notes that a statement ended with this error on a connection. A transaction in which one failed may be over: databases
 // roll back at deadlocks, and where a conflict clause says so.
-func ran(conn gorm.ConnPool, err error) {
+func (p *Plugin) ran(conn gorm.ConnPool, err error) {
+	p.statements.Add(1)
 	if err == nil || errors.Is(err, gorm.ErrRecordNotFound) {
 		return
 	}
@@ -616,7 +620,7 @@ func (p *Plugin) aroundRow(next func(*gorm.DB)) func(*gorm.DB) {
 			p.aroundUnusual(db, next, false, true)
 		default:
 			next(db)
-			ran(db.Statement.ConnPool, db.Error)
+			p.ran(db.Statement.ConnPool, db.Error)
 		}
 	}
 }
@@ -642,7 +646,7 @@ func (p *Plugin) aroundWrite(exactly, loosely func(*gorm.Statement) written) fun
 			outcome := errUnknownOutcome
 			var done func(error)
 			defer func() {
-				ran(conn, outcome)
+				p.ran(conn, outcome)
 				if done != nil {
 					done(outcome)
 				}

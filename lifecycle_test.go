@@ -47,7 +47,7 @@ func TestLoadsLeftToThemselvesAreBounded(t *testing.T) {
 				return false, nil
 			}
 		})
-		if w.pressed() {
+		if w.room(0) == noRoom {
 			break
 		}
 		w.load(key, false)

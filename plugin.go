@@ -33,23 +33,24 @@ type Plugin struct {
 	ready      atomic.Bool
 	closed     atomic.Bool
 
-	models    sync.Map // reflect.Type -> *model
-	catalog   *catalog
-	templates *templates
-	index     *coherence.Index
-	own       *coherence.Group // of own data, which depends on no table
-	ownPrefix string           // of their keys in the store, which other plugins may use, too
-	recency   *recency.Ring
-	keyLocks  keyLocks
-	flights   flights
-	patterns  *hotness.Table
-	registry  *registry
-	meanings  memo[sqltext.Statement]
-	shapes    memo[*sqltext.Shape]
-	raw       rawTransactions
-	openRows  openRows
-	stats     counters
-	worker    *worker
+	models     sync.Map // reflect.Type -> *model
+	catalog    *catalog
+	templates  *templates
+	index      *coherence.Index
+	own        *coherence.Group // of own data, which depends on no table
+	ownPrefix  string           // of their keys in the store, which other plugins may use, too
+	recency    *recency.Ring
+	keyLocks   keyLocks
+	flights    flights
+	patterns   *hotness.Table
+	registry   *registry
+	meanings   memo[sqltext.Statement]
+	shapes     memo[*sqltext.Shape]
+	raw        rawTransactions
+	openRows   openRows
+	statements atomic.Int64 // that the database was asked
+	stats      counters
+	worker     *worker
 }
 
 // New returns a plugin. Options are checked; what is wrong with them is reported by Initialize, that is by db.Use.

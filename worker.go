@@ -14,8 +14,6 @@ import (
 const (
 	// reloadFraction: a read in the last 1/5 of an entry's TTL starts its reload.
 	reloadFraction = 5
-	// busyShare is the share of the pool's connections in use from which on the worker skips its turn.
-	busyShare = 0.7
 	// maxReloads bounds the reloads that wait for their turn; more are dropped, and asked for again by later reads.
 	maxReloads = 256
 	// maxAbandoned bounds the loads that ignored the end of their context and were left to themselves. At the limit
@@ -89,7 +87,7 @@ func (w *worker) run() {
 				continue // a reader came first
 			}
 			// One that was started is not asked for again, also if it fails: a tick or a reader does it then.
-			if w.pressed() || !w.load(r.key, r.outdated) {
+			if !w.makeRoom() || !w.load(r.key, r.outdated) {
 				r.asked.Store(false)
 			}
 		}
@@ -144,33 +142,19 @@ func (w *worker) tick() {
 	})
 	loads := 0
 	for _, hot := range p.patterns.Hottest(p.config.maxPatterns, p.config.threshold, now) {
-		if loads >= p.config.batch || w.pressed() {
+		if loads >= p.config.batch {
 			return
 		}
 		if _, ok := p.registry.loader(hot.Key); !ok || p.lookup(p.storeKey(hot.Key), now) != nil {
 			continue
 		}
+		if !w.makeRoom() {
+			return
+		}
 		if w.load(hot.Key, false) {
 			loads++
 		}
 	}
-}
-
-// pressed reports whether the application needs the database for itself, or the database fails.
-func (w *worker) pressed() bool {
-	if w.ctx.Err() != nil || w.failing.Load() || w.abandoned.Load() >= maxAbandoned {
-		return true
-	}
-	db, err := w.p.pool.GetDBConn()
-	if err != nil || db == nil {
-		return false
-	}
-	stats := db.Stats()
-	if stats.MaxOpenConnections <= 0 {
-		return false
-	}
-	others := stats.InUse - int(w.p.stats.active.Load())
-	return stats.InUse >= stats.MaxOpenConnections || float64(others) >= busyShare*float64(stats.MaxOpenConnections)
 }
 
 // reload asks for an entry that is read to be loaded again before it expires.
@@ -180,22 +164,29 @@ func (w *worker) reload(e *entry) {
 	}
 }
 
-// revive loads an entry again that was killed: at once where there is a slot, so that who asks next finds the load
+// revive loads an entry again that was killed: at once where there is room and a slot, so that who asks next finds the load
 // running and waits for it, instead of the load finding them.
 func (w *worker) revive(e *entry) {
 	if !w.p.config.worker || e.reloading.Swap(true) {
 		return
 	}
 	r := reload{e.publicKey(w.p), &e.reloading, true}
-	select {
-	case w.slots <- struct{}{}:
-		if w.pressed() || !w.begin(r.key, r.outdated) {
-			<-w.slots
-			r.asked.Store(false)
+	switch w.room(1) { // the caller is one
+	case noRoom:
+		r.asked.Store(false)
+		return
+	case roomNow:
+		select {
+		case w.slots <- struct{}{}:
+			if !w.begin(r.key, r.outdated) {
+				<-w.slots
+				r.asked.Store(false)
+			}
+			return
+		default:
 		}
-	default:
-		w.ask(r)
 	}
+	w.ask(r)
 }
 
 func (w *worker) ask(r reload) {

@@ -13,7 +13,9 @@ import (
 
 	"github.com/gorm-preload/preload/internal/dbtest"
 	"go.uber.org/goleak"
+	"gorm.io/driver/sqlite"
 	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
 )
 
 type workerUser struct {
@@ -72,6 +74,16 @@ func (b *bench) writeUnseen(t *testing.T, query string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// limit bounds the connections of the pool. At its limit it opens no other, whoever asks for one.
+func (b *bench) limit(t *testing.T, conns int) {
+	t.Helper()
+	pool, err := b.db.DB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool.SetMaxOpenConns(conns)
 }
 
 // tick runs one turn of the worker, with all loads that it starts.
@@ -352,6 +364,7 @@ func TestRegistryForgetsTheLeastRecentlyRegistered(t *testing.T) {
 func TestAKilledAnswerIsLoadedAgain(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
+	b.limit(t, 1)
 	write := func(id uint, name string) {
 		t.Helper()
 		if err := b.db.Model(&workerUser{}).Where("id = ?", id).Update("name", name).Error; err != nil {
@@ -382,5 +395,50 @@ func TestAKilledAnswerIsLoadedAgain(t *testing.T) {
 	}
 	if got, _ := b.read(t, 1); got != "unread 19" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// A load does not take the one connection of an application that then opens another: that may be another database, as here.
+func TestAnApplicationWithOneConnectionKeepsIt(t *testing.T) {
+	t.Parallel()
+	db, err := gorm.Open(sqlite.Open(":memory:"), &gorm.Config{Logger: logger.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool, err := db.DB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	p := New()
+	defer p.Close()
+	if err := db.Use(p); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.AutoMigrate(&workerUser{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Create(&workerUser{ID: 1}).Error; err != nil {
+		t.Fatal(err)
+	}
+	for i := range 300 {
+		var u workerUser
+		for range 3 {
+			if err := db.First(&u, 1).Error; err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := db.Model(&u).Update("name", fmt.Sprint(i)).Error; err != nil {
+			t.Fatal(err)
+		}
+		if n := pool.Stats().OpenConnections; n != 1 {
+			t.Fatalf("the pool has %d connections after write %d", n, i)
+		}
+	}
+	// It loads what was killed once the application is quiet.
+	for deadline := time.Now().Add(10 * time.Second); p.Stats().PreloadCount == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("nothing was loaded again")
+		}
 	}
 }

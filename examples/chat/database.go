@@ -91,6 +91,20 @@ func (d *database) connect() (*sql.DB, error) {
 	return pool, nil
 }
 
+// openAll opens as many connections as the pool may have, as a server has that has been up for a while.
+func (d *database) openAll(pool *sql.DB) (err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
+	defer cancel()
+	for range d.conns {
+		conn, failed := pool.Conn(ctx)
+		if failed != nil {
+			return failed
+		}
+		defer func() { err = errors.Join(err, conn.Close()) }()
+	}
+	return nil
+}
+
 func (d *database) handle(pool gorm.ConnPool) (*gorm.DB, error) {
 	return gorm.Open(d.dialect(pool), &gorm.Config{Logger: logger.Discard})
 }
@@ -99,6 +113,9 @@ func (d *database) handle(pool gorm.ConnPool) (*gorm.DB, error) {
 func (d *database) counted() (*gorm.DB, *counting.Pool, error) {
 	conn, err := d.connect()
 	if err != nil {
+		return nil, nil, err
+	}
+	if err := d.openAll(conn); err != nil {
 		return nil, nil, err
 	}
 	pool := counting.New(conn)

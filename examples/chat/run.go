@@ -25,7 +25,7 @@ const (
 	// told is how many events a worker plays before it says so.
 	told = 50
 	// loads is how many loads the plugin may run in the background at a time.
-	loads = 4
+	loads = 8
 )
 
 // read is one of the queries of an event.

@@ -1,0 +1,84 @@
+package preload
+
+import (
+	"database/sql"
+	"time"
+)
+
+const (
+	// busyShare is the share of the pool's connections in the application's use from which on nothing is loaded in the background.
+	busyShare = 0.7
+	// spareConns is how many idle connections a pool has of which a load can take one. An application that has not said
+	// otherwise has two at most.
+	spareConns = 3
+	// quiet is for how long an application that uses one connection at a time sends no statement before a load takes it.
+	quiet = 10 * time.Millisecond
+	// patience is how long a load waits for that before it is dropped.
+	patience = time.Second
+)
+
+// room is what the pool has for a load in the background.
+type room uint8
+
+const (
+	noRoom room = iota
+	// roomLater: a load would take the connection that the application is about to use, and so make the pool open another
+	// one. That may be another database (":memory:" of SQLite), or one without the settings that the application made on the
+	// first (PRAGMA, SET): what runs one statement at a time may rely on them, whether it knows or not.
+	roomLater
+	roomNow
+)
+
+// room tells what the pool has; others is how many statements of the application run besides those that the pool shows.
+func (w *worker) room(others int) room {
+	if w.ctx.Err() != nil || w.failing.Load() || w.abandoned.Load() >= maxAbandoned {
+		return noRoom
+	}
+	stats, ok := w.pool()
+	if !ok {
+		return roomNow
+	}
+	limit := stats.MaxOpenConnections
+	used := stats.InUse - int(w.p.stats.active.Load())
+	switch {
+	case limit > 0 && (stats.InUse >= limit || float64(used) >= busyShare*float64(limit)):
+		return noRoom
+	case limit > 0 && stats.OpenConnections >= limit, stats.Idle >= spareConns, used+others >= 2:
+		return roomNow
+	}
+	return roomLater
+}
+
+func (w *worker) pool() (stats sql.DBStats, ok bool) {
+	db, err := w.p.pool.GetDBConn()
+	if err != nil || db == nil {
+		return stats, false
+	}
+	return db.Stats(), true
+}
+
+// makeRoom waits until there is room for a load; false if there will be none soon.
+func (w *worker) makeRoom() bool {
+	for deadline := time.Now().Add(patience); ; {
+		switch w.room(0) {
+		case noRoom:
+			return false
+		case roomNow:
+			return true
+		}
+		before := w.p.statements.Load()
+		timer := time.NewTimer(quiet)
+		select {
+		case <-w.ctx.Done():
+			timer.Stop()
+			return false
+		case <-timer.C:
+		}
+		if stats, ok := w.pool(); ok && stats.InUse == 0 && w.p.statements.Load() == before {
+			return true
+		}
+		if time.Now().After(deadline) {
+			return false
+		}
+	}
+}
