@@ -665,15 +665,17 @@ func (p *Plugin) aroundWrite(exactly, loosely func(*gorm.Statement) written) fun
 }
 
 // recognizeWrite finds out what a statement changes.
-func (p *Plugin) recognizeWrite(db *gorm.DB, by func(*gorm.Statement) written) written {
-	w := everything()
-	p.guard("recognizing a write", func() {
-		if db.Statement.Schema != nil {
-			p.model(db.Statement.Schema)
-		} else {
-			p.catalog.update(p.catalogued())
+func (p *Plugin) recognizeWrite(db *gorm.DB, by func(*gorm.Statement) written) (w written) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			p.fault("recognizing a write", fault)
+			w = everything()
 		}
-		w = by(db.Statement)
-	})
-	return w
+	}()
+	if db.Statement.Schema != nil {
+		p.model(db.Statement.Schema)
+	} else {
+		p.catalog.update(p.catalogued())
+	}
+	return by(db.Statement)
 }

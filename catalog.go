@@ -25,6 +25,9 @@ type catalog struct {
 	exact  map[string]bool                 // as the models name them
 	edges  map[string][]edge               // by table: what its changes change, too
 	owners map[reflect.Type]*schema.Schema // of join tables without a model of their own
+	// wanted are, by table, the columns whose values changes are told by: those that answers pin or show, and those that
+	// foreign keys reference. The inner maps do not change. A change that was worked out without one kills more.
+	wanted map[string]map[string]bool
 }
 
 // tableInfo is what the models of a table say of it. It does not change; what is learned replaces it.
@@ -62,6 +65,7 @@ func newCatalog() *catalog {
 		tables: map[string]*tableInfo{},
 		exact:  map[string]bool{},
 		edges:  map[string][]edge{},
+		wanted: map[string]map[string]bool{},
 		owners: map[reflect.Type]*schema.Schema{},
 	}
 }
@@ -74,6 +78,47 @@ func (c *catalog) table(name string) *tableInfo {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.tables[name]
+}
+
+// written returns what is known of a table, and the columns of it that are wanted.
+func (c *catalog) written(name string) (*tableInfo, map[string]bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if wanted := c.wanted[name]; wanted != nil {
+		return c.tables[name], wanted
+	}
+	return c.tables[name], noColumns
+}
+
+var noColumns = map[string]bool{}
+
+// want notes the columns by which answers that are read in a certain way are found.
+func (c *catalog) want(r *coherence.Reading) {
+	columns := slices.Clone(r.Pinned)
+	for _, pin := range r.Fixed {
+		columns = append(columns, pin.Column)
+	}
+	for _, key := range r.Keys {
+		columns = append(columns, key...)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wantAll(r.Table, columns)
+}
+
+func (c *catalog) wantAll(table string, columns []string) {
+	known := c.wanted[table]
+	if !slices.ContainsFunc(columns, func(name string) bool { return !known[name] }) {
+		return
+	}
+	wanted := maps.Clone(known)
+	if wanted == nil {
+		wanted = map[string]bool{}
+	}
+	for _, name := range columns {
+		wanted[name] = true
+	}
+	c.wanted[table] = wanted
 }
 
 // identifies reports whether each reference is to the table of a model in use. What is spelled in another way may be
@@ -385,6 +430,9 @@ func (c *catalog) reach(from string, e edge, l *learned) {
 		return
 	}
 	c.edges[from] = append(c.edges[from], e)
+	for _, pair := range e.pairs {
+		c.wantAll(from, []string{pair.from})
+	}
 	l.reached = append(l.reached, columnPair{from, e.to})
 }
 
@@ -400,6 +448,9 @@ const maxExpanded = 4 << 10
 func (c *catalog) expand(changes []coherence.Change) []coherence.Change {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
+	if !slices.ContainsFunc(changes, c.expands) {
+		return changes
+	}
 	changes = slices.Clone(changes)
 	for i := 0; i < len(changes); i++ {
 		if len(changes) > maxExpanded {
@@ -417,6 +468,12 @@ func (c *catalog) expand(changes []coherence.Change) []coherence.Change {
 		}
 	}
 	return changes
+}
+
+// expands reports whether the database may make more of a change.
+func (c *catalog) expands(change coherence.Change) bool {
+	t := c.tables[change.Table]
+	return len(c.edges[change.Table]) > 0 || t != nil && len(t.derived) > 0 && change.Kinds&coherence.Update != 0
 }
 
 // covers reports whether all that a change touches is touched by another one, where that is plain to see.

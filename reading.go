@@ -32,7 +32,7 @@ type reading struct {
 // pinnedColumn is a column that the bind values of a query pin.
 type pinnedColumn struct {
 	column column
-	values []sqltext.Operand
+	values operands
 }
 
 // newReading works out what a template's answers depend on.
@@ -42,6 +42,7 @@ func (p *Plugin) newReading(t *template, version int64) *reading {
 		if info := p.catalog.table(fold(t.query.Table.Name)); info != nil {
 			r.loose, r.info = nil, info
 			p.understand(r, t, info)
+			p.catalog.want(&r.about)
 		}
 	}
 	return r
@@ -50,7 +51,7 @@ func (p *Plugin) newReading(t *template, version int64) *reading {
 // understand fills in what is known of a query on one table.
 func (p *Plugin) understand(r *reading, t *template, info *tableInfo) {
 	shape, about := t.query, &r.about
-	n := namer{dialect: p.db.Name(), info: info, shape: shape}
+	n := &namer{dialect: p.db.Name(), info: info, shape: shape}
 	about.Table = fold(shape.Table.Name)
 	about.Choosing = n.columns(shape.Filter, shape.Group)
 	about.Columns = union(about.Choosing, n.selected(), n.columns(shape.Order))
@@ -66,8 +67,8 @@ func (p *Plugin) understand(r *reading, t *template, info *tableInfo) {
 			if _, ok := about.Fixed.Of(col.name); ok {
 				continue
 			}
-			operands := inColumn(pin.Values, i)
-			if slices.ContainsFunc(operands, func(o sqltext.Operand) bool { return o.Kind == sqltext.Bind }) {
+			operands := operands{pin.Values, i}
+			if operands.bound() {
 				about.Pinned = append(about.Pinned, col.name)
 				r.pinned = append(r.pinned, pinnedColumn{col, operands})
 			} else if values := col.operands(operands, nil); values != nil {
@@ -89,13 +90,15 @@ func (p *Plugin) understand(r *reading, t *template, info *tableInfo) {
 	}
 }
 
-// inColumn returns one column of a list of rows.
-func inColumn(rows [][]sqltext.Operand, column int) []sqltext.Operand {
-	operands := make([]sqltext.Operand, len(rows))
-	for i, row := range rows {
-		operands[i] = row[column]
-	}
-	return operands
+// operands are one column of a list of rows.
+type operands struct {
+	rows   [][]sqltext.Operand
+	column int
+}
+
+// bound reports whether there are bind values among them.
+func (o operands) bound() bool {
+	return slices.ContainsFunc(o.rows, func(row []sqltext.Operand) bool { return row[o.column].Kind == sqltext.Bind })
 }
 
 // pins reports whether all columns of a key are pinned.
@@ -151,13 +154,13 @@ func (r *reading) facts(vars []any) [][]coherence.Value {
 }
 
 // operands returns what stands for values in a statement; nil if that is not known of all of them.
-func (c *column) operands(operands []sqltext.Operand, vars []any) []coherence.Value {
-	if len(operands) > maxPinned {
+func (c *column) operands(o operands, vars []any) []coherence.Value {
+	if len(o.rows) > maxPinned {
 		return nil
 	}
-	values := make([]coherence.Value, 0, len(operands))
-	for _, o := range operands {
-		v := c.operand(o, vars)
+	values := make([]coherence.Value, 0, len(o.rows))
+	for _, row := range o.rows {
+		v := c.operand(row[o.column], vars)
 		if v == "" {
 			return nil
 		}
@@ -279,10 +282,14 @@ type namer struct {
 	dialect string
 	info    *tableInfo
 	shape   *sqltext.Shape
+	// wanted are the columns whose values matter to anybody; nil for all.
+	wanted map[string]bool
 }
 
+func (n *namer) wants(column string) bool { return n.wanted == nil || n.wanted[column] }
+
 // columns returns the columns that names may stand for: all of them for a name that is that of none.
-func (n namer) columns(lists ...[]sqltext.Name) (columns coherence.Columns) {
+func (n *namer) columns(lists ...[]sqltext.Name) (columns coherence.Columns) {
 	for _, list := range lists {
 		for _, name := range list {
 			folded := sqltext.Fold(name.Text)
@@ -301,12 +308,12 @@ func (n namer) columns(lists ...[]sqltext.Name) (columns coherence.Columns) {
 }
 
 // alias reports whether a name is one that the select list makes.
-func (n namer) alias(name sqltext.Name) bool {
+func (n *namer) alias(name sqltext.Name) bool {
 	return slices.ContainsFunc(n.shape.Aliases, func(alias sqltext.Name) bool { return strings.EqualFold(alias.Text, name.Text) })
 }
 
 // selected returns the columns in the select list.
-func (n namer) selected() (columns coherence.Columns) {
+func (n *namer) selected() (columns coherence.Columns) {
 	if n.shape.Star {
 		return coherence.Columns{All: true}
 	}
@@ -321,7 +328,7 @@ func (n namer) selected() (columns coherence.Columns) {
 }
 
 // exact returns the one column that a name stands for.
-func (n namer) exact(name sqltext.Name) (column, bool) {
+func (n *namer) exact(name sqltext.Name) (column, bool) {
 	col, ok := n.info.columns[sqltext.Fold(name.Text)]
 	if n.dialect == "postgres" {
 		text := name.Text

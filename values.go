@@ -278,7 +278,7 @@ func (c *column) integer(v int64) coherence.Value {
 	if c.class != integer || v < c.min || v > c.max || v == 0 && c.generated {
 		return ""
 	}
-	return coherence.Value("i" + strconv.FormatInt(v, 10))
+	return coherence.Value(strconv.AppendInt(append(make([]byte, 0, 24), 'i'), v, 10))
 }
 
 func (c *column) text(s string) coherence.Value {

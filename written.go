@@ -74,21 +74,33 @@ func deleted(stmt *gorm.Statement) written {
 func (p *Plugin) rendered(stmt *gorm.Statement, loosely func(*gorm.Statement) written) written {
 	version := p.catalog.version.Load()
 	if query := p.simple(stmt); query != nil {
-		if changes := p.understood(query, stmt.Vars); changes != nil {
+		if changes := p.understood(query, stmt); changes != nil {
 			return written{changes, version}
 		}
 	}
 	return loosely(stmt)
 }
 
-// understood returns what a simple statement with these bind values changes; nil if that is not known.
-func (p *Plugin) understood(query *sqltext.Shape, vars []any) []coherence.Change {
-	table := fold(query.Table.Name)
-	info := p.catalog.table(table)
+// namer finds the columns of a table in a statement that writes to it; nil if the table is of no model in use.
+func (p *Plugin) namer(stmt *gorm.Statement, table string) *namer {
+	info, wanted := p.catalog.written(table)
 	if info == nil {
 		return nil
 	}
-	names := namer{dialect: p.db.Name(), info: info, shape: query}
+	if explaining(stmt) != nil {
+		wanted = nil
+	}
+	return &namer{dialect: p.db.Name(), info: info, wanted: wanted}
+}
+
+// understood returns what a simple statement changes; nil if that is not known.
+func (p *Plugin) understood(query *sqltext.Shape, stmt *gorm.Statement) []coherence.Change {
+	table, vars := fold(query.Table.Name), stmt.Vars
+	names := p.namer(stmt, table)
+	if names == nil {
+		return nil
+	}
+	names.shape = query
 	switch query.Verb {
 	case sqltext.Update:
 		return []coherence.Change{{
@@ -118,14 +130,14 @@ func (p *Plugin) understood(query *sqltext.Shape, vars []any) []coherence.Change
 }
 
 // pins returns what a condition says of the rows that it chooses.
-func (n namer) pins(pins []sqltext.Pin, vars []any) (all coherence.Pins) {
+func (n *namer) pins(pins []sqltext.Pin, vars []any) (all coherence.Pins) {
 	for _, pin := range pins {
 		for i, name := range pin.Columns {
 			col, ok := n.exact(name)
-			if _, has := all.Of(col.name); !ok || has {
+			if _, has := all.Of(col.name); !ok || has || !n.wants(col.name) {
 				continue
 			}
-			if values := col.operands(inColumn(pin.Values, i), vars); values != nil {
+			if values := col.operands(operands{pin.Values, i}, vars); values != nil {
 				all = append(all, coherence.Pin{Column: col.name, Values: values})
 			}
 		}
@@ -135,7 +147,7 @@ func (n namer) pins(pins []sqltext.Pin, vars []any) (all coherence.Pins) {
 
 // assigned returns the columns that are set: any where one is not known, as SQLite's rowid, which is another name of the
 // primary key.
-func (n namer) assigned(set []sqltext.Assignment) (columns coherence.Columns) {
+func (n *namer) assigned(set []sqltext.Assignment) (columns coherence.Columns) {
 	for _, a := range set {
 		name := sqltext.Fold(a.Column.Text)
 		if _, ok := n.info.columns[name]; !ok {
@@ -147,10 +159,10 @@ func (n namer) assigned(set []sqltext.Assignment) (columns coherence.Columns) {
 }
 
 // set returns the values that columns are set to, where they are known.
-func (n namer) set(set []sqltext.Assignment, vars []any) (pins coherence.Pins) {
+func (n *namer) set(set []sqltext.Assignment, vars []any) (pins coherence.Pins) {
 	for _, a := range set {
 		col, ok := n.exact(a.Column)
-		if !ok {
+		if !ok || !n.wants(col.name) {
 			continue
 		}
 		if value := col.operand(a.Value, vars); value != "" {
@@ -170,15 +182,15 @@ type insertion struct {
 
 type insertedColumn struct {
 	column
-	known bool
+	known bool // and wanted
 }
 
-func (n namer) inserted(name sqltext.Name) insertedColumn {
+func (n *namer) inserted(name sqltext.Name) insertedColumn {
 	col, ok := n.exact(name)
 	if !ok {
 		col = column{name: sqltext.Fold(name.Text)}
 	}
-	return insertedColumn{col, ok}
+	return insertedColumn{col, ok && n.wants(col.name)}
 }
 
 // change returns the change that the insertion is. Columns that it does not name get defaults, which are not known.
@@ -211,7 +223,7 @@ func (i *insertion) values(at int) (values []coherence.Value) {
 
 // conflicting returns what is known of the rows that are there already: they have the values of the new ones in the columns
 // of the conflict target. Where none is given it may be any unique key.
-func (i *insertion) conflicting(n namer, target []sqltext.Name) (where coherence.Pins) {
+func (i *insertion) conflicting(n *namer, target []sqltext.Name) (where coherence.Pins) {
 	for _, name := range target {
 		col, ok := n.exact(name)
 		at := slices.IndexFunc(i.columns, func(c insertedColumn) bool { return c.known && c.name == col.name })
@@ -234,11 +246,10 @@ func (p *Plugin) insertion(stmt *gorm.Statement) ([]coherence.Change, bool) {
 	}
 	values, ok := stmt.Clauses["VALUES"].Expression.(clause.Values)
 	table := fold(stmt.Table)
-	info := p.catalog.table(table)
-	if !ok || info == nil {
+	names := p.namer(stmt, table)
+	if !ok || names == nil {
 		return nil, false
 	}
-	names := namer{dialect: p.db.Name(), info: info}
 	i := insertion{table: table, rows: max(1, len(values.Values))}
 	for _, c := range values.Columns {
 		if c.Raw || c.Table != "" {
@@ -265,7 +276,7 @@ func (p *Plugin) insertion(stmt *gorm.Statement) ([]coherence.Change, bool) {
 }
 
 // upsert returns what is changed of the rows that are there already.
-func (i *insertion) upsert(n namer, on clause.OnConflict) coherence.Change {
+func (i *insertion) upsert(n *namer, on clause.OnConflict) coherence.Change {
 	change := coherence.Change{Table: i.table, Kinds: coherence.Update}
 	var target []sqltext.Name
 	if n.dialect != "mysql" && on.OnConstraint == "" {
@@ -282,6 +293,9 @@ func (i *insertion) upsert(n namer, on clause.OnConflict) coherence.Change {
 			continue
 		}
 		change.Columns.Names = append(change.Columns.Names, name)
+		if !n.wants(name) {
+			continue
+		}
 		var values []coherence.Value
 		if from, ok := a.Value.(clause.Column); ok {
 			at := slices.IndexFunc(i.columns, func(c insertedColumn) bool { return c.known && c.name == sqltext.Fold(from.Name) })

@@ -68,7 +68,7 @@ func (p *probe) isIn(guard *Guard) bool {
 // shares reports whether rows with these values can have the answer's pinned ones.
 func (p *probe) shares(guard *Guard, of func(string) []Value) bool {
 	for i, pinned := range guard.pins {
-		if pinned != nil && disjoint(of(p.reading.Pinned[i]), pinned) {
+		if disjoint(of(p.reading.Pinned[i]), pinned) {
 			return false
 		}
 	}
