@@ -401,8 +401,9 @@ func (p *Plugin) fill(db *gorm.DB, t *template, f *flight) bool {
 	e.value, e.rows = image, db.RowsAffected
 	if rows, keys, ok := e.reading.keys(db.Statement.Context, image, e.rows); ok {
 		p.index.Fill(e.guard, rows, keys)
+		e.found += count(keys)
 	}
-	e.weight = t.weigh(image) + int64(len(e.key)) + entryOverhead
+	e.weight = t.weigh(image) + int64(len(e.key)) + entryOverhead + int64(e.found)*valueOverhead
 	e.live(p.now(), ttl)
 	f.filled = true
 	if !keep {

@@ -9,8 +9,12 @@ import (
 	"gorm.io/gorm"
 )
 
-// entryOverhead is about what an entry holds besides its value and its key.
-const entryOverhead = int64(unsafe.Sizeof(entry{})) + 160
+const (
+	// entryOverhead is about what an entry holds besides its value and its key.
+	entryOverhead = int64(unsafe.Sizeof(entry{})) + 340
+	// valueOverhead is about what a value costs by which changes find an entry.
+	valueOverhead = 190
+)
 
 // image returns a private copy of what a query found, to be stored.
 func (t *template) image(found reflect.Value) (reflect.Value, error) {

@@ -22,6 +22,7 @@ type entry struct {
 	key     string
 	guard   *coherence.Guard
 	reading *reading // what the answer depends on; nil for own data
+	found   int      // by how many values changes find it
 	stats   *modelStats
 	value   reflect.Value // a copy of what Statement.ReflectValue held; for own data, of the value
 	rows    int64

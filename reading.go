@@ -112,7 +112,8 @@ func (r *reading) pins(key []string) bool {
 // show finds the keys of the table that destinations hold.
 func (r *reading) show(p *Plugin, t *template, info *tableInfo) {
 	element := t.destElement()
-	if element.Kind() != reflect.Struct {
+	// What an alias names may end up in the field of a key.
+	if element.Kind() != reflect.Struct || len(t.query.Aliases) > 0 {
 		return
 	}
 	s := t.proto.Schema
@@ -142,6 +143,14 @@ func (r *reading) show(p *Plugin, t *template, info *tableInfo) {
 		r.about.Keys = append(r.about.Keys, key)
 		r.shown = append(r.shown, fields)
 	}
+}
+
+// count returns how many values there are in all lists.
+func count(lists [][]coherence.Value) (n int) {
+	for _, list := range lists {
+		n += len(list)
+	}
+	return n
 }
 
 // facts returns the values that a query with these bind values pins, by about.Pinned.

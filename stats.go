@@ -89,13 +89,13 @@ type modelStats struct {
 	entries      atomic.Int64
 }
 
-func (c *counters) bypass(reason string) { count(&c.bypassed, reason) }
+func (c *counters) bypass(reason string) { add(&c.bypassed, reason) }
 
 func (c *counters) kill(table string, reason coherence.Reason) {
-	count(&c.killed, killedBy{table, reason})
+	add(&c.killed, killedBy{table, reason})
 }
 
-func count[K comparable](counts *sync.Map, key K) {
+func add[K comparable](counts *sync.Map, key K) {
 	n, ok := counts.Load(key)
 	if !ok {
 		n, _ = counts.LoadOrStore(key, new(atomic.Int64))

@@ -201,7 +201,9 @@ func (t *template) lease(p *Plugin, owner *entry, vars []any) *coherence.Guard {
 	for {
 		version := p.catalog.version.Load()
 		owner.reading = t.readingOf(p, version)
-		guard := p.index.Lease(owner.reading.group, owner, owner.reading.facts(vars))
+		pins := owner.reading.facts(vars)
+		owner.found = count(pins)
+		guard := p.index.Lease(owner.reading.group, owner, pins)
 		// What was learned meanwhile killed the guards it knew of; this one may have come after that.
 		if guard == nil || p.catalog.version.Load() == version {
 			return guard
