@@ -87,6 +87,7 @@ func (p *Plugin) unbracketedRaw(db *gorm.DB) {
 // aroundQuery serves reads.
 func (p *Plugin) aroundQuery(next func(*gorm.DB)) func(*gorm.DB) {
 	p.query = next
+	next = p.gated(next)
 	return func(db *gorm.DB) {
 		if !p.active() {
 			next(db)
@@ -129,7 +130,7 @@ func (p *Plugin) aroundQuery(next func(*gorm.DB)) func(*gorm.DB) {
 				return
 			}
 			next(db)
-			p.ran(db.Statement.ConnPool, db.Error)
+			ran(db.Statement.ConnPool, db.Error)
 			return
 		}
 		missed := q // what escapes to the heap is made on a miss only
@@ -435,7 +436,6 @@ func (p *Plugin) hit(e *entry, now time.Time) {
 
 func (p *Plugin) miss(q *read) {
 	q.template.stats.misses.Add(1)
-	p.statements.Add(1)
 }
 
 // vacant reports whether a destination is of a kind that can be copied into, and holds nothing but a primary key that
@@ -527,12 +527,12 @@ func (p *Plugin) around(db *gorm.DB, next func(*gorm.DB), unseenEnd bool) {
 	}
 	if done == nil {
 		next(db)
-		p.ran(db.Statement.ConnPool, db.Error)
+		ran(db.Statement.ConnPool, db.Error)
 		return
 	}
 	outcome := errUnknownOutcome
 	defer func() {
-		p.ran(db.Statement.ConnPool, outcome)
+		ran(db.Statement.ConnPool, outcome)
 		if rows, ok := db.Statement.Dest.(*sql.Rows); ok && rows != nil && unseenEnd {
 			p.stayOpen(db.Statement, rows)
 		}
@@ -587,8 +587,7 @@ func (p *Plugin) aroundUnusual(db *gorm.DB, next func(*gorm.DB), completed, unse
 
 // ran notes that a statement ended with this error on a connection. A transaction in which one failed may be over: databases
 // roll back at deadlocks, and where a conflict clause says so.
-func (p *Plugin) ran(conn gorm.ConnPool, err error) {
-	p.statements.Add(1)
+func ran(conn gorm.ConnPool, err error) {
 	if err == nil || errors.Is(err, gorm.ErrRecordNotFound) {
 		return
 	}
@@ -598,6 +597,7 @@ func (p *Plugin) ran(conn gorm.ConnPool, err error) {
 }
 
 func (p *Plugin) aroundRaw(next func(*gorm.DB)) func(*gorm.DB) {
+	next = p.gated(next)
 	return func(db *gorm.DB) {
 		if !p.active() {
 			next(db)
@@ -608,6 +608,7 @@ func (p *Plugin) aroundRaw(next func(*gorm.DB)) func(*gorm.DB) {
 }
 
 func (p *Plugin) aroundRow(next func(*gorm.DB)) func(*gorm.DB) {
+	next = p.gated(next)
 	return func(db *gorm.DB) {
 		if !p.active() {
 			next(db)
@@ -621,7 +622,7 @@ func (p *Plugin) aroundRow(next func(*gorm.DB)) func(*gorm.DB) {
 			p.aroundUnusual(db, next, false, true)
 		default:
 			next(db)
-			p.ran(db.Statement.ConnPool, db.Error)
+			ran(db.Statement.ConnPool, db.Error)
 		}
 	}
 }
@@ -631,6 +632,7 @@ func (p *Plugin) aroundRow(next func(*gorm.DB)) func(*gorm.DB) {
 func (p *Plugin) aroundWrite(exactly, loosely func(*gorm.Statement) written) func(func(*gorm.DB)) func(*gorm.DB) {
 	return func(next func(*gorm.DB)) func(*gorm.DB) {
 		own := ownCallback(next)
+		next = p.gated(next)
 		return func(db *gorm.DB) {
 			if !p.active() || db.Error != nil || db.DryRun {
 				next(db)
@@ -647,7 +649,7 @@ func (p *Plugin) aroundWrite(exactly, loosely func(*gorm.Statement) written) fun
 			outcome := errUnknownOutcome
 			var done func(error)
 			defer func() {
-				p.ran(conn, outcome)
+				ran(conn, outcome)
 				if done != nil {
 					done(outcome)
 				}

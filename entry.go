@@ -146,8 +146,14 @@ func (p *Plugin) uncount(e *entry) bool {
 	return true
 }
 
+// killed is an answer that a change killed: one that was stored, or that was being loaded in the background.
+type killed struct {
+	entry   *entry
+	loading bool
+}
+
 // forget drops the entries that changes killed.
-func (p *Plugin) forget(kills []coherence.Kill) (killed []*entry) {
+func (p *Plugin) forget(kills []coherence.Kill) (all []killed) {
 	for _, kill := range kills {
 		e := kill.Guard.Owner.(*entry)
 		stored := p.drop(e)
@@ -156,17 +162,17 @@ func (p *Plugin) forget(kills []coherence.Kill) (killed []*entry) {
 		}
 		// The pattern of what a reader is loading is not known yet.
 		if (stored || e.ahead) && e.pattern != nil {
-			killed = append(killed, e)
+			all = append(all, killed{e, !stored})
 		}
 	}
-	return killed
+	return all
 }
 
 // revive loads the answers again that writes killed, when these are over, if they are worth it.
-func (p *Plugin) revive(killed []*entry) {
-	for _, e := range killed {
-		if p.registry.killed(e.publicKey(p), e.pattern.Count()-e.before) {
-			p.worker.revive(e)
+func (p *Plugin) revive(all []killed) {
+	for _, k := range all {
+		if p.registry.killed(k.entry.publicKey(p), k.entry.pattern.Count()-k.entry.before, k.loading) {
+			p.worker.revive(k.entry)
 		}
 	}
 }

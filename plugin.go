@@ -33,24 +33,24 @@ type Plugin struct {
 	ready      atomic.Bool
 	closed     atomic.Bool
 
-	models     sync.Map // reflect.Type -> *model
-	catalog    *catalog
-	templates  *templates
-	index      *coherence.Index
-	own        *coherence.Group // of own data, which depends on no table
-	ownPrefix  string           // of their keys in the store, which other plugins may use, too
-	recency    *recency.Ring
-	keyLocks   keyLocks
-	flights    flights
-	patterns   *hotness.Table
-	registry   *registry
-	meanings   memo[sqltext.Statement]
-	shapes     memo[*sqltext.Shape]
-	raw        rawTransactions
-	openRows   openRows
-	statements atomic.Int64 // that the database was asked
-	stats      counters
-	worker     *worker
+	models    sync.Map // reflect.Type -> *model
+	catalog   *catalog
+	templates *templates
+	index     *coherence.Index
+	own       *coherence.Group // of own data, which depends on no table
+	ownPrefix string           // of their keys in the store, which other plugins may use, too
+	recency   *recency.Ring
+	keyLocks  keyLocks
+	flights   flights
+	patterns  *hotness.Table
+	registry  *registry
+	meanings  memo[sqltext.Statement]
+	shapes    memo[*sqltext.Shape]
+	raw       rawTransactions
+	openRows  openRows
+	gate      gate
+	stats     counters
+	worker    *worker
 }
 
 // New returns a plugin. Options are checked; what is wrong with them is reported by Initialize, that is by db.Use.
@@ -174,7 +174,7 @@ func (p *Plugin) changed(l learned) {
 // will not; with the error of what was to make it visible.
 // lingers is how long it may take the server to end what it was doing when it was lost.
 func (p *Plugin) announce(writes []written, lingers time.Duration) (done func(error)) {
-	announced, killed := p.announced(writes)
+	announced, dead := p.announced(writes)
 	return func(err error) {
 		hold := time.Duration(0)
 		switch {
@@ -184,12 +184,12 @@ func (p *Plugin) announce(writes []written, lingers time.Duration) (done func(er
 			hold = lingers
 		}
 		p.index.Finish(announced, hold)
-		p.revive(killed)
+		p.revive(dead)
 	}
 }
 
 // announced announces what was written, with all that the database changes on account of it. It returns what that killed.
-func (p *Plugin) announced(writes []written) (announced *coherence.Announcement, killed []*entry) {
+func (p *Plugin) announced(writes []written) (announced *coherence.Announcement, dead []killed) {
 	for {
 		version := p.catalog.version.Load()
 		var changes []coherence.Change
@@ -200,10 +200,10 @@ func (p *Plugin) announced(writes []written) (announced *coherence.Announcement,
 			changes = append(changes, w.changes...)
 		}
 		announced, kills := p.index.Announce(p.catalog.expand(changes)...)
-		killed = append(killed, p.forget(kills)...)
+		dead = append(dead, p.forget(kills)...)
 		// What was learned meanwhile was applied to what was under way, among which this may not have been yet.
 		if p.catalog.version.Load() == version {
-			return announced, killed
+			return announced, dead
 		}
 		p.index.Finish(announced, 0)
 	}

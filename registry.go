@@ -39,6 +39,9 @@ const (
 	worthGain    = 0.25 // of what is missing to 1, for each of the first reads of an answer
 	worthLoss    = 0.5
 	worthReads   = 3
+	// worthHaste is lost when a write came while the answer was being loaded, so that nobody could read it: a few writes in
+	// a row do not matter, many do.
+	worthHaste = 0.1
 )
 
 func newRegistry(limit int) *registry {
@@ -71,9 +74,9 @@ func (r *registry) loader(key string) (load, bool) {
 	return e.Value.(*registered).load, true
 }
 
-// killed notes that a write killed the answer of a key, and how often it had been read. It reports whether it is worth
-// loading again.
-func (r *registry) killed(key string, reads int64) bool {
+// killed notes that a write killed the answer of a key, and how often it had been read, or that it was loading it. It reports
+// whether it is worth loading again.
+func (r *registry) killed(key string, reads int64, loading bool) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e, ok := r.loads[key]
@@ -83,7 +86,11 @@ func (r *registry) killed(key string, reads int64) bool {
 	// It is about to be used, which is as good as being registered anew.
 	r.order.MoveToFront(e)
 	known := e.Value.(*registered)
-	if reads <= 0 {
+	switch {
+	case reads > 0:
+	case loading:
+		known.worth -= known.worth * worthHaste
+	default:
 		known.worth -= known.worth * worthLoss
 	}
 	for range min(reads, worthReads) {

@@ -13,7 +13,7 @@ const (
 	spareConns = 3
 	// quiet is for how long an application that uses one connection at a time sends no statement before a load takes it.
 	quiet = 10 * time.Millisecond
-	// patience is how long a load waits for that before it is dropped.
+	// patience is how long a load waits for that before it is dropped, and how long it may then take.
 	patience = time.Second
 )
 
@@ -57,28 +57,33 @@ func (w *worker) pool() (stats sql.DBStats, ok bool) {
 	return db.Stats(), true
 }
 
-// makeRoom waits until there is room for a load; false if there will be none soon.
-func (w *worker) makeRoom() bool {
+// makeRoom waits until there is room for a load; ok is false if there will be none soon. With shut, the gate keeps the
+// application's statements out until the load ends.
+func (w *worker) makeRoom() (shut, ok bool) {
+	gate := &w.p.gate
 	for deadline := time.Now().Add(patience); ; {
 		switch w.room(0) {
 		case noRoom:
-			return false
+			return false, false
 		case roomNow:
-			return true
+			return false, true
 		}
-		before := w.p.statements.Load()
+		before := gate.entered()
 		timer := time.NewTimer(quiet)
 		select {
 		case <-w.ctx.Done():
 			timer.Stop()
-			return false
+			return false, false
 		case <-timer.C:
 		}
-		if stats, ok := w.pool(); ok && stats.InUse == 0 && w.p.statements.Load() == before {
-			return true
+		if gate.entered() == before && gate.close() {
+			if stats, ok := w.pool(); ok && stats.InUse == 0 {
+				return true, true
+			}
+			gate.open() // rows are open, or a transaction
 		}
 		if time.Now().After(deadline) {
-			return false
+			return false, false
 		}
 	}
 }

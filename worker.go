@@ -87,7 +87,7 @@ func (w *worker) run() {
 				continue // a reader came first
 			}
 			// One that was started is not asked for again, also if it fails: a tick or a reader does it then.
-			if !w.makeRoom() || !w.load(r.key, r.outdated) {
+			if !w.load(r.key, r.outdated) {
 				r.asked.Store(false)
 			}
 		}
@@ -148,11 +148,10 @@ func (w *worker) tick() {
 		if _, ok := p.registry.loader(hot.Key); !ok || p.lookup(p.storeKey(hot.Key), now) != nil {
 			continue
 		}
-		if !w.makeRoom() {
-			return
-		}
 		if w.load(hot.Key, false) {
 			loads++
+		} else if w.room(0) == noRoom {
+			return
 		}
 	}
 }
@@ -178,7 +177,7 @@ func (w *worker) revive(e *entry) {
 	case roomNow:
 		select {
 		case w.slots <- struct{}{}:
-			if !w.begin(r.key, r.outdated) {
+			if !w.begin(r.key, r.outdated, false) {
 				<-w.slots
 				r.asked.Store(false)
 			}
@@ -197,28 +196,41 @@ func (w *worker) ask(r reload) {
 	}
 }
 
-// load starts the loader of a key once there is a slot. It reports whether it did.
+// load starts the loader of a key once there are a slot and room. It reports whether it did.
 func (w *worker) load(key string, outdated bool) bool {
 	select {
 	case w.slots <- struct{}{}:
 	case <-w.ctx.Done():
 		return false
 	}
-	if w.begin(key, outdated) {
+	shut, ok := w.makeRoom()
+	if shut && !strings.HasPrefix(key, keyPrefix) {
+		// A loader of the application's, which may wait for others that ask the database.
+		w.p.gate.open()
+		shut = false
+	}
+	if ok && w.begin(key, outdated, shut) {
 		return true
+	}
+	if shut {
+		w.p.gate.open()
 	}
 	<-w.slots
 	return false
 }
 
-// begin starts the loader of a key in the slot that the caller took, and keeps if it returns false. Where the key is being
-// loaded already, outdated has it loaded once more after that.
-func (w *worker) begin(key string, outdated bool) bool {
+// begin starts the loader of a key in the slot that the caller took, and behind the gate that it shut; both are still the
+// caller's if it returns false. Where the key is being loaded already, outdated has it loaded once more after that.
+func (w *worker) begin(key string, outdated, shut bool) bool {
 	load, ok := w.p.registry.loader(key)
 	if !ok || !w.enter(key, outdated) {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(w.ctx, w.p.config.loadTimeout)
+	limit := w.p.config.loadTimeout
+	if shut {
+		limit = min(limit, patience)
+	}
+	ctx, cancel := context.WithTimeout(w.ctx, limit)
 	var run func() (bool, error)
 	w.p.guard("beginning a load", func() { run = load(ctx) })
 	if run == nil {
@@ -227,7 +239,7 @@ func (w *worker) begin(key string, outdated bool) bool {
 		return false
 	}
 	w.p.stats.active.Add(1)
-	go w.execute(key, run, cancel)
+	go w.execute(key, run, cancel, limit, shut)
 	return true
 }
 
@@ -258,9 +270,12 @@ func (w *worker) leave(key string) {
 	}
 }
 
-func (w *worker) execute(key string, run func() (bool, error), cancel context.CancelFunc) {
+func (w *worker) execute(key string, run func() (bool, error), cancel context.CancelFunc, limit time.Duration, shut bool) {
 	defer cancel()
 	p := w.p
+	if shut {
+		p.gate.hold(goroutine())
+	}
 
 	// The slot is given back when the load ends, or when its time is up: a loader that hangs holds up no others.
 	const (
@@ -270,10 +285,13 @@ func (w *worker) execute(key string, run func() (bool, error), cancel context.Ca
 	)
 	var state atomic.Int32
 	free := func() {
+		if shut {
+			p.gate.open()
+		}
 		p.stats.active.Add(-1)
 		<-w.slots
 	}
-	overdue := time.AfterFunc(p.config.loadTimeout+w.grace, func() {
+	overdue := time.AfterFunc(limit+w.grace, func() {
 		if state.CompareAndSwap(runs, abandoned) {
 			w.abandoned.Add(1)
 			free()

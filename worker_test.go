@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -440,5 +442,115 @@ func TestAnApplicationWithOneConnectionKeepsIt(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("nothing was loaded again")
 		}
+	}
+}
+
+// idle opens connections, so that there is room for loads at once.
+func (b *bench) idle(t *testing.T, conns int) {
+	t.Helper()
+	pool, err := b.db.DB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool.SetMaxIdleConns(conns)
+	for range conns {
+		conn, err := pool.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+	}
+}
+
+// hold stops the next query at the database, until release is called.
+func (b *bench) hold(t *testing.T) (arrived <-chan struct{}, release func()) {
+	t.Helper()
+	came, gate := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	b.probe.Before(func(c dbtest.Call) error {
+		if strings.HasPrefix(c.SQL, "SELECT") {
+			once.Do(func() {
+				close(came)
+				<-gate
+			})
+		}
+		return nil
+	})
+	release = sync.OnceFunc(func() { close(gate) })
+	t.Cleanup(release)
+	return came, release
+}
+
+func (b *bench) rename(t *testing.T, id uint, name string) {
+	t.Helper()
+	if err := b.db.Model(&workerUser{}).Where("id = ?", id).Update("name", name).Error; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAReaderWaitsForTheLoadOfWhatAWriteKilled(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.idle(t, 6)
+	b.read(t, 1)
+	b.read(t, 1)
+	arrived, release := b.hold(t)
+	before := b.probe.Queries()
+	b.rename(t, 1, "new")
+	<-arrived
+	misses := b.plugin.Stats().Misses
+	read := make(chan string)
+	go func() {
+		var u workerUser
+		b.db.First(&u, 1)
+		read <- u.Name
+	}()
+	for f := b.flight(); f.waiters.Load() == 0; runtime.Gosched() {
+	}
+	release()
+	if name := <-read; name != "new" {
+		t.Errorf("got %q", name)
+	}
+	b.settle()
+	if s := b.plugin.Stats(); b.probe.Queries()-before != 1 || s.Misses != misses || s.PreloadHits != 1 {
+		t.Errorf("%d queries, %+v: want one, which the reader waited for", b.probe.Queries()-before, s)
+	}
+}
+
+// flight returns the only one.
+func (b *bench) flight() *flight {
+	fs := &b.plugin.flights
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	for _, f := range fs.byKey {
+		return f
+	}
+	return nil
+}
+
+// A write that comes while the answer is being loaded makes it out of date before it is there.
+func TestAWriteDuringTheLoadHasItLoadedOnceMore(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.idle(t, 6)
+	for range 4 {
+		b.read(t, 1)
+	}
+	arrived, release := b.hold(t)
+	b.rename(t, 1, "first")
+	<-arrived
+	b.rename(t, 1, "second")
+	b.rename(t, 1, "third")
+	before := b.probe.Queries()
+	release()
+	for b.plugin.Stats().PreloadCount == 0 {
+		runtime.Gosched()
+	}
+	b.settle()
+	if name, queries := b.read(t, 1); name != "third" || queries != 0 {
+		t.Errorf("got %q with %d queries, want the third name from memory", name, queries)
+	}
+	if n := b.probe.Queries() - before; n != 1 {
+		t.Errorf("%d queries for two writes in a row, want one", n)
 	}
 }

@@ -1,0 +1,90 @@
+package preload
+
+import (
+	"sync"
+
+	"gorm.io/gorm"
+)
+
+// gate keeps statements of the application waiting while a load in the background has taken the one connection of its pool, so
+// that the pool does not open another one for them. It is shut only at a moment at which none runs.
+type gate struct {
+	mu     sync.Mutex
+	inside int           // statements that run
+	count  int64         // of those that came in so far
+	shut   chan struct{} // closed when it opens again; nil while it is open
+	holder int64         // the goroutine of the load, whose own statements pass
+}
+
+// enter lets a statement in, as soon as the gate is open. Each enter is followed by one leave.
+func (g *gate) enter() {
+	for {
+		g.mu.Lock()
+		shut, holder := g.shut, g.holder
+		if shut == nil {
+			g.inside++
+			g.count++
+			g.mu.Unlock()
+			return
+		}
+		g.mu.Unlock()
+		if holder == goroutine() {
+			// Code of the application that scans what is being loaded asks for more.
+			g.mu.Lock()
+			g.inside++
+			g.mu.Unlock()
+			return
+		}
+		<-shut
+	}
+}
+
+func (g *gate) leave() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.inside--
+}
+
+// entered returns how many statements came in so far.
+func (g *gate) entered() int64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.count
+}
+
+// close shuts the gate if nobody is inside.
+func (g *gate) close() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.inside > 0 || g.shut != nil {
+		return false
+	}
+	g.shut = make(chan struct{})
+	return true
+}
+
+// hold says which goroutine shut the gate.
+func (g *gate) hold(goroutine int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.holder = goroutine
+}
+
+// open opens the gate.
+func (g *gate) open() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.shut != nil {
+		close(g.shut)
+		g.shut, g.holder = nil, 0
+	}
+}
+
+// gated is a callback that goes through the plugin's gate.
+func (p *Plugin) gated(callback func(*gorm.DB)) func(*gorm.DB) {
+	return func(db *gorm.DB) {
+		p.gate.enter()
+		defer p.gate.leave()
+		callback(db)
+	}
+}

@@ -1,0 +1,41 @@
+package preload
+
+import "testing"
+
+func TestAGateShutsOnNobody(t *testing.T) {
+	t.Parallel()
+	var g gate
+	g.enter()
+	if g.close() {
+		t.Fatal("it shut on a statement that runs")
+	}
+	g.leave()
+	if !g.close() || g.close() {
+		t.Fatal("want it to shut once when nobody is inside")
+	}
+	held := make(chan bool)
+	go func() {
+		g.hold(goroutine())
+		g.enter() // its own statements pass
+		g.leave()
+		held <- true
+	}()
+	<-held
+	passed := make(chan bool)
+	go func() {
+		g.enter()
+		defer g.leave()
+		passed <- true
+	}()
+	select {
+	case <-passed:
+		t.Fatal("a statement passed the shut gate")
+	default:
+	}
+	g.open()
+	<-passed
+	g.open() // it may be opened twice: by the load, and when that is overdue
+	if n := g.entered(); n != 2 {
+		t.Errorf("%d came in through the open gate, want 2", n)
+	}
+}
