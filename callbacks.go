@@ -301,16 +301,23 @@ func (p *Plugin) lookupKey(key []byte) string {
 // answer gives a query that qualifies, and whose answer is not in memory, its answer: from a load that is under way, or from the database.
 func (p *Plugin) answer(db *gorm.DB, q *read, next func(*gorm.DB)) {
 	flight, leader := p.board(q, db.Statement.Vars)
+	var found *entry
 	switch {
 	case leader:
 		p.lead(db, q, flight, next)
 		return
-	case flight != nil:
-		// Where the caller's context ends first, the database tells it so in its own words.
-		if flight.wait(db.Statement.Context) && p.serve(db, q.template, flight.entry) {
-			p.hit(flight.entry, q.now)
-			return
-		}
+	case flight == nil:
+		found = q.hit
+	case flight.wait(db.Statement.Context):
+		found = flight.entry
+	case db.Statement.Context.Err() == nil:
+		found = p.lookup(q.key, p.now())
+	default:
+		// The database tells it in its own words.
+	}
+	if found != nil && p.serve(db, q.template, found) {
+		p.hit(found, q.now)
+		return
 	}
 	p.miss(q)
 	next(db)
@@ -345,9 +352,20 @@ func (p *Plugin) board(q *read, vars []any) (f *flight, leader bool) {
 				return
 			}
 		}
-		if f = p.start(mine, q.refresh); f == nil {
-			f, leader = mine, true
+		if f = p.start(mine, q.refresh); f != nil {
+			return
 		}
+		if !q.refresh {
+			// Another flight may have come and gone since the key was not in memory.
+			q.hit = p.lookup(q.key, q.now)
+		}
+		if q.hit == nil {
+			f, leader = mine, true
+			return
+		}
+		// Those who wait for this one look, too.
+		p.index.Release(mine.entry.guard)
+		p.flights.end(mine)
 	})
 	return f, leader
 }

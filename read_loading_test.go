@@ -525,3 +525,40 @@ func TestReadReloadGivesTheSame(t *testing.T) {
 		}
 	})
 }
+
+// lateStore answers one Get from before another reader came.
+type lateStore struct {
+	preload.Store
+	meanwhile func()
+}
+
+func (s *lateStore) Get(key string) (any, bool) {
+	value, ok := s.Store.Get(key)
+	if meanwhile := s.meanwhile; meanwhile != nil && !ok {
+		s.meanwhile = nil
+		meanwhile()
+	}
+	return value, ok
+}
+
+// A reader finds the key not in memory; before it gets any further another one loads it, and is done.
+func TestReadLoadingLooksAgainWhenItsTurnComes(t *testing.T) {
+	t.Parallel()
+	d := dbtest.SQLite(t)
+	readSeed(t, d.Plain(t))
+	store := &lateStore{Store: readMapStore{}}
+	b := readOpen(t, d, preload.WithStore(store), preload.WithoutWorker())
+	var first, second readCompany
+	store.meanwhile = func() { readMust(t, b.db.First(&second, 1).Error) }
+	before := b.Probe.Queries()
+	readMust(t, b.db.First(&first, 1).Error)
+	if n := b.Probe.Queries() - before; n != 1 || !reflect.DeepEqual(first, second) {
+		t.Errorf("%d queries: %+v and %+v, want one for both", n, first, second)
+	}
+}
+
+type readMapStore map[string]any
+
+func (s readMapStore) Get(key string) (any, bool) { v, ok := s[key]; return v, ok }
+func (s readMapStore) Set(key string, value any)  { s[key] = value }
+func (s readMapStore) Delete(key string)          { delete(s, key) }

@@ -255,8 +255,11 @@ func (c *column) some() coherence.Value {
 // sameDriverValue compares driver values of the types that are told apart here; others are never the same.
 func sameDriverValue(a, b driver.Value) bool {
 	switch a := a.(type) {
-	case nil, int64, bool, string:
+	case nil, int64, float64, bool, string:
 		return a == b
+	case time.Time:
+		b, ok := b.(time.Time)
+		return ok && a.Equal(b)
 	case []byte:
 		b, ok := b.([]byte)
 		return ok && bytes.Equal(a, b)
