@@ -2,6 +2,7 @@ package preload
 
 import (
 	"bytes"
+	"database/sql"
 	"database/sql/driver"
 	"math"
 	"reflect"
@@ -59,7 +60,7 @@ func newColumn(dialect string, f *schema.Field) column {
 		strings.Contains(declared, "generated") || strings.Contains(declared, " as ") ||
 		strings.Contains(declared, "on update") || strings.Contains(strings.ToLower(f.TagSettings["DEFAULT"]), "on update") ||
 		// ON UPDATE CURRENT_TIMESTAMP, which the first TIMESTAMP of a table may have without saying so.
-		dialect == "mysql" && f.GORMDataType == schema.Time
+		dialect == "mysql" && dataType(f) == schema.Time
 	if dialect != "sqlite" && dialect != "postgres" && dialect != "mysql" || typedByDialect(f.IndirectFieldType) {
 		return c
 	}
@@ -70,9 +71,9 @@ func newColumn(dialect string, f *schema.Field) column {
 	if f.Serializer != nil {
 		return c
 	}
-	switch f.GORMDataType {
+	switch kind := dataType(f); kind {
 	case schema.Int, schema.Uint:
-		bits, ok := f.Size, name == "" || name == string(f.GORMDataType)
+		bits, ok := integerSize(f), name == "" || name == string(kind)
 		if !ok {
 			bits, ok = integerBits[name]
 		}
@@ -80,7 +81,7 @@ func newColumn(dialect string, f *schema.Field) column {
 			return c
 		}
 		c.class, c.min, c.max = integer, math.MinInt64>>(64-bits), math.MaxInt64>>(64-bits)
-		if f.GORMDataType == schema.Uint || strings.Contains(rest, "unsigned") {
+		if kind == schema.Uint || strings.Contains(rest, "unsigned") {
 			// Signed or not depends on the dialect; both keep these.
 			c.min = 0
 		}
@@ -104,7 +105,7 @@ func newColumn(dialect string, f *schema.Field) column {
 			c.class = textual
 		}
 		if dialect == "mysql" {
-			c.longest = f.Size
+			c.longest = declaredLength(name, rest)
 		}
 	case schema.Bytes:
 		if name == "" || name == "bytes" || name == "blob" || name == "bytea" || name == "varbinary" {
@@ -114,6 +115,91 @@ func newColumn(dialect string, f *schema.Field) column {
 		c.class = nullness
 	}
 	return c
+}
+
+// dataType is what GORM makes of the type of a field. GORM's own answer, Field.GORMDataType, changes under readers: it takes over that
+// of the key that a foreign key references when it meets the other model.
+func dataType(f *schema.Field) schema.DataType {
+	t := f.IndirectFieldType
+	if t.ConvertibleTo(timeType) {
+		return schema.Time
+	}
+	switch reflect.New(t).Interface().(type) {
+	case *sql.NullString:
+		return schema.String
+	case *sql.NullBool:
+		return schema.Bool
+	case *sql.NullInt16, *sql.NullInt32, *sql.NullInt64:
+		return schema.Int
+	case *sql.NullFloat64:
+		return schema.Float
+	case *sql.NullTime, *gorm.DeletedAt:
+		return schema.Time
+	case driver.Valuer:
+		zero, err := driverValue(reflect.New(t).Interface().(driver.Valuer))
+		if err != nil || zero == nil {
+			return ""
+		}
+		if t = reflect.TypeOf(zero); t == timeType {
+			return schema.Time
+		}
+	}
+	switch t.Kind() {
+	case reflect.Bool:
+		return schema.Bool
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return schema.Int
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return schema.Uint
+	case reflect.Float32, reflect.Float64:
+		return schema.Float
+	case reflect.String:
+		return schema.String
+	case reflect.Slice:
+		if t.Elem().Kind() == reflect.Uint8 {
+			return schema.Bytes
+		}
+	}
+	return ""
+}
+
+var timeType = reflect.TypeFor[time.Time]()
+
+// integerSize returns how many bits the column of an integer has, as GORM would make it: Field.Size changes under readers, too.
+func integerSize(f *schema.Field) int {
+	if size, ok := f.TagSettings["SIZE"]; ok {
+		bits, err := strconv.Atoi(size)
+		if err != nil {
+			return 0
+		}
+		return bits
+	}
+	switch t := f.IndirectFieldType; t.Kind() {
+	case reflect.Int8, reflect.Int16, reflect.Int32, reflect.Uint8, reflect.Uint16, reflect.Uint32:
+		return t.Bits()
+	case reflect.Struct:
+		switch reflect.New(t).Interface().(type) {
+		case *sql.NullInt16:
+			return 16
+		case *sql.NullInt32:
+			return 32
+		}
+	}
+	return 64
+}
+
+// declaredLength returns the number behind the name of a text type; 0 for one without bound.
+func declaredLength(name, rest string) int {
+	if name == "tinytext" {
+		return math.MaxUint8
+	}
+	if _, inside, ok := strings.Cut(rest, "("); ok {
+		number, _, _ := strings.Cut(inside, ")")
+		if n, err := strconv.Atoi(strings.TrimSpace(number)); err == nil {
+			return n
+		}
+	}
+	return 0
 }
 
 // integerBits are the sizes of the types that a model may declare for integers.
