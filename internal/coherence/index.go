@@ -23,6 +23,11 @@ type pending struct {
 // Announcement is a list of changes that are under way. Its fields belong to the Index.
 type Announcement struct{ changes []*pending }
 
+// wide reports whether a change is among them of which no more is known than its table.
+func (a *Announcement) wide(table string) bool {
+	return slices.ContainsFunc(a.changes, func(p *pending) bool { return p.Table == table && p.Kinds == Any })
+}
+
 // Kill is an answer that a change killed.
 type Kill struct {
 	Guard  *Guard
@@ -161,7 +166,10 @@ func (x *Index) Widen(from, to string) (killed []Kill) {
 		return killed
 	}
 	for _, p := range slices.Clone(t.pending) {
-		x.announce(p.of, Loose(to, Any), nil)
+		// Once each: tables that reach one another would have theirs doubled by every call.
+		if !p.of.wide(to) {
+			x.announce(p.of, Loose(to, Any), nil)
+		}
 	}
 	if t.held.After(x.table(to).held) {
 		x.table(to).held = t.held

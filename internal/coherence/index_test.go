@@ -170,6 +170,27 @@ func TestWiden(t *testing.T) {
 	verify(t, x)
 }
 
+// TestWideningInCircles: tables that reach one another, or themselves, are learned any number of times while one change is under way.
+func TestWideningInCircles(t *testing.T) {
+	t.Parallel()
+	x := quiet()
+	under, _ := x.Announce(Loose("t", Update), Loose("t", Delete))
+	for range 100 {
+		x.Widen("t", "t")
+		x.Widen("t", "u")
+		x.Widen("u", "v")
+		x.Widen("v", "t")
+	}
+	if n := len(under.changes); n != 2+3 {
+		t.Errorf("%d changes are under way, of which 2 were announced, for 3 tables", n)
+	}
+	verify(t, x)
+	x.Finish(under, 0)
+	if len(x.tables) != 0 {
+		t.Errorf("left: %d tables", len(x.tables))
+	}
+}
+
 // TestIndexForgetsTables: names in raw SQL are tables to the index only while a change of them is under way.
 func TestIndexForgetsTables(t *testing.T) {
 	t.Parallel()

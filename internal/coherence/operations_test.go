@@ -234,12 +234,14 @@ func TestOperations(t *testing.T) {
 				want := n.killedBy(Loose(to, Any))
 				died(t, guardsOf(x.Widen(from, to)), want)
 				for i, a := range n.pending {
-					if slices.ContainsFunc(a.changes, func(c Change) bool { return c.Table == from }) {
+					reaches := slices.ContainsFunc(a.changes, func(c Change) bool { return c.Table == from })
+					known := slices.ContainsFunc(a.changes, func(c Change) bool { return c.Table == to && c.Kinds == Any })
+					if reaches && !known {
 						n.pending[i].changes = append(slices.Clone(a.changes), Loose(to, Any))
 					}
 				}
 				for _, h := range n.held {
-					if h.table == from {
+					if h.table == from && !slices.Contains(n.held, hold{to, h.until}) {
 						n.held = append(n.held, hold{to, h.until})
 					}
 				}
