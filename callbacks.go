@@ -13,6 +13,7 @@ import (
 	"github.com/gorm-preload/preload/internal/sqltext"
 	"gorm.io/gorm"
 	"gorm.io/gorm/callbacks"
+	"gorm.io/gorm/clause"
 	"gorm.io/gorm/logger"
 )
 
@@ -94,6 +95,7 @@ func (p *Plugin) aroundQuery(next func(*gorm.DB)) func(*gorm.DB) {
 			return
 		}
 		ex := explaining(db.Statement)
+		mode := modeOf(db.Statement)
 		if stmt := db.Statement; stmt.SQL.Len() > 0 {
 			if ex == nil {
 				p.stats.bypass(reasonRaw)
@@ -101,7 +103,7 @@ func (p *Plugin) aroundQuery(next func(*gorm.DB)) func(*gorm.DB) {
 			p.around(db, next, false)
 			return
 		}
-		q, reason := p.recognize(db)
+		q, reason := p.recognize(db, mode)
 		if ex != nil {
 			if q.complete {
 				render(db)
@@ -149,13 +151,14 @@ type read struct {
 	complete  bool // GORM completed the clauses of the statement, which it must not do twice
 	// reloadable says that the query can be run again outside its request.
 	reloadable bool
-	// preset is what the destination held before: a primary key, or nothing.
+	// holds says that the destination holds a primary key; preset is what it held.
+	holds  bool
 	preset reflect.Value
 }
 
 // recognize finds out whether a query qualifies, and its key; otherwise it returns why not. It leaves the statement as
 // GORM's own callback would, but for the SQL, which need not be there.
-func (p *Plugin) recognize(db *gorm.DB) (q read, reason string) {
+func (p *Plugin) recognize(db *gorm.DB, mode mode) (q read, reason string) {
 	switch {
 	case db.Error != nil:
 		return q, reasonError
@@ -175,11 +178,11 @@ func (p *Plugin) recognize(db *gorm.DB) (q read, reason string) {
 			}
 		}
 	}()
-	reason = p.identify(db, &q)
+	reason = p.identify(db, mode, &q)
 	return q, reason
 }
 
-func (p *Plugin) identify(db *gorm.DB, q *read) (reason string) {
+func (p *Plugin) identify(db *gorm.DB, mode mode, q *read) (reason string) {
 	stmt := db.Statement
 	m := p.model(stmt.Schema)
 	if m.err != nil {
@@ -199,7 +202,7 @@ func (p *Plugin) identify(db *gorm.DB, q *read) (reason string) {
 	default:
 		return reasonPool
 	}
-	switch modeOf(stmt) {
+	switch mode {
 	case bypass:
 		return reasonAsked
 	case refresh:
@@ -214,22 +217,23 @@ func (p *Plugin) identify(db *gorm.DB, q *read) (reason string) {
 	if resolved(stmt) {
 		return reasonResolver
 	}
-	if !vacant(stmt) {
+	vacant, holds := vacancy(stmt)
+	if !vacant {
 		return reasonDest
 	}
 
-	complete(db)
+	complete(db, holds)
 	if q.complete = true; db.Error != nil {
 		return reasonError
 	}
 	f := newFingerprint()
 	defer f.free()
 	// A clause of the model may have written the SQL itself.
-	if stmt.SQL.Len() > 0 || !p.builders.standard(db) || !f.statement(stmt) {
+	if stmt.SQL.Len() > 0 || !f.statement(stmt, holds, p.builders) {
 		if render(db); db.Error != nil {
 			return reasonError
 		}
-		if !f.rendered(stmt) {
+		if !f.rendered(stmt, holds) {
 			return reasonArgs
 		}
 	}
@@ -248,10 +252,10 @@ func (p *Plugin) identify(db *gorm.DB, q *read) (reason string) {
 	}
 	if p.config.partition != nil {
 		q.partition = p.config.partition(stmt.Context)
-		f.bytes('p', q.partition)
+		f.string('p', q.partition)
 	}
 	key := f.key(t.prefix)
-	q.template, q.now = t, p.now()
+	q.template, q.now, q.holds = t, p.now(), holds
 	q.reloadable = q.partition == ""
 	if !q.refresh {
 		if q.hit = p.lookup(p.lookupKey(key), q.now); q.hit != nil {
@@ -262,18 +266,70 @@ func (p *Plugin) identify(db *gorm.DB, q *read) (reason string) {
 	return ""
 }
 
-// complete lets GORM complete the clauses of a query. It renders none, as none are named to be built.
-func complete(db *gorm.DB) {
+// complete completes the clauses of a query as GORM does, but renders none. What the destination holds, if it may hold
+// anything, becomes a condition.
+func complete(db *gorm.DB, holds bool) {
 	stmt := db.Statement
+	if !holds && wantsAll(stmt) {
+		for _, c := range stmt.Schema.QueryClauses {
+			stmt.AddClause(c)
+		}
+		if stmt.SQL.Len() == 0 {
+			fillClause(stmt, "FROM", fromItself)
+			if stmt.Distinct {
+				fillClause(stmt, "SELECT", selectDistinct)
+			} else {
+				fillClause(stmt, "SELECT", selectAll)
+			}
+		}
+		return
+	}
 	build := stmt.BuildClauses
 	defer func() { stmt.BuildClauses = build }()
 	stmt.BuildClauses = build[:0]
 	callbacks.BuildQuerySQL(db)
 }
 
+// wantsAll reports whether a query is of all columns of one table, for which GORM adds nothing to the clauses that depends
+// on anything else.
+func wantsAll(stmt *gorm.Statement) bool {
+	if len(stmt.Selects) > 0 || len(stmt.Omits) > 0 || len(stmt.Joins) > 0 || stmt.QueryFields || stmt.SQL.Len() > 0 {
+		return false
+	}
+	if from, ok := stmt.Clauses["FROM"]; ok && from.Expression != nil {
+		return false
+	}
+	switch rv := stmt.ReflectValue; rv.Kind() {
+	case reflect.Struct:
+		return rv.Type() == stmt.Schema.ModelType
+	case reflect.Slice:
+		return rv.Type().Elem() == stmt.Schema.ModelType
+	}
+	return true
+}
+
+// These are immutable, and shared by all statements.
+var (
+	fromItself     clause.Expression = clause.From{}
+	selectAll      clause.Expression = clause.Select{}
+	selectDistinct clause.Expression = clause.Select{Distinct: true}
+)
+
+// fillClause gives a statement a clause that it lacks.
+func fillClause(stmt *gorm.Statement, name string, expression clause.Expression) {
+	if c := stmt.Clauses[name]; c.Expression == nil {
+		c.Name, c.Expression = name, expression
+		stmt.Clauses[name] = c
+	}
+}
+
+// usualSQL is for how many bytes of SQL there is room at first, as in GORM.
+const usualSQL = 100
+
 // render writes the SQL of a statement whose clauses are complete.
 func render(db *gorm.DB) {
 	if stmt := db.Statement; stmt.SQL.Len() == 0 && db.Error == nil {
+		stmt.SQL.Grow(usualSQL)
 		stmt.Build(stmt.BuildClauses...)
 	}
 }
@@ -382,7 +438,7 @@ func (p *Plugin) lead(db *gorm.DB, q *read, f *flight, next func(*gorm.DB)) {
 	p.miss(q)
 	vars := db.Statement.Vars
 	steady := steady(vars)
-	if rv := db.Statement.ReflectValue; preset(db.Statement) {
+	if rv := db.Statement.ReflectValue; q.holds {
 		q.preset, _ = q.template.image(rv)
 		q.reloadable = q.reloadable && q.preset.IsValid()
 	}
@@ -456,38 +512,51 @@ func (p *Plugin) miss(q *read) {
 	q.template.stats.misses.Add(1)
 }
 
-// vacant reports whether a destination is of a kind that can be copied into, and holds nothing but a primary key that
-// GORM turns into a condition.
-func vacant(stmt *gorm.Statement) bool {
+// vacancy reports whether a destination is of a kind that can be copied into and holds nothing, or nothing but a primary
+// key that GORM turns into a condition; holds says that it is the latter.
+func vacancy(stmt *gorm.Statement) (vacant, holds bool) {
 	rv := stmt.ReflectValue
 	switch dest := stmt.Dest.(type) {
 	case map[string]any:
-		return dest != nil && len(dest) == 0
+		return dest != nil && len(dest) == 0, false
 	case *map[string]any:
-		return dest != nil && len(*dest) == 0
+		return dest != nil && len(*dest) == 0, false
 	case *[]map[string]any:
 		// GORM appends to it.
-		return dest != nil && len(*dest) == 0
+		return dest != nil && len(*dest) == 0, false
 	}
 	if !rv.CanSet() {
-		return false
+		return false, false
 	}
 	switch rv.Kind() {
 	case reflect.Slice, reflect.Array, reflect.String, reflect.Bool,
 		reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
 		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr,
 		reflect.Float32, reflect.Float64:
-		return true
+		return true, false
 	case reflect.Struct:
-		return rv.IsZero() || rv.Type() == stmt.Schema.ModelType && onlyPrimaryKey(stmt, rv)
+		if blank(rv) {
+			return true, false
+		}
+		holds := !rv.IsZero()
+		return !holds || rv.Type() == stmt.Schema.ModelType && onlyPrimaryKey(stmt, rv), holds
 	}
-	return false
+	return false, false
 }
 
-// preset reports whether a destination holds a primary key; vacant has seen to it that it holds nothing else.
-func preset(stmt *gorm.Statement) bool {
-	return stmt.ReflectValue.Kind() == reflect.Struct && !stmt.ReflectValue.IsZero()
+// blank reports whether all memory of a value is zero, which is quicker to tell than whether it is the zero value.
+func blank(rv reflect.Value) bool {
+	memory := unsafe.Slice((*byte)(rv.Addr().UnsafePointer()), rv.Type().Size())
+	for len(memory) > len(zeros) {
+		if string(memory[:len(zeros)]) != zeros {
+			return false
+		}
+		memory = memory[len(zeros):]
+	}
+	return string(memory) == zeros[:len(memory)]
 }
+
+var zeros = string(make([]byte, 256))
 
 // plainKey reports whether values of a key's type can be told apart by what they hold.
 func plainKey(t reflect.Type) bool {
@@ -596,7 +665,7 @@ var clausesOfGORM = map[string]bool{
 func (p *Plugin) aroundUnusual(db *gorm.DB, next func(*gorm.DB), completed, unseenEnd bool) {
 	if db.Error == nil && !db.DryRun {
 		if !completed {
-			complete(db)
+			complete(db, true)
 		}
 		render(db)
 	}

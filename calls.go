@@ -23,11 +23,13 @@ var Bypass clause.Expression = bypass
 // Refresh makes a query go to the database, and stores its answer: db.Clauses(preload.Refresh).First(&user).
 var Refresh clause.Expression = refresh
 
-// modeSetting is a Setting, not a clause, of the statement: GORM hands those on to the queries that preload.
-const modeSetting = "preload:mode"
+// modeClause names the clause of a statement that holds its mode. No statement builds a clause of this name.
+const modeClause = "preload:mode"
 
 // ModifyStatement implements gorm.StatementModifier.
-func (m mode) ModifyStatement(stmt *gorm.Statement) { stmt.Settings.Store(modeSetting, m) }
+func (m mode) ModifyStatement(stmt *gorm.Statement) {
+	stmt.Clauses[modeClause] = clause.Clause{Name: modeClause, Expression: m}
+}
 
 // Build implements clause.Expression; it adds nothing to the SQL.
 func (m mode) Build(clause.Builder) {}
@@ -55,11 +57,14 @@ func ContextWithSession(ctx context.Context, id string) context.Context {
 
 // modeOf returns how a statement is to be treated. A clause of its own comes before its context.
 func modeOf(stmt *gorm.Statement) mode {
-	if m, ok := stmt.Settings.Load(modeSetting); ok {
-		return m.(mode)
-	}
-	if m, ok := stmt.Context.Value(modeKey{}).(mode); ok {
+	if c, ok := stmt.Clauses[modeClause]; ok {
+		m, _ := c.Expression.(mode)
+		// The queries that preload associations get the context, but not the clauses.
+		if of, _ := stmt.Context.Value(modeKey{}).(mode); of != m {
+			stmt.Context = context.WithValue(stmt.Context, modeKey{}, m)
+		}
 		return m
 	}
-	return ordinary
+	m, _ := stmt.Context.Value(modeKey{}).(mode)
+	return m
 }

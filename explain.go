@@ -55,7 +55,12 @@ const explainSetting = "preload:explain"
 // explainer collects what is explained.
 type explainer struct{ statements []Explanation }
 
+// explaining returns what collects the explanation of a statement, nil for one that is not to be explained. Only what
+// is not executed can be, so that no other pays for looking.
 func explaining(stmt *gorm.Statement) *explainer {
+	if !stmt.DryRun {
+		return nil
+	}
 	value, ok := stmt.Settings.Load(explainSetting)
 	if !ok {
 		return nil

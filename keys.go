@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"database/sql/driver"
+	"encoding/binary"
 	"encoding/hex"
 	"maps"
 	"math"
@@ -47,10 +48,10 @@ func newFingerprint() *fingerprint {
 
 func (f *fingerprint) free() { fingerprints.Put(f) }
 
-// statement reads a statement whose clauses are complete but not rendered. It reports false where the shape must be
-// taken from the SQL instead.
-func (f *fingerprint) statement(stmt *gorm.Statement) bool {
-	f.head(stmt)
+// statement reads a statement whose clauses are complete but not rendered, and whose destination holds a primary key
+// or not. It reports false where the shape must be taken from the SQL instead.
+func (f *fingerprint) statement(stmt *gorm.Statement, holds bool, known builders) bool {
+	f.head(stmt, holds)
 	if stmt.TableExpr != nil && !f.expr(*stmt.TableExpr) {
 		return false
 	}
@@ -60,6 +61,9 @@ func (f *fingerprint) statement(stmt *gorm.Statement) bool {
 			continue
 		}
 		if c.Builder != nil || c.BeforeExpression != nil || c.AfterNameExpression != nil || c.AfterExpression != nil {
+			return false
+		}
+		if build, ok := stmt.DB.ClauseBuilders[name]; ok && !known.are(name, build) {
 			return false
 		}
 		f.text(name)
@@ -72,8 +76,8 @@ func (f *fingerprint) statement(stmt *gorm.Statement) bool {
 }
 
 // rendered reads a statement that has been rendered. It reports false for bind values that cannot be told apart.
-func (f *fingerprint) rendered(stmt *gorm.Statement) bool {
-	f.head(stmt)
+func (f *fingerprint) rendered(stmt *gorm.Statement, holds bool) bool {
+	f.head(stmt, holds)
 	f.shape = append(f.shape, "sql "...)
 	f.shape = append(f.shape, stmt.SQL.String()...)
 	for _, v := range stmt.Vars {
@@ -86,15 +90,14 @@ func (f *fingerprint) rendered(stmt *gorm.Statement) bool {
 
 // head captures what decides the result besides the clauses: the table, the model, the destination, and what
 // gorm.Scan looks at.
-func (f *fingerprint) head(stmt *gorm.Statement) {
+func (f *fingerprint) head(stmt *gorm.Statement, holds bool) {
 	f.shape, f.args, f.moving = f.shape[:0], f.args[:0], false
 	f.text(stmt.Table)
 	f.typ(stmt.Schema.ModelType)
 	f.text(stmt.Schema.Table)
 	f.typ(reflect.TypeOf(stmt.Dest))
 	// A primary key that the destination holds is an arg, and stays in it even if the query does not select it.
-	f.flag(preset(stmt))
-	if preset(stmt) {
+	if f.flag(holds); holds {
 		for _, field := range stmt.Schema.PrimaryFields {
 			f.held(stmt.ReflectValue.FieldByIndex(field.StructField.Index))
 		}
@@ -113,7 +116,7 @@ func (f *fingerprint) head(stmt *gorm.Statement) {
 func (f *fingerprint) held(key reflect.Value) {
 	switch key.Kind() {
 	case reflect.String:
-		f.bytes('h', key.String())
+		f.string('h', key.String())
 	case reflect.Array:
 		for i := range key.Len() {
 			f.integer(int64(key.Index(i).Uint()))
@@ -136,9 +139,13 @@ func (f *fingerprint) mapping(columns map[string]string) {
 
 func (f *fingerprint) tag(b byte) { f.shape = append(f.shape, b) }
 
+// number appends a number in a form that tells its own end.
 func (f *fingerprint) number(n int) {
-	f.shape = strconv.AppendInt(f.shape, int64(n), 36)
-	f.shape = append(f.shape, ' ')
+	if n >= 0 && n < 0x80 {
+		f.shape = append(f.shape, byte(n))
+		return
+	}
+	f.shape = binary.AppendUvarint(f.shape, uint64(n))
 }
 
 func (f *fingerprint) text(s string) {
@@ -155,27 +162,12 @@ func (f *fingerprint) flag(b bool) {
 }
 
 // typ captures the identity of a type: two types may have the same name.
-func (f *fingerprint) typ(t reflect.Type) { f.number(typeID(t)) }
-
-var typeIDs struct {
-	sync.Map
-	sync.Mutex
-	last int
+func (f *fingerprint) typ(t reflect.Type) {
+	f.shape = binary.NativeEndian.AppendUint64(f.shape, typeID(t))
 }
 
-func typeID(t reflect.Type) int {
-	if id, ok := typeIDs.Load(t); ok {
-		return id.(int)
-	}
-	typeIDs.Lock()
-	defer typeIDs.Unlock()
-	if id, ok := typeIDs.Load(t); ok {
-		return id.(int)
-	}
-	typeIDs.last++
-	typeIDs.Store(t, typeIDs.last)
-	return typeIDs.last
-}
+// typeID returns where the runtime describes a type, which it does once and for good.
+func typeID(t reflect.Type) uint64 { return uint64(reflect.ValueOf(t).Pointer()) }
 
 func (f *fingerprint) clause(expression clause.Expression) bool {
 	switch e := expression.(type) {
@@ -447,7 +439,7 @@ func (f *fingerprint) arg(value any) bool {
 	switch v := value.(type) {
 	case string:
 		f.moving = f.moving || sqltext.MovingTime(v)
-		f.bytes('s', v)
+		f.string('s', v)
 		return true
 	case int:
 		f.integer(int64(v))
@@ -483,7 +475,7 @@ func (f *fingerprint) driverArg(value any) bool {
 		return true
 	case string:
 		f.moving = f.moving || sqltext.MovingTime(v)
-		f.bytes('s', v)
+		f.string('s', v)
 		return true
 	case []byte:
 		if v == nil {
@@ -517,7 +509,7 @@ func (f *fingerprint) driverArg(value any) bool {
 	if t := rv.Type(); t.PkgPath() != "" {
 		// Drivers may treat a named type in a way of their own, as pgx does time.Duration.
 		f.args = append(f.args, '#')
-		f.args = strconv.AppendInt(f.args, int64(typeID(t)), 36)
+		f.args = strconv.AppendUint(f.args, typeID(t), 36)
 		f.args = append(f.args, ';')
 	}
 	switch rv.Kind() {
@@ -535,7 +527,7 @@ func (f *fingerprint) driverArg(value any) bool {
 		f.float(rv.Float())
 	case reflect.String:
 		f.moving = f.moving || sqltext.MovingTime(rv.String())
-		f.bytes('s', rv.String())
+		f.string('s', rv.String())
 	case reflect.Slice:
 		if rv.Type().Elem().Kind() != reflect.Uint8 {
 			return false
@@ -578,19 +570,23 @@ func (f *fingerprint) float(v float64) {
 	f.args = append(f.args, ';')
 }
 
-func (f *fingerprint) bytes(tag byte, v any) {
-	f.args = append(f.args, tag)
-	switch v := v.(type) {
-	case string:
-		f.args = strconv.AppendInt(f.args, int64(len(v)), 10)
-		f.args = append(f.args, ':')
-		f.args = append(f.args, v...)
-	case []byte:
-		f.args = strconv.AppendInt(f.args, int64(len(v)), 10)
-		f.args = append(f.args, ':')
-		f.args = append(f.args, v...)
-	}
+func (f *fingerprint) bytes(tag byte, v []byte) {
+	f.measured(tag, len(v))
+	f.args = append(f.args, v...)
 	f.args = append(f.args, ';')
+}
+
+func (f *fingerprint) string(tag byte, v string) {
+	f.measured(tag, len(v))
+	f.args = append(f.args, v...)
+	f.args = append(f.args, ';')
+}
+
+// measured begins an arg whose length is not told by what it is.
+func (f *fingerprint) measured(tag byte, length int) {
+	f.args = append(f.args, tag)
+	f.args = strconv.AppendInt(f.args, int64(length), 10)
+	f.args = append(f.args, ':')
 }
 
 // longestMoving is how long a text can be that a database reads as a moving time.
@@ -689,11 +685,16 @@ func buildersOf(db *gorm.DB) builders {
 	return known
 }
 
-// standard reports whether the clauses of a query are rendered by GORM and its dialect alone. An application's own
-// builder may render the same clause in different ways.
+// are reports whether a clause is rendered by its dialect alone. An application's own builder may render the same clause
+// in different ways.
+func (b builders) are(name string, build clause.ClauseBuilder) bool {
+	return b[name] == reflect.ValueOf(build).Pointer()
+}
+
+// standard reports whether that holds for all clauses of a statement.
 func (b builders) standard(db *gorm.DB) bool {
 	for _, name := range db.Statement.BuildClauses {
-		if build, ok := db.ClauseBuilders[name]; ok && b[name] != reflect.ValueOf(build).Pointer() {
+		if build, ok := db.ClauseBuilders[name]; ok && !b.are(name, build) {
 			return false
 		}
 	}

@@ -176,7 +176,7 @@ func (c *column) operands(o operands, vars []any) []coherence.Value {
 		switch {
 		case !slices.Contains(values, v):
 			values = append(values, v)
-		case c.class == textual || c.class == binary:
+		case c.class == textual || c.class == bytewise:
 			return nil // they may be two that are not told apart: there can be a row for each
 		}
 	}

@@ -28,7 +28,7 @@ const (
 	nullness                    // not known, but NULL equals no value
 	integer                     // as integers, booleans among them
 	textual                     // as text whose differences beyond case and blanks count
-	binary                      // byte by byte
+	bytewise                    // byte by byte
 )
 
 // column is what is known of a column of a table in use.
@@ -109,7 +109,7 @@ func newColumn(dialect string, f *schema.Field) column {
 		}
 	case schema.Bytes:
 		if name == "" || name == "bytes" || name == "blob" || name == "bytea" || name == "varbinary" {
-			c.class = binary
+			c.class = bytewise
 		}
 	case schema.Time, schema.Float:
 		c.class = nullness
@@ -387,7 +387,7 @@ func (c *column) bytes(b []byte) coherence.Value {
 	switch c.class {
 	case textual:
 		return c.text(string(b))
-	case binary:
+	case bytewise:
 		// Fixed lengths are filled up with zeros.
 		return coherence.Value("b" + string(bytes.TrimRight(b, "\x00")))
 	}
