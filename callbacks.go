@@ -12,8 +12,6 @@ import (
 
 	"github.com/gorm-preload/preload/internal/sqltext"
 	"gorm.io/gorm"
-	"gorm.io/gorm/callbacks"
-	"gorm.io/gorm/clause"
 	"gorm.io/gorm/logger"
 )
 
@@ -211,9 +209,6 @@ func (p *Plugin) identify(db *gorm.DB, mode mode, q *read) (reason string) {
 	if stmt.Context.Err() != nil {
 		return reasonContext
 	}
-	if _, ok := stmt.Clauses["FOR"]; ok {
-		return reasonLocking
-	}
 	if resolved(stmt) {
 		return reasonResolver
 	}
@@ -222,14 +217,17 @@ func (p *Plugin) identify(db *gorm.DB, mode mode, q *read) (reason string) {
 		return reasonDest
 	}
 
-	complete(db, holds)
+	whole := complete(db, holds)
 	if q.complete = true; db.Error != nil {
 		return reasonError
 	}
 	f := newFingerprint()
 	defer f.free()
 	// A clause of the model may have written the SQL itself.
-	if stmt.SQL.Len() > 0 || !f.statement(stmt, holds, p.builders) {
+	if stmt.SQL.Len() > 0 || !f.statement(stmt, holds, whole, p.builders) {
+		if _, ok := stmt.Clauses["FOR"]; ok {
+			return reasonLocking
+		}
 		if render(db); db.Error != nil {
 			return reasonError
 		}
@@ -264,74 +262,6 @@ func (p *Plugin) identify(db *gorm.DB, mode mode, q *read) (reason string) {
 	}
 	q.key = string(key)
 	return ""
-}
-
-// complete completes the clauses of a query as GORM does, but renders none. What the destination holds, if it may hold
-// anything, becomes a condition.
-func complete(db *gorm.DB, holds bool) {
-	stmt := db.Statement
-	if !holds && wantsAll(stmt) {
-		for _, c := range stmt.Schema.QueryClauses {
-			stmt.AddClause(c)
-		}
-		if stmt.SQL.Len() == 0 {
-			fillClause(stmt, "FROM", fromItself)
-			if stmt.Distinct {
-				fillClause(stmt, "SELECT", selectDistinct)
-			} else {
-				fillClause(stmt, "SELECT", selectAll)
-			}
-		}
-		return
-	}
-	build := stmt.BuildClauses
-	defer func() { stmt.BuildClauses = build }()
-	stmt.BuildClauses = build[:0]
-	callbacks.BuildQuerySQL(db)
-}
-
-// wantsAll reports whether a query is of all columns of one table, for which GORM adds nothing to the clauses that depends
-// on anything else.
-func wantsAll(stmt *gorm.Statement) bool {
-	if len(stmt.Selects) > 0 || len(stmt.Omits) > 0 || len(stmt.Joins) > 0 || stmt.QueryFields || stmt.SQL.Len() > 0 {
-		return false
-	}
-	if from, ok := stmt.Clauses["FROM"]; ok && from.Expression != nil {
-		return false
-	}
-	switch rv := stmt.ReflectValue; rv.Kind() {
-	case reflect.Struct:
-		return rv.Type() == stmt.Schema.ModelType
-	case reflect.Slice:
-		return rv.Type().Elem() == stmt.Schema.ModelType
-	}
-	return true
-}
-
-// These are immutable, and shared by all statements.
-var (
-	fromItself     clause.Expression = clause.From{}
-	selectAll      clause.Expression = clause.Select{}
-	selectDistinct clause.Expression = clause.Select{Distinct: true}
-)
-
-// fillClause gives a statement a clause that it lacks.
-func fillClause(stmt *gorm.Statement, name string, expression clause.Expression) {
-	if c := stmt.Clauses[name]; c.Expression == nil {
-		c.Name, c.Expression = name, expression
-		stmt.Clauses[name] = c
-	}
-}
-
-// usualSQL is for how many bytes of SQL there is room at first, as in GORM.
-const usualSQL = 100
-
-// render writes the SQL of a statement whose clauses are complete.
-func render(db *gorm.DB) {
-	if stmt := db.Statement; stmt.SQL.Len() == 0 && db.Error == nil {
-		stmt.SQL.Grow(usualSQL)
-		stmt.Build(stmt.BuildClauses...)
-	}
 }
 
 // resolved reports whether dbresolver was told where to go.

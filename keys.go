@@ -48,31 +48,69 @@ func newFingerprint() *fingerprint {
 
 func (f *fingerprint) free() { fingerprints.Put(f) }
 
-// statement reads a statement whose clauses are complete but not rendered, and whose destination holds a primary key
-// or not. It reports false where the shape must be taken from the SQL instead.
-func (f *fingerprint) statement(stmt *gorm.Statement, holds bool, known builders) bool {
+// statement reads a statement whose clauses are complete but not rendered. holds says that the destination holds a primary
+// key, whole that the query is of all columns of its table. It reports false where the shape must be taken from the SQL
+// instead.
+func (f *fingerprint) statement(stmt *gorm.Statement, holds, whole bool, known builders) bool {
 	f.head(stmt, holds)
 	if stmt.TableExpr != nil && !f.expr(*stmt.TableExpr) {
 		return false
 	}
+	f.flag(whole)
+	left := len(stmt.Clauses)
+	if whole {
+		f.flag(stmt.Distinct)
+		left -= 2
+	}
 	for _, name := range stmt.BuildClauses {
-		c, ok := stmt.Clauses[name]
-		if !ok {
-			continue
-		}
-		if c.Builder != nil || c.BeforeExpression != nil || c.AfterNameExpression != nil || c.AfterExpression != nil {
-			return false
+		told := whole && (name == "SELECT" || name == "FROM")
+		var c clause.Clause
+		if !told {
+			if left == 0 {
+				continue
+			}
+			var ok bool
+			if c, ok = stmt.Clauses[name]; !ok {
+				continue
+			}
+			left--
 		}
 		if build, ok := stmt.DB.ClauseBuilders[name]; ok && !known.are(name, build) {
 			return false
 		}
-		f.text(name)
-		f.text(c.Name)
+		if told {
+			continue
+		}
+		if c.Builder != nil || c.BeforeExpression != nil || c.AfterNameExpression != nil || c.AfterExpression != nil || name == "FOR" {
+			return false
+		}
+		f.clauseName(name, c.Name)
 		if c.Expression != nil && !f.clause(c.Expression) {
 			return false
 		}
 	}
 	return true
+}
+
+// clauseName captures the name by which a clause is found, and the one that it is rendered under.
+func (f *fingerprint) clauseName(name, rendered string) {
+	if name != rendered {
+		f.tag('/')
+		f.text(name)
+		f.text(rendered)
+		return
+	}
+	switch name {
+	case "WHERE":
+		f.tag('W')
+	case "ORDER BY":
+		f.tag('O')
+	case "LIMIT":
+		f.tag('L')
+	default:
+		f.tag(':')
+		f.text(name)
+	}
 }
 
 // rendered reads a statement that has been rendered. It reports false for bind values that cannot be told apart.
@@ -94,7 +132,9 @@ func (f *fingerprint) head(stmt *gorm.Statement, holds bool) {
 	f.shape, f.args, f.moving = f.shape[:0], f.args[:0], false
 	f.text(stmt.Table)
 	f.typ(stmt.Schema.ModelType)
-	f.text(stmt.Schema.Table)
+	if f.flag(stmt.Schema.Table != stmt.Table); stmt.Schema.Table != stmt.Table {
+		f.text(stmt.Schema.Table)
+	}
 	f.typ(reflect.TypeOf(stmt.Dest))
 	// A primary key that the destination holds is an arg, and stays in it even if the query does not select it.
 	if f.flag(holds); holds {
@@ -179,6 +219,11 @@ func (f *fingerprint) clause(expression clause.Expression) bool {
 			f.columnName(c)
 		}
 		return e.Expression == nil || f.expr(e.Expression)
+	case itself:
+		f.tag('F')
+		f.number(0)
+		f.number(0)
+		return true
 	case clause.From:
 		f.tag('F')
 		f.number(len(e.Tables))
@@ -664,14 +709,18 @@ func (f *fingerprint) key(prefix string) []byte {
 }
 
 // builders are the functions with which a dialect renders clauses, by the code that they run.
-type builders map[string]uintptr
+type builders []builder
+
+type builder struct {
+	name string
+	code uintptr
+}
 
 // buildersOf finds the builders that are part of a dialect's package; others are the application's.
-func buildersOf(db *gorm.DB) builders {
-	known := builders{}
+func buildersOf(db *gorm.DB) (known builders) {
 	dialect := reflect.TypeOf(db.Dialector)
 	if dialect == nil {
-		return known
+		return nil
 	}
 	if dialect.Kind() == reflect.Pointer {
 		dialect = dialect.Elem()
@@ -679,7 +728,7 @@ func buildersOf(db *gorm.DB) builders {
 	for name, build := range db.ClauseBuilders {
 		code := reflect.ValueOf(build).Pointer()
 		if f := runtime.FuncForPC(code); f != nil && strings.HasPrefix(f.Name(), dialect.PkgPath()+".") {
-			known[name] = code
+			known = append(known, builder{name, code})
 		}
 	}
 	return known
@@ -688,7 +737,7 @@ func buildersOf(db *gorm.DB) builders {
 // are reports whether a clause is rendered by its dialect alone. An application's own builder may render the same clause
 // in different ways.
 func (b builders) are(name string, build clause.ClauseBuilder) bool {
-	return b[name] == reflect.ValueOf(build).Pointer()
+	return slices.Contains(b, builder{name, reflect.ValueOf(build).Pointer()})
 }
 
 // standard reports whether that holds for all clauses of a statement.

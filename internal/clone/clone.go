@@ -47,6 +47,15 @@ func (p *Plan) Copy(dst, src unsafe.Pointer) error {
 		return nil
 	}
 	c := newCopier()
+	if !p.loops {
+		// What copy does then, without what nothing of the kind needs.
+		err := c.fix(p, dst, p.size, 1)
+		copiers.Put(c)
+		if err != nil {
+			return refusal(p, src)
+		}
+		return nil
+	}
 	defer c.release()
 	return c.copy(p, src, job{plan: p, base: dst, n: 1}, func() { p.move(dst, src) })
 }
