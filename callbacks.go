@@ -327,14 +327,11 @@ func (p *Plugin) board(q *read, vars []any) (f *flight, leader bool) {
 				return
 			}
 		}
-		mine := &flight{entry: &entry{key: q.key, stats: q.template.stats}, done: make(chan struct{})}
+		mine := &flight{entry: newEntry(q.key, q.template.stats), done: make(chan struct{})}
 		mine.leader.Store(self)
-		if mine.entry.guard = q.template.lease(p, mine.entry, vars); mine.entry.guard == nil {
+		if !q.template.lease(p, mine, vars) {
 			p.giveUpRaw()
-			if !p.sweepRows() {
-				return
-			}
-			if mine.entry.guard = q.template.lease(p, mine.entry, vars); mine.entry.guard == nil {
+			if !p.sweepRows() || !q.template.lease(p, mine, vars) {
 				return
 			}
 		}
@@ -350,7 +347,7 @@ func (p *Plugin) board(q *read, vars []any) (f *flight, leader bool) {
 			return
 		}
 		// Those who wait for this one look, too.
-		p.index.Release(mine.entry.guard)
+		p.index.Release(&mine.entry.guard)
 		p.flights.end(mine)
 	})
 	return f, leader
@@ -361,7 +358,7 @@ func (p *Plugin) lead(db *gorm.DB, q *read, f *flight, next func(*gorm.DB)) {
 	// Also when the query panics: those who wait run their own, and the panic goes its way.
 	defer func() {
 		if !f.filled {
-			p.index.Release(f.entry.guard)
+			p.index.Release(&f.entry.guard)
 		}
 		p.flights.end(f)
 	}()
@@ -377,7 +374,7 @@ func (p *Plugin) lead(db *gorm.DB, q *read, f *flight, next func(*gorm.DB)) {
 		f.entry.pattern = p.record(q.key, nil, q.now)
 		f.entry.before = f.entry.pattern.Count() - 1
 		if steady && p.fill(db, q.template, f) {
-			if p.store(f.entry) && q.reloadable {
+			if p.store(f) && q.reloadable {
 				p.remember(q, vars)
 			}
 		}
@@ -403,24 +400,24 @@ func (p *Plugin) fill(db *gorm.DB, t *template, f *flight) bool {
 		p.config.logger.Warn("preload: an answer that cannot be copied is not kept", "key", e.key, "err", err)
 		return false
 	}
-	e.value, e.rows = image, db.RowsAffected
-	if rows, keys, ok := e.reading.keys(db.Statement.Context, image, e.rows); ok {
-		p.index.Fill(e.guard, rows, keys)
-		e.found += count(keys)
+	e.value, e.rows = image.Addr().UnsafePointer(), db.RowsAffected
+	if rows, keys, ok := f.reading.keys(db.Statement.Context, image, e.rows); ok {
+		p.index.Fill(&e.guard, rows, keys)
+		f.found += count(keys)
 	}
-	e.weight = t.weigh(image) + int64(len(e.key)) + entryOverhead + int64(e.found)*valueOverhead
+	f.weight = t.weigh(image) + int64(len(e.key)) + entryOverhead + int64(f.found)*valueOverhead
 	e.live(p.now(), ttl)
 	f.filled = true
 	if !keep {
-		p.index.Release(e.guard)
+		p.index.Release(&e.guard)
 	}
 	return keep
 }
 
-// store stores a filled entry.
-func (p *Plugin) store(e *entry) (kept bool) {
-	if kept = p.keep(e); !kept {
-		p.index.Release(e.guard)
+// store stores the entry of a flight that is filled.
+func (p *Plugin) store(f *flight) (kept bool) {
+	if kept = p.keep(f.entry, f.weight); !kept {
+		p.index.Release(&f.entry.guard)
 	}
 	return kept
 }

@@ -3,12 +3,12 @@ package preload
 import (
 	"bytes"
 	"context"
-	"reflect"
 	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/gorm-preload/preload/internal/coherence"
 	"github.com/gorm-preload/preload/internal/hotness"
@@ -16,29 +16,34 @@ import (
 )
 
 // entry is the answer of a key: made with its lease, filled by the load, and stored if the lease still lives then.
-// After that its value does not change.
+// After that its value does not change. What a hit looks at comes first, so that it lies close together.
 type entry struct {
-	node    recency.Node
-	key     string
-	guard   *coherence.Guard
-	reading *reading // what the answer depends on; nil for own data
-	found   int      // by how many values changes find it
-	stats   *modelStats
-	value   reflect.Value // a copy of what Statement.ReflectValue held; for own data, of the value
+	key string
+	// value is a copy of what Statement.ReflectValue held; for own data, an any that holds the value.
+	value   unsafe.Pointer
 	rows    int64
-	weight  int64
 	expires int64 // nanoseconds since 1970
 	stale   int64 // from when on a read starts its reload
-
+	stats   *modelStats
 	pattern *hotness.Pattern
-	// before is how many accesses the pattern had before the answer was there for them, or asked for by one.
-	before int64
-	// ahead says that it is loaded in the background. It is set, with pattern and before, before the lease is taken.
-	ahead bool
+
+	guard coherence.Guard
+	node  recency.Node
 
 	preloaded atomic.Bool // loaded in the background and not read since
 	reloading atomic.Bool
 	counted   atomic.Bool // part of the gauges
+	// ahead says that it is loaded in the background. It is set, with pattern and before, before the lease is taken.
+	ahead bool
+	// before is how many accesses the pattern had before the answer was there for them, or asked for by one.
+	before int64
+}
+
+// newEntry returns the entry of an answer that is about to be loaded.
+func newEntry(key string, stats *modelStats) *entry {
+	e := &entry{key: key, stats: stats}
+	e.guard.Owner, e.node.Owner = e, e
+	return e
 }
 
 // alive reports whether the entry may be served at now.
@@ -75,29 +80,28 @@ func (p *Plugin) lookup(key string, now time.Time) *entry {
 		if p.drop(e) {
 			p.stats.expired.Add(1)
 		}
-		p.index.Release(e.guard)
+		p.index.Release(&e.guard)
 	}
 	return nil
 }
 
-// keep stores an entry whose lease is still alive. It reports whether it did.
-func (p *Plugin) keep(e *entry) bool {
+// keep stores an entry of this weight whose lease is still alive. It reports whether it did.
+func (p *Plugin) keep(e *entry, weight int64) bool {
 	if e.guard.Dead() {
 		return false
 	}
-	e.node.Owner = e
-	victims, ok := p.recency.Add(&e.node, e.weight)
+	victims, ok := p.recency.Add(&e.node, weight)
 	if !ok {
-		p.index.Release(e.guard)
 		return false
 	}
 	e.stats.entries.Add(1)
 	e.counted.Store(true)
 	for _, victim := range victims {
-		if p.drop(victim.Owner.(*entry)) {
+		e := victim.Owner.(*entry)
+		if p.drop(e) {
 			p.stats.evicted.Add(1)
 		}
-		p.index.Release(victim.Owner.(*entry).guard)
+		p.index.Release(&e.guard)
 	}
 	p.set(e)
 	if e.guard.Dead() || p.closed.Load() {
@@ -120,7 +124,7 @@ func (p *Plugin) set(e *entry) {
 	if before, ok := before.(*entry); ok && before != e && before.key == e.key {
 		// What it replaces. No lock is taken under the key's lock but these leaves.
 		p.uncount(before)
-		p.index.Release(before.guard)
+		p.index.Release(&before.guard)
 	}
 }
 
@@ -180,6 +184,9 @@ func (p *Plugin) revive(all []killed) {
 // flight is one load of a key and the readers that wait for it.
 type flight struct {
 	entry   *entry        // with the lease
+	reading *reading      // what the answer depends on; nil for own data
+	found   int           // by how many values changes find it
+	weight  int64         // of the entry, once it is filled
 	done    chan struct{} // closed when it ended
 	filled  bool          // set before done is closed: the entry has the answer
 	waiters atomic.Int32
@@ -248,10 +255,10 @@ func (fs *flights) join(key string) *flight {
 func (p *Plugin) start(f *flight, force bool) (join *flight) {
 	join, displaced := p.flights.start(f, force)
 	if join != nil {
-		p.index.Release(f.entry.guard)
+		p.index.Release(&f.entry.guard)
 	}
 	if displaced != nil {
-		p.index.Release(displaced.entry.guard)
+		p.index.Release(&displaced.entry.guard)
 	}
 	return join
 }

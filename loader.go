@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/gorm-preload/preload/internal/clone"
 	"gorm.io/gorm"
@@ -80,7 +81,8 @@ func keptVar(v any) (any, bool) {
 
 // aheadOf returns the entry of an answer that is about to be loaded in the background.
 func (p *Plugin) aheadOf(key string, stats *modelStats) *entry {
-	e := &entry{key: key, stats: stats, ahead: true}
+	e := newEntry(key, stats)
+	e.ahead = true
 	if e.pattern = p.patterns.Lookup(e.publicKey(p)); e.pattern == nil {
 		if before := p.lookup(key, p.now()); before != nil {
 			e.pattern = before.pattern
@@ -95,13 +97,13 @@ func (p *Plugin) aheadOf(key string, stats *modelStats) *entry {
 // reload begins to run the query of a key in the background, and to store its answer in place of one that is there.
 func (p *Plugin) reload(ctx context.Context, t *template, key string, vars []any, preset reflect.Value) (run func() (stored bool, err error)) {
 	f := &flight{entry: p.aheadOf(key, t.stats), done: make(chan struct{}), over: ctx.Done()}
-	if f.entry.guard = t.lease(p, f.entry, vars); f.entry.guard == nil || p.start(f, false) != nil {
+	if !t.lease(p, f, vars) || p.start(f, false) != nil {
 		return nil
 	}
 	return func() (stored bool, err error) {
 		defer func() {
 			if !stored {
-				p.index.Release(f.entry.guard)
+				p.index.Release(&f.entry.guard)
 			}
 			p.flights.end(f)
 		}()
@@ -117,7 +119,7 @@ func (p *Plugin) reload(ctx context.Context, t *template, key string, vars []any
 			return false, nil
 		}
 		f.entry.preloaded.Store(true)
-		stored = p.store(f.entry)
+		stored = p.store(f)
 		return stored, nil
 	}
 }
@@ -227,8 +229,8 @@ func (p *Plugin) ownFlight(over <-chan struct{}, key string, force bool) (f *fli
 			return f, false
 		}
 	}
-	mine := &flight{entry: &entry{key: stored, stats: p.stats.model(ownTable)}, done: make(chan struct{}), over: over}
-	if mine.entry.guard = p.index.Lease(p.own, mine.entry, nil); mine.entry.guard == nil {
+	mine := &flight{entry: newEntry(stored, p.stats.model(ownTable)), done: make(chan struct{}), over: over}
+	if !p.index.Lease(p.own, &mine.entry.guard, nil) {
 		return nil, false
 	}
 	if other := p.start(mine, force); other != nil {
@@ -241,7 +243,7 @@ func (p *Plugin) ownFlight(over <-chan struct{}, key string, force bool) (f *fli
 func (p *Plugin) ownLoad(ctx context.Context, f *flight, want reflect.Type, load Loader) (value any, err error) {
 	defer func() {
 		if !f.filled {
-			p.index.Release(f.entry.guard)
+			p.index.Release(&f.entry.guard)
 		}
 		p.flights.end(f)
 	}()
@@ -256,15 +258,15 @@ func (p *Plugin) ownLoad(ctx context.Context, f *flight, want reflect.Type, load
 			return
 		}
 		e := f.entry
-		e.value = reflect.ValueOf(&image).Elem()
+		e.value = unsafe.Pointer(&image)
 		e.rows = 1
-		e.weight = clone.SizeAny(image) + int64(len(e.key)) + entryOverhead
+		f.weight = clone.SizeAny(image) + int64(len(e.key)) + entryOverhead
 		if e.pattern = p.patterns.Lookup(key); e.pattern != nil {
 			e.before = e.pattern.Count()
 		}
 		e.live(p.now(), p.config.ttl)
 		f.filled = true
-		if !p.store(e) {
+		if !p.store(f) {
 			return
 		}
 		p.keepLoader(key, func(ctx context.Context) func() (bool, error) {
@@ -285,7 +287,7 @@ func (p *Plugin) ownLoad(ctx context.Context, f *flight, want reflect.Type, load
 func (p *Plugin) ownCopy(e *entry, want reflect.Type) (value any, ok bool) {
 	p.guard("copying own data", func() {
 		var err error
-		if value, err = clone.Any(e.value.Interface()); err != nil {
+		if value, err = clone.Any(*(*any)(e.value)); err != nil {
 			return
 		}
 		if value == nil {

@@ -196,19 +196,21 @@ func (t *template) refusal(p *Plugin) string {
 	return t.reason
 }
 
-// lease gives out the right to load the answer of a query with these bind values, nil where it could not be kept.
-func (t *template) lease(p *Plugin, owner *entry, vars []any) *coherence.Guard {
+// lease gives a flight the right to load the answer of a query with these bind values; false where it could not be kept.
+func (t *template) lease(p *Plugin, f *flight, vars []any) bool {
 	for {
 		version := p.catalog.version.Load()
-		owner.reading = t.readingOf(p, version)
-		pins := owner.reading.facts(vars)
-		owner.found = count(pins)
-		guard := p.index.Lease(owner.reading.group, owner, pins)
-		// What was learned meanwhile killed the guards it knew of; this one may have come after that.
-		if guard == nil || p.catalog.version.Load() == version {
-			return guard
+		f.reading = t.readingOf(p, version)
+		pins := f.reading.facts(vars)
+		f.found = count(pins)
+		if !p.index.Lease(f.reading.group, &f.entry.guard, pins) {
+			return false
 		}
-		p.index.Release(guard)
+		// What was learned meanwhile killed the guards it knew of; this one may have come after that.
+		if p.catalog.version.Load() == version {
+			return true
+		}
+		p.index.Release(&f.entry.guard)
 	}
 }
 

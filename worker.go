@@ -137,7 +137,7 @@ func (w *worker) tick() {
 			if p.drop(e) {
 				p.stats.expired.Add(1)
 			}
-			p.index.Release(e.guard)
+			p.index.Release(&e.guard)
 		}
 	})
 	loads := 0

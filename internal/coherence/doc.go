@@ -52,7 +52,8 @@
 // # Time
 //
 // A change looks at each Group of its table once, and then only at the answers that share a row or a pinned
-// value with it, found by hash; at all of a Group's only where nothing narrower is known of the change.
+// value with it, found by hash; at all of a Group's only where nothing narrower is known of the change. Nothing is kept of
+// values but their hashes: two that are equal by accident make a change kill more than it must.
 //
 // The one mutex of an Index is a leaf: nothing is called while it is held. Guards are checked without it.
 package coherence

@@ -1,6 +1,7 @@
 package coherence
 
 import (
+	"hash/maphash"
 	"slices"
 	"sync/atomic"
 )
@@ -30,55 +31,46 @@ type Group struct {
 	reading  Reading
 	hasTable bool
 	loose    []string // tables of which nothing is known but that the answers read them
+	unique   bool     // the pins are a whole primary key
 
-	all    set     // every guard
-	vacant set     // of one whose pins may be a whole primary key: the guards that do not show its row
-	pinned []facet // by Reading.Pinned
-	shown  []facet // by Reading.Keys
-	unique bool    // the pins are a whole primary key
+	guards []*Guard // all, in no order; a guard knows its place
+	links  []link   // all links of the guards, and free ones; the first stands for none
+	free   uint32   // the first free one; their next is another
+	used   int      // links that are not free
+	lists  map[mark]list
 }
 
-// facet holds the guards of a group by their values in a column, or in the columns of a key.
-type facet struct {
-	values map[Value]*set
-	free   set // guards of which they are not known
+// mark is what guards are found by: a facet and a value in it, hashed. Two that are equal by accident make a change find, and
+// kill, a guard too many.
+type mark uint64
+
+// facet numbers what guards of a group have values in: its pinned columns, and after them the keys by which they show rows.
+type facet int
+
+// maxFacets is how many facets there can be: what is pinned or shown beyond it counts as not known.
+const maxFacets = 64
+
+var seed = maphash.MakeSeed()
+
+// of returns the mark of a value.
+func (f facet) of(v Value) mark { return mark(maphash.String(seed, string(v))) + f.unknown() }
+
+// unknown returns the mark of guards whose values are not known: they could be any.
+func (f facet) unknown() mark { return mark(f+1) * 0x9e3779b97f4a7c15 }
+
+// vacant is the mark, where the pins of a group may be a whole primary key, of the guards that do not show its row.
+const vacant mark = 0
+
+// link is one mark of a guard.
+type link struct {
+	mark       mark
+	guard      uint32 // the place of its guard
+	next, prev uint32 // in the list of the mark
+	mine       uint32 // the guard's next
 }
 
-func newFacets(n int) []facet {
-	facets := make([]facet, n)
-	for i := range facets {
-		facets[i].values = map[Value]*set{}
-	}
-	return facets
-}
-
-func (f *facet) add(g *Guard, values []Value) {
-	if values == nil {
-		f.free.add(g)
-	}
-	for _, v := range values {
-		s := f.values[v]
-		if s == nil {
-			s = &set{of: f.values, value: v}
-			f.values[v] = s
-		}
-		if last := len(s.slots) - 1; last >= 0 && s.slots[last].guard == g {
-			continue // the value is there twice
-		}
-		s.add(g)
-	}
-}
-
-// size returns how many guards have one of these values, or could have.
-func (f *facet) size(values []Value) int {
-	n := len(f.free.slots)
-	for _, v := range values {
-		if s := f.values[v]; s != nil {
-			n += len(s.slots)
-		}
-	}
-	return n
-}
+// list holds the links of one mark. There is none without links.
+type list struct{ first, n uint32 }
 
 // NewGroup returns a group whose answers read one table as reading says, if its Table is not "", and others of which any
 // change could touch them. A group is used with one Index only.
@@ -86,10 +78,9 @@ func NewGroup(reading Reading, loose ...string) *Group {
 	if !reading.Rows {
 		reading.Keys, reading.Primary = nil, false
 	}
-	g := &Group{
-		reading: reading, hasTable: reading.Table != "", loose: loose,
-		pinned: newFacets(len(reading.Pinned)), shown: newFacets(len(reading.Keys)),
-	}
+	reading.Keys = reading.Keys[:min(len(reading.Keys), maxFacets/2)]
+	reading.Pinned = reading.Pinned[:min(len(reading.Pinned), maxFacets-len(reading.Keys))]
+	g := &Group{reading: reading, hasTable: reading.Table != "", loose: loose}
 	g.unique = reading.Primary && !slices.ContainsFunc(reading.Keys[0], func(column string) bool {
 		return !one(reading.Fixed.of(column)) && !slices.Contains(reading.Pinned, column)
 	})
@@ -100,19 +91,30 @@ func NewGroup(reading Reading, loose ...string) *Group {
 // be in many.
 func one(values []Value) bool { return len(values) == 1 && values[0] != Null }
 
-// Guard is the liveness of one answer: of a lease while it is being loaded, of an entry once it is stored.
-type Guard struct {
-	Owner any // whatever the caller wants back from Announce; not touched here
+// shown returns the facet of a key.
+func (g *Group) shown(key int) facet { return facet(len(g.reading.Pinned) + key) }
 
+// size returns how many guards have one of these marks.
+func (g *Group) size(marks []mark) (n int) {
+	for _, m := range marks {
+		n += int(g.lists[m].n)
+	}
+	return n
+}
+
+// Guard is the liveness of one answer: of a lease while it is being loaded, of an entry once it is stored. It is embedded in
+// what it guards.
+type Guard struct {
 	dead   atomic.Bool
-	group  *Group    // nil when not linked
-	pins   [][]Value // by Reading.Pinned; nil where it pins nothing
-	single bool      // its pins are one primary key
-	seen   uint64    // the search that came by last
-	filled bool      // the rows that it shows are known
-	rows   int       // how many
-	shown  [][]Value // their keys, by Reading.Keys; nil where they are not known
-	in     []place
+	single bool   // its pins are one primary key
+	filled bool   // the rows that it shows are known
+	empty  bool   // and there are none
+	place  uint32 // in its group
+	links  uint32 // the first of its links
+	group  *Group // nil when not linked
+	seen   uint64 // the search that came by last
+
+	Owner any // whatever the caller wants back from Announce; not touched here
 }
 
 // Dead reports whether a change could have touched the answer, or its guard was released.
@@ -120,112 +122,156 @@ type Guard struct {
 func (g *Guard) Dead() bool { return g.dead.Load() }
 
 // showsKey reports whether the answer shows a row that has the one primary key that it pins.
-func (g *Guard) showsKey() bool { return g.single && g.filled && g.rows > 0 }
+func (g *Guard) showsKey() bool { return g.single && g.filled && !g.empty }
 
-// link puts a new guard into its group's sets.
-func (g *Group) link(guard *Guard) {
-	guard.group = g
-	guard.in = make([]place, 0, 2+len(g.pinned)+len(g.shown))
-	g.all.add(guard)
-	guard.single = g.unique
-	for i, values := range guard.pins {
-		g.pinned[i].add(guard, values)
-		if guard.single && !one(values) && slices.Contains(g.reading.Keys[0], g.reading.Pinned[i]) {
+// link takes a new guard in.
+func (g *Group) link(guard *Guard, pins [][]Value) {
+	if g.lists == nil {
+		g.lists, g.links = map[mark]list{}, make([]link, 1)
+	}
+	guard.dead.Store(false)
+	guard.group, guard.place = g, uint32(len(g.guards))
+	g.guards = append(g.guards, guard)
+	guard.single, guard.filled, guard.empty = g.unique, false, false
+	for i, column := range g.reading.Pinned {
+		values := at(pins, i)
+		g.mark(guard, facet(i), values)
+		if guard.single && !one(values) && slices.Contains(g.reading.Keys[0], column) {
 			guard.single = false
 		}
 	}
-	for i := range g.shown {
-		g.shown[i].add(guard, nil)
+	for i := range g.reading.Keys {
+		g.add(guard, g.shown(i).unknown())
 	}
 	if g.unique {
-		g.vacant.add(guard)
+		g.add(guard, vacant)
 	}
+}
+
+// at returns one of some lists; nil if it is not given.
+func at(lists [][]Value, i int) []Value {
+	if i < len(lists) {
+		return lists[i]
+	}
+	return nil
 }
 
 // fill notes the rows that a guard's answer shows.
-func (g *Group) fill(guard *Guard, rows int, shown [][]Value) {
+func (g *Group) fill(guard *Guard, rows int, keys [][]Value) {
 	if guard.filled || !g.reading.Rows {
 		return
 	}
-	guard.filled, guard.rows, guard.shown = true, rows, sized(shown, len(g.shown))
-	for i, keys := range guard.shown {
-		if keys != nil {
-			guard.leave(&g.shown[i].free)
-			g.shown[i].add(guard, keys)
+	guard.filled, guard.empty = true, rows == 0
+	for i := range g.reading.Keys {
+		if values := at(keys, i); values != nil {
+			g.remove(guard, g.shown(i).unknown())
+			g.mark(guard, g.shown(i), values)
 		}
 	}
 	if guard.showsKey() {
-		guard.leave(&g.vacant)
+		g.remove(guard, vacant)
 	}
 }
 
-// sized returns lists of which there are n; those that are not given are nil.
-func sized(lists [][]Value, n int) [][]Value {
-	if len(lists) == n {
-		return lists
-	}
-	all := make([][]Value, n)
-	copy(all, lists)
-	return all
-}
-
-// unlink takes a guard out of all sets.
+// unlink takes a guard out.
 func (g *Group) unlink(guard *Guard) {
-	for _, p := range guard.in {
-		p.set.remove(p.at)
+	for l := guard.links; l != 0; {
+		mine := g.links[l].mine
+		g.leave(l)
+		l = mine
 	}
-	guard.in, guard.group = nil, nil
+	last := g.guards[len(g.guards)-1]
+	last.place = guard.place
+	g.guards[guard.place] = last
+	for l := last.links; l != 0; l = g.links[l].mine {
+		g.links[l].guard = guard.place
+	}
+	g.guards[len(g.guards)-1] = nil
+	g.guards = g.guards[:len(g.guards)-1]
+	guard.links, guard.group = 0, nil
+	g.shrink()
 }
 
-// set holds guards in no order. A guard knows its places, so that it leaves each at once.
-type set struct {
-	of    map[Value]*set // that it is in under value, and leaves when it is empty; nil if it stays
-	value Value
-	slots []slot
+// mark gives a guard the marks of its values in a facet.
+func (g *Group) mark(guard *Guard, f facet, values []Value) {
+	if values == nil {
+		g.add(guard, f.unknown())
+	}
+	for _, v := range values {
+		g.add(guard, f.of(v))
+	}
 }
 
-type slot struct {
-	guard *Guard
-	place int // which of the guard's places this is
+// add gives a guard a mark.
+func (g *Group) add(guard *Guard, m mark) {
+	in := g.lists[m]
+	if in.n > 0 && g.links[in.first].guard == guard.place {
+		return // the value is there twice
+	}
+	l := g.free
+	if l != 0 {
+		g.free = g.links[l].next
+	} else {
+		l = uint32(len(g.links))
+		g.links = append(g.links, link{})
+	}
+	g.used++
+	g.links[l] = link{mark: m, guard: guard.place, next: in.first, mine: guard.links}
+	guard.links = l
+	if in.n > 0 {
+		g.links[in.first].prev = l
+	}
+	g.lists[m] = list{l, in.n + 1}
 }
 
-type place struct {
-	set *set
-	at  int
-}
-
-func (s *set) add(g *Guard) {
-	g.in = append(g.in, place{s, len(s.slots)})
-	s.slots = append(s.slots, slot{g, len(g.in) - 1})
-}
-
-// remove takes out the guard at a place.
-func (s *set) remove(at int) {
-	last := len(s.slots) - 1
-	moved := s.slots[last]
-	s.slots[at] = moved
-	moved.guard.in[moved.place].at = at
-	s.slots[last] = slot{}
-	s.slots = s.slots[:last]
-	if last == 0 {
-		if s.slots = nil; s.of != nil {
-			delete(s.of, s.value)
+// remove takes a mark from a guard that may have it.
+func (g *Group) remove(guard *Guard, m mark) {
+	for at := &guard.links; *at != 0; at = &g.links[*at].mine {
+		if l := *at; g.links[l].mark == m {
+			*at = g.links[l].mine
+			g.leave(l)
+			return
 		}
 	}
 }
 
-// leave takes a guard out of one set that it may be in.
-func (g *Guard) leave(s *set) {
-	for i := range g.in {
-		if g.in[i].set == s {
-			s.remove(g.in[i].at)
-			last := len(g.in) - 1
-			if i != last {
-				g.in[i] = g.in[last]
-				g.in[i].set.slots[g.in[i].at].place = i
-			}
-			g.in = g.in[:last]
-			return
+// leave takes a link out of the list of its mark, and frees it.
+func (g *Group) leave(l uint32) {
+	it := g.links[l]
+	in := g.lists[it.mark]
+	if it.prev != 0 {
+		g.links[it.prev].next = it.next
+	} else {
+		in.first = it.next
+	}
+	if it.next != 0 {
+		g.links[it.next].prev = it.prev
+	}
+	if in.n--; in.n == 0 {
+		delete(g.lists, it.mark)
+	} else {
+		g.lists[it.mark] = in
+	}
+	g.links[l] = link{next: g.free}
+	g.free = l
+	g.used--
+}
+
+// roomy is how many links there may be however few of them are used.
+const roomy = 64
+
+// shrink gives memory back that guards needed which are gone.
+func (g *Group) shrink() {
+	if len(g.links) <= roomy || g.used >= len(g.links)/4 {
+		return
+	}
+	old := g.links
+	g.guards = append(make([]*Guard, 0, 2*len(g.guards)), g.guards...)
+	g.links, g.lists, g.free, g.used = make([]link, 1, 1+2*g.used), make(map[mark]list, g.used), 0, 0
+	for _, guard := range g.guards {
+		l := guard.links
+		for guard.links = 0; l != 0; l = old[l].mine {
+			g.add(guard, old[l].mark)
 		}
 	}
 }

@@ -51,25 +51,26 @@ func New(now func() time.Time) *Index {
 	return &Index{now: now, tables: map[string]*table{}, groups: map[*Group]struct{}{}}
 }
 
-// Lease gives out a guard for an answer that is about to be read, with its values in the group's pinned columns, as in
-// a Pin (nil where it pins none); or nil while a change that could touch it is under way or its tables are held
-// out: such an answer may be used but not kept. The values belong to the Index from then on.
-func (x *Index) Lease(group *Group, owner any, pins [][]Value) *Guard {
-	guard, now := &Guard{Owner: owner, pins: sized(pins, len(group.reading.Pinned))}, x.now()
+// Lease brings to life the guard, a new or a released one, of an answer that is about to be read, with its values in the
+// group's pinned columns, as in a Pin (nil where it pins none). It reports false while a change that could touch the answer is
+// under way or its tables are held out: such an answer may be used but not kept. The values are not retained.
+func (x *Index) Lease(group *Group, guard *Guard, pins [][]Value) bool {
+	now := x.now()
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.blocked(group, guard, now) {
-		return nil
-	}
-	if len(group.all.slots) == 0 {
+	if len(group.guards) == 0 {
 		x.link(group)
 	}
-	group.link(guard)
-	return guard
+	group.link(guard, pins)
+	if x.blocked(group, guard, now) {
+		x.drop(guard)
+		return false
+	}
+	return true
 }
 
 // Fill notes, once for each guard, how many rows its answer shows and, by Reading.Keys, their keys; nil where they are not
-// known. Of a group without Reading.Rows it notes nothing. The keys belong to the Index from then on.
+// known. Of a group without Reading.Rows it notes nothing. The keys are not retained.
 func (x *Index) Fill(guard *Guard, rows int, keys [][]Value) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -122,19 +123,14 @@ func (x *Index) Touching(change Change) []Kill {
 // find adds the guards that a change can touch. They are to be killed after it only: the sets must stand still here.
 func (x *Index) find(change *Change, found []Kill) []Kill {
 	x.search++
-	add := func(s *set, reason Reason, touches func(*Guard) bool) {
-		for _, slot := range s.slots {
-			if guard := slot.guard; guard.seen != x.search {
-				guard.seen = x.search
-				if touches == nil || touches(guard) {
-					found = append(found, Kill{guard, change.Table, reason})
-				}
-			}
-		}
+	add := func(guard *Guard, reason Reason) {
+		found = append(found, Kill{guard, change.Table, reason})
 	}
 	if change.Table == "" {
 		for group := range x.groups {
-			add(&group.all, ByEverything, nil)
+			for _, guard := range group.guards {
+				add(guard, ByEverything)
+			}
 		}
 		return found
 	}
@@ -143,11 +139,20 @@ func (x *Index) find(change *Change, found []Kill) []Kill {
 		return found
 	}
 	for group := range t.loose {
-		add(&group.all, ByTable, nil)
+		for _, guard := range group.guards {
+			guard.seen = x.search
+			add(guard, ByTable)
+		}
 	}
 	for group := range t.groups {
 		if probe, ok := look(change, group); ok {
-			probe.candidates(group, func(s *set, reason Reason) { add(s, reason, probe.touches) })
+			probe.candidates(func(guard *Guard, reason Reason) {
+				if guard.seen != x.search {
+					if guard.seen = x.search; probe.touches(guard) {
+						add(guard, reason)
+					}
+				}
+			})
 		}
 	}
 	return found
@@ -174,7 +179,7 @@ func (x *Index) Widen(from, to string) (killed []Kill) {
 	if t.held.After(x.table(to).held) {
 		x.table(to).held = t.held
 	}
-	x.drop(to, x.table(to))
+	x.forget(to, x.table(to))
 	return killed
 }
 
@@ -192,7 +197,7 @@ func (x *Index) Finish(a *Announcement, hold time.Duration) {
 	if len(x.tables) > x.sweep {
 		for name, t := range x.tables {
 			x.settle(t, now)
-			x.drop(name, t)
+			x.forget(name, t)
 		}
 		x.sweep = 2*len(x.tables) + 64
 	}
@@ -207,7 +212,7 @@ func (x *Index) end(a *Announcement, until time.Time) {
 		if until.After(t.held) {
 			t.held = until
 		}
-		x.drop(p.Table, t)
+		x.forget(p.Table, t)
 	}
 	a.changes = nil
 }
@@ -218,7 +223,7 @@ func (x *Index) Size() int {
 	defer x.mu.Unlock()
 	n := 0
 	for group := range x.groups {
-		n += len(group.all.slots)
+		n += len(group.guards)
 	}
 	return n
 }
@@ -248,7 +253,7 @@ func (x *Index) blocked(group *Group, guard *Guard, now time.Time) bool {
 			return true
 		}
 	}
-	x.drop(group.reading.Table, t)
+	x.forget(group.reading.Table, t)
 	return false
 }
 
@@ -261,7 +266,7 @@ func (x *Index) busy(name string, now time.Time) bool {
 	if x.settle(t, now); len(t.pending) > 0 || !t.held.IsZero() {
 		return true
 	}
-	x.drop(name, t)
+	x.forget(name, t)
 	return false
 }
 
@@ -281,8 +286,8 @@ func (x *Index) table(name string) *table {
 	return t
 }
 
-// drop forgets a table of which nothing is left to know, so that names in raw SQL cannot pile up.
-func (x *Index) drop(name string, t *table) {
+// forget forgets a table of which nothing is left to know, so that names in raw SQL cannot pile up.
+func (x *Index) forget(name string, t *table) {
 	if len(t.groups)+len(t.loose)+len(t.pending) == 0 && t.held.IsZero() {
 		delete(x.tables, name)
 	}
@@ -303,23 +308,28 @@ func (x *Index) unlink(group *Group) {
 	if group.hasTable {
 		t := x.table(group.reading.Table)
 		delete(t.groups, group)
-		x.drop(group.reading.Table, t)
+		x.forget(group.reading.Table, t)
 	}
 	for _, name := range group.loose {
 		t := x.table(name)
 		delete(t.loose, group)
-		x.drop(name, t)
+		x.forget(name, t)
 	}
 }
 
 func (x *Index) kill(guard *Guard) {
 	guard.dead.Store(true)
+	x.drop(guard)
+}
+
+// drop takes a guard out of its group.
+func (x *Index) drop(guard *Guard) {
 	group := guard.group
 	if group == nil {
 		return
 	}
 	group.unlink(guard)
-	if len(group.all.slots) == 0 {
+	if len(group.guards) == 0 {
 		x.unlink(group)
 	}
 }

@@ -16,15 +16,15 @@ func TestOverlappingChangesEndOneByOne(t *testing.T) {
 	first, _ := x.Announce(Loose("t", Update))
 	second, _ := x.Announce(Loose("t", Update), Loose("u", Update), Loose("t", Update))
 	x.Finish(first, 0)
-	if x.Lease(group, nil, nil) != nil {
+	if lease(x, group, nil, nil) != nil {
 		t.Error("a lease while the second change is under way")
 	}
 	x.Finish(first, 0) // once too often ends nothing else
-	if x.Lease(group, nil, nil) != nil {
+	if lease(x, group, nil, nil) != nil {
 		t.Error("finishing one change twice ended another")
 	}
 	x.Finish(second, 0)
-	if x.Lease(group, nil, nil) == nil {
+	if lease(x, group, nil, nil) == nil {
 		t.Error("no lease after both")
 	}
 	verify(t, x)
@@ -38,7 +38,7 @@ func TestEverythingBlocksEveryLease(t *testing.T) {
 	blocked := func(want bool, when string) {
 		t.Helper()
 		for i, group := range groups {
-			if guard := x.Lease(group, nil, nil); (guard == nil) != want {
+			if guard := lease(x, group, nil, nil); (guard == nil) != want {
 				t.Errorf("%s: group %d is blocked: %t", when, i, guard == nil)
 			}
 		}
@@ -64,21 +64,21 @@ func TestHoldOut(t *testing.T) {
 	users, exact, pets := tableOf("s", "t"), NewGroup(reading), tableOf("u")
 	change := update("a", where(pin("a", "a2")), where(pin("a", "a2")))
 	a, _ := x.Announce(change)
-	if x.Lease(exact, nil, nil) == nil {
+	if lease(x, exact, nil, nil) == nil {
 		t.Error("blocked by a change that cannot touch it")
 	}
 	x.Finish(a, time.Second)
-	if x.Lease(users, nil, nil) != nil || x.Lease(exact, nil, nil) != nil || x.Lease(pets, nil, nil) == nil {
+	if lease(x, users, nil, nil) != nil || lease(x, exact, nil, nil) != nil || lease(x, pets, nil, nil) == nil {
 		t.Error("held out: t must be, whatever the change was, and u must not")
 	}
 	a, _ = x.Announce(change)
 	x.Finish(a, time.Millisecond) // does not shorten it
 	now = now.Add(time.Second - 1)
-	if x.Lease(users, nil, nil) != nil {
+	if lease(x, users, nil, nil) != nil {
 		t.Error("the hold-out ended early")
 	}
 	now = now.Add(1)
-	if x.Lease(users, nil, nil) == nil || x.Lease(exact, nil, nil) == nil {
+	if lease(x, users, nil, nil) == nil || lease(x, exact, nil, nil) == nil {
 		t.Error("the hold-out did not end")
 	}
 	verify(t, x)
@@ -88,7 +88,7 @@ func TestReleasedGuardsAreDead(t *testing.T) {
 	t.Parallel()
 	x := quiet()
 	group := NewGroup(Reading{Table: "t", Columns: cols("a"), Rows: true, Keys: [][]string{{"a"}}, Primary: true})
-	guard, other := x.Lease(group, "owner", nil), x.Lease(group, nil, nil)
+	guard, other := lease(x, group, "owner", nil), lease(x, group, nil, nil)
 	x.Fill(guard, 1, [][]Value{vals("a1")})
 	x.Release(guard)
 	x.Release(guard)
@@ -113,7 +113,7 @@ func TestFillCountsOnce(t *testing.T) {
 	t.Parallel()
 	x := quiet()
 	group := NewGroup(Reading{Table: "t", Columns: cols("a"), Rows: true, Keys: [][]string{{"a"}, {"a", "a"}}, Primary: true})
-	guard := x.Lease(group, nil, nil)
+	guard := lease(x, group, nil, nil)
 	x.Fill(guard, 3, [][]Value{vals("a1 a2 a1")}) // a key is not known, another is there twice
 	verify(t, x)
 	x.Fill(guard, 1, [][]Value{vals("a3"), nil})
@@ -134,14 +134,14 @@ func TestWiden(t *testing.T) {
 	now := time.Unix(0, 0)
 	x := New(func() time.Time { return now })
 	parent, child, other := tableOf("parent"), tableOf("child"), tableOf("other")
-	lease := func() (guards [3]*Guard) {
+	all := func() (guards [3]*Guard) {
 		for i, group := range []*Group{parent, child, other} {
-			guards[i] = x.Lease(group, nil, nil)
+			guards[i] = lease(x, group, nil, nil)
 		}
 		return guards
 	}
 	under, _ := x.Announce(Loose("parent", Delete), Loose("parent", Update))
-	before := lease()
+	before := all()
 	if before[0] != nil || before[1] == nil || before[2] == nil {
 		t.Fatal("a change of parent blocks more, or less")
 	}
@@ -149,22 +149,22 @@ func TestWiden(t *testing.T) {
 		t.Errorf("widening killed %v", killed)
 	}
 	verify(t, x)
-	if lease()[1] != nil {
+	if all()[1] != nil {
 		t.Error("what is under way for parent is not for child")
 	}
 	x.Finish(under, time.Second)
 	verify(t, x)
-	if during := lease(); during[0] != nil || during[1] != nil {
+	if during := all(); during[0] != nil || during[1] != nil {
 		t.Error("what is held out for parent is not for child")
 	}
-	if x.Widen("parent", "grandchild"); x.Lease(tableOf("grandchild"), nil, nil) != nil {
+	if x.Widen("parent", "grandchild"); lease(x, tableOf("grandchild"), nil, nil) != nil {
 		t.Error("what was held out for parent is not for grandchild")
 	}
 	now = now.Add(time.Second)
-	if after := lease(); after[0] == nil || after[1] == nil {
+	if after := all(); after[0] == nil || after[1] == nil {
 		t.Error("the hold-out did not end")
 	}
-	if killed := x.Widen("nobody", "child"); len(killed) != 1 || x.Lease(child, nil, nil) == nil {
+	if killed := x.Widen("nobody", "child"); len(killed) != 1 || lease(x, child, nil, nil) == nil {
 		t.Errorf("widening a table that nothing is known of killed %v", killed)
 	}
 	verify(t, x)
@@ -201,7 +201,7 @@ func TestIndexForgetsTables(t *testing.T) {
 		x.Finish(a, 0)
 	}
 	group := tableOf("t", "u")
-	x.Release(x.Lease(group, nil, nil))
+	x.Release(lease(x, group, nil, nil))
 	if len(x.tables) != 0 || len(x.groups) != 0 || x.Size() != 0 {
 		t.Errorf("left: %d tables, %d groups, %d guards", len(x.tables), len(x.groups), x.Size())
 	}
@@ -259,12 +259,12 @@ func crowd(n int) (x *Index, byKey, byValue func(int) *Guard) {
 	})
 	byKey = func(i int) *Guard {
 		id := Value(fmt.Sprint("i", i))
-		guard := x.Lease(one, nil, [][]Value{{id}})
+		guard := lease(x, one, nil, [][]Value{{id}})
 		x.Fill(guard, 1, [][]Value{{id}})
 		return guard
 	}
 	byValue = func(i int) *Guard {
-		guard := x.Lease(list, nil, [][]Value{{Value(fmt.Sprint("a", i))}})
+		guard := lease(x, list, nil, [][]Value{{Value(fmt.Sprint("a", i))}})
 		x.Fill(guard, 10, [][]Value{many("id", "i", 10*i, 10).Values})
 		return guard
 	}
@@ -310,5 +310,56 @@ func BenchmarkAnnounceByValue(b *testing.B) {
 				byValue(i)
 			}
 		})
+	}
+}
+
+// lease leases a new guard; nil where that is refused.
+func lease(x *Index, group *Group, owner any, pins [][]Value) *Guard {
+	if guard := (&Guard{Owner: owner}); x.Lease(group, guard, pins) {
+		return guard
+	}
+	return nil
+}
+
+// TestLinksFollowTheGuards: what most guards needed that are gone is given back, and those that are left are still found.
+func TestLinksFollowTheGuards(t *testing.T) {
+	t.Parallel()
+	x := quiet()
+	group := NewGroup(Reading{Table: "t", Columns: cols("a b"), Choosing: cols("a b"), Pinned: []string{"a", "b"}})
+	guards := make([]*Guard, 1_000)
+	pins := func(i int) [][]Value {
+		return [][]Value{{Value(fmt.Sprint("i", i))}, {Value(fmt.Sprint("i", i%10)), "i1", "i1"}}
+	}
+	for i := range guards {
+		guards[i] = lease(x, group, nil, pins(i))
+	}
+	most := len(group.links)
+	left := map[*Guard]bool{}
+	for i, guard := range guards {
+		if i%100 == 7 {
+			left[guard] = true
+			continue
+		}
+		x.Release(guard)
+		if i%50 == 0 {
+			verify(t, x, group)
+		}
+	}
+	verify(t, x, group)
+	if n := len(group.links); n > most/10 {
+		t.Errorf("%d links are kept for %d guards, of %d for %d", n, len(left), most, len(guards))
+	}
+	for i, guard := range guards {
+		kills := x.Touching(insert(Pin{"a", pins(i)[0]}, Pin{"b", pins(i)[1]}))
+		if left[guard] != (len(kills) == 1 && kills[0].Guard == guard) || len(kills) > 1 {
+			t.Errorf("guard %d, which is left %t: found %d", i, left[guard], len(kills))
+		}
+	}
+	for guard := range left {
+		x.Release(guard)
+	}
+	verify(t, x, group)
+	if n := cap(group.links) + cap(group.guards); n > most/10 {
+		t.Errorf("room for %d links and guards is kept for none", n)
 	}
 }

@@ -467,7 +467,7 @@ func TestSurvivorsAreRight(t *testing.T) {
 			for _, ans := range answers {
 				if now := ans.query.on(table); ans.read && !ans.guard.Dead() && !now.equal(ans.res) {
 					t.Fatalf("%s: query %+v (group %+v, guard %+v) is kept as %v, is %v; table %v", when,
-						ans.query, ans.guard.group.reading, ans.guard.pins, ans.res, now, table)
+						ans.query, ans.guard.group.reading, ans.query.pins, ans.res, now, table)
 				}
 			}
 		}
@@ -483,20 +483,20 @@ func TestSurvivorsAreRight(t *testing.T) {
 				}
 				q.in[i] = c
 			}
-			guard := x.Lease(s.group, nil, q.pinned(t))
+			guard := lease(x, s.group, nil, q.pinned(t))
 			if leased.Add(1); guard == nil {
 				refused.Add(1)
 				return
 			}
 			answers = append(answers, &modelAnswer{guard: guard, query: q})
 		}
-		lease := func(t *rapid.T) {
+		leaseSome := func(t *rapid.T) {
 			for range 3 {
 				leaseOne(t)
 			}
 		}
 		read := func(t *rapid.T) {
-			lease(t)
+			leaseSome(t)
 			for _, ans := range answers {
 				if ans.read {
 					continue
@@ -527,7 +527,7 @@ func TestSurvivorsAreRight(t *testing.T) {
 			})
 		}
 		t.Repeat(map[string]func(*rapid.T){
-			"lease": lease, "lease more": lease, "read": read, "read more": read,
+			"lease": leaseSome, "lease more": leaseSome, "read": read, "read more": read,
 			"announce": func(t *rapid.T) {
 				if len(pending) == 2 {
 					t.Skip()

@@ -12,9 +12,18 @@ import (
 // naive says what an index should do by looking at every guard, and at every change that is under way.
 type naive struct {
 	now     time.Time
-	alive   map[*Guard]*Group
+	alive   map[*Guard]*answered
 	pending []announced
 	held    []hold
+}
+
+// answered is what is known of an answer, in the words of its Reading.
+type answered struct {
+	group  *Group
+	pins   [][]Value
+	filled bool
+	rows   int
+	keys   [][]Value
 }
 
 type announced struct {
@@ -27,31 +36,73 @@ type hold struct {
 	until time.Time
 }
 
-func (n *naive) touches(c Change, group *Group, guard *Guard) bool {
+func (n *naive) touches(c Change, a *answered) bool {
 	c = c.sure()
+	reading := &a.group.reading
 	switch {
-	case c.Table == "" || slices.Contains(group.loose, c.Table):
+	case c.Table == "" || slices.Contains(a.group.loose, c.Table):
 		return true
-	case !group.hasTable || group.reading.Table != c.Table:
+	case !a.group.hasTable || reading.Table != c.Table:
 		return false
 	}
-	probe, ok := look(&c, group)
-	if !ok {
-		return false
-	}
-	if probe.before {
-		for _, key := range group.reading.Keys {
-			probe.keys = append(probe.keys, c.keys(key))
+	relevant := c.Kinds != Update || c.Columns.Meets(reading.Columns)
+	shares := func(of func(string) []Value) bool {
+		for _, fixed := range reading.Fixed {
+			if disjoint(of(fixed.Column), fixed.Values) {
+				return false
+			}
 		}
+		for i, column := range reading.Pinned {
+			if disjoint(of(column), at(a.pins, i)) {
+				return false
+			}
+		}
+		return true
 	}
-	return probe.touches(guard)
+	wasIn := func() bool {
+		if c.Kinds == Insert || !relevant || a.filled && a.rows == 0 {
+			return false
+		}
+		for i, columns := range reading.Keys {
+			if a.filled && disjoint(c.keys(columns), at(a.keys, i)) {
+				return false
+			}
+		}
+		return shares(c.before)
+	}
+	isIn := func() bool {
+		if c.Kinds == Delete || c.Kinds == Update && !(relevant && c.Columns.Meets(reading.Choosing)) {
+			return false
+		}
+		if c.Kinds == Insert && a.showsKey() {
+			return false
+		}
+		return shares(c.after)
+	}
+	return wasIn() || isIn()
+}
+
+// showsKey reports whether the one row that can have the answer's key is in it.
+func (a *answered) showsKey() bool {
+	if !a.group.reading.Primary || !a.filled || a.rows == 0 {
+		return false
+	}
+	return !slices.ContainsFunc(a.group.reading.Keys[0], func(column string) bool {
+		pinned := slices.Contains(a.group.reading.Pinned, column)
+		for i, name := range a.group.reading.Pinned {
+			if name == column && !one(at(a.pins, i)) {
+				return true
+			}
+		}
+		return !pinned && !one(a.group.reading.Fixed.of(column))
+	})
 }
 
 func (n *naive) killedBy(changes ...Change) map[*Guard]bool {
 	killed := map[*Guard]bool{}
-	for guard, group := range n.alive {
+	for guard, answered := range n.alive {
 		for _, c := range changes {
-			if n.touches(c, group, guard) {
+			if n.touches(c, answered) {
 				killed[guard] = true
 			}
 		}
@@ -60,10 +111,10 @@ func (n *naive) killedBy(changes ...Change) map[*Guard]bool {
 }
 
 func (n *naive) blocked(group *Group, pins [][]Value) bool {
-	guard := &Guard{pins: pins}
+	answered := &answered{group: group, pins: pins}
 	for _, a := range n.pending {
 		for _, c := range a.changes {
-			if n.touches(c, group, guard) {
+			if n.touches(c, answered) {
 				return true
 			}
 		}
@@ -127,7 +178,7 @@ func oddChange(t *rapid.T) Change {
 func TestOperations(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		n := &naive{now: time.Unix(0, 0), alive: map[*Guard]*Group{}}
+		n := &naive{now: time.Unix(0, 0), alive: map[*Guard]*answered{}}
 		x := New(func() time.Time { return n.now })
 		groups := []*Group{NewGroup(Reading{})}
 		for range 4 {
@@ -176,21 +227,25 @@ func TestOperations(t *testing.T) {
 			group := rapid.SampledFrom(groups).Draw(t, "group")
 			pins := lists(t, "pins", len(group.reading.Pinned))
 			blocked := n.blocked(group, pins)
-			guard := x.Lease(group, nil, pins)
-			if (guard == nil) != blocked {
-				t.Fatalf("lease %v, blocked %t", guard, blocked)
+			guard := &Guard{}
+			leased := x.Lease(group, guard, pins)
+			if leased == blocked {
+				t.Fatalf("leased %t, blocked %t", leased, blocked)
 			}
-			if guard != nil {
-				n.alive[guard], guards = group, append(guards, guard)
+			if leased {
+				n.alive[guard], guards = &answered{group: group, pins: pins}, append(guards, guard)
 			}
 		}
 		fill := func(t *rapid.T) {
 			guard := aGuard(t)
-			keys := 0
-			if group := n.alive[guard]; group != nil {
-				keys = len(group.reading.Keys)
+			a, wanted := n.alive[guard], 0
+			if a != nil {
+				wanted = len(a.group.reading.Keys)
 			}
-			x.Fill(guard, rapid.IntRange(0, 3).Draw(t, "rows"), lists(t, "keys", keys))
+			rows, keys := rapid.IntRange(0, 3).Draw(t, "rows"), lists(t, "keys", wanted)
+			if x.Fill(guard, rows, keys); a != nil && a.group.reading.Rows && !a.filled {
+				a.filled, a.rows, a.keys = true, rows, keys
+			}
 		}
 		t.Repeat(map[string]func(*rapid.T){
 			"lease": lease, "lease another": lease, "fill": fill, "fill another": fill,

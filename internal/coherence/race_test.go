@@ -82,7 +82,7 @@ func TestReadersNeverGoBack(t *testing.T) {
 		if ok && !entry.guard.Dead() {
 			hits.Add(1)
 		} else {
-			guard := x.Lease(group, name, pins)
+			guard := lease(x, group, name, pins)
 			yield(random)
 			entry = cached{guard: guard}
 			var keys []Value

@@ -45,7 +45,7 @@ type answer struct {
 }
 
 func (a answer) lease(x *Index) *Guard {
-	return x.Lease(NewGroup(a.reading, a.loose...), "owner", a.pins)
+	return lease(x, NewGroup(a.reading, a.loose...), "owner", a.pins)
 }
 
 // rule is a case of the table in the package's documentation.
@@ -304,7 +304,7 @@ func TestUpsertIsAnInsertAndAnUpdate(t *testing.T) {
 		Table: "t", Columns: cols("id", "a"), Choosing: cols("id"), Pinned: []string{"id"},
 		Rows: true, Keys: [][]string{{"id"}}, Primary: true,
 	})
-	guard := x.Lease(group, nil, [][]Value{vals("i1")})
+	guard := lease(x, group, nil, [][]Value{vals("i1")})
 	x.Fill(guard, 1, [][]Value{vals("i1")})
 	a, killed := x.Announce(insert(pin("id", "i1")), update("b", where(pin("id", "i1")), nil))
 	if len(killed) != 0 || guard.Dead() {

@@ -1,5 +1,7 @@
 package coherence
 
+import "slices"
+
 // Reason says by what a change found the answer that it killed.
 type Reason uint8
 
@@ -18,16 +20,17 @@ func (r Reason) String() string {
 
 // probe is one change as it looks at one group.
 type probe struct {
-	change  *Change
-	reading *Reading
-	keys    [][]Value // by Reading.Keys, of the rows that were touched, once candidates were looked for; nil where they are not known
-	before  bool      // rows that were touched may have been in answers of the group
-	after   bool      // rows that were touched may be in answers of the group now that were not in them before
+	change *Change
+	group  *Group
+	before bool // rows that were touched may have been in answers of the group
+	after  bool // rows that were touched may be in answers of the group now that were not in them before
+	was    wanted
+	is     wanted
 }
 
 // look works out what a change can do to the answers of a group at all; false if nothing.
 func look(c *Change, g *Group) (probe, bool) {
-	p := probe{change: c, reading: &g.reading, before: c.Kinds != Insert, after: c.Kinds != Delete}
+	p := probe{change: c, group: g, before: c.Kinds != Insert, after: c.Kinds != Delete}
 	if c.Kinds == Update {
 		p.before = c.Columns.Meets(g.reading.Columns)
 		p.after = p.before && c.Columns.Meets(g.reading.Choosing)
@@ -36,108 +39,163 @@ func look(c *Change, g *Group) (probe, bool) {
 		p.before = p.before && !disjoint(c.before(fixed.Column), fixed.Values)
 		p.after = p.after && !disjoint(c.after(fixed.Column), fixed.Values)
 	}
+	if p.before {
+		for i, columns := range g.reading.Keys {
+			p.was.want(g.shown(i), c.keys(columns), ByRow)
+		}
+		p.was.wantPinned(g, c.before)
+	}
+	if p.after {
+		p.is.wantPinned(g, c.after)
+	}
 	return p, p.before || p.after
+}
+
+// wanted is what is known of the rows of a change: in some facets the marks of which an answer must have one, for each of
+// these facets, to be touched.
+type wanted struct {
+	facets []facetMarks
+	all    uint64 // a bit for each of facets
+	marks  []facetMark
+}
+
+// facetMarks are the wanted marks of one facet.
+type facetMarks struct {
+	marks  []mark
+	reason Reason
+}
+
+// facetMark is one wanted mark, with the bit of its facet.
+type facetMark struct {
+	mark mark
+	bit  uint64
+}
+
+// want adds a facet in which the rows have these values; nil if they can be any.
+func (w *wanted) want(f facet, values []Value, reason Reason) {
+	if values == nil {
+		return
+	}
+	marks := make([]mark, 1, len(values)+1)
+	marks[0] = f.unknown()
+	for _, v := range values {
+		marks = append(marks, f.of(v))
+	}
+	bit := uint64(1) << len(w.facets)
+	w.facets, w.all = append(w.facets, facetMarks{marks, reason}), w.all|bit
+	for _, m := range marks {
+		w.marks = append(w.marks, facetMark{m, bit})
+	}
+	if len(w.marks) > few {
+		slices.SortFunc(w.marks, func(a, b facetMark) int {
+			if a.mark < b.mark {
+				return -1
+			}
+			return 1
+		})
+	}
+}
+
+// wantPinned adds the pinned columns of a group.
+func (w *wanted) wantPinned(g *Group, of func(string) []Value) {
+	for i, column := range g.reading.Pinned {
+		w.want(facet(i), of(column), ByValue)
+	}
+}
+
+// has reports whether a guard has one of the wanted marks for each facet.
+func (w *wanted) has(g *Group, guard *Guard) bool {
+	missing := w.all
+	for l := guard.links; l != 0 && missing != 0; l = g.links[l].mine {
+		missing &^= w.bit(g.links[l].mark)
+	}
+	return missing == 0
+}
+
+// bit returns the bit of the facet of a mark; 0 if it is not wanted.
+func (w *wanted) bit(m mark) (bits uint64) {
+	marks := w.marks
+	if len(marks) > few {
+		first, _ := slices.BinarySearchFunc(marks, m, func(a facetMark, m mark) int {
+			if a.mark < m {
+				return -1
+			}
+			return 1
+		})
+		for marks = marks[first:]; len(marks) > 0 && marks[0].mark == m; marks = marks[1:] {
+			bits |= marks[0].bit
+		}
+		return bits
+	}
+	for i := range marks {
+		if marks[i].mark == m {
+			bits |= marks[i].bit
+		}
+	}
+	return bits
 }
 
 // touches reports whether the change can touch the answer of a guard of the group.
 func (p *probe) touches(guard *Guard) bool {
-	return p.before && p.wasIn(guard) || p.after && p.isIn(guard)
+	// Whether a touched row may have been in the answer before, or may be in it afterwards.
+	return p.before && !(guard.filled && guard.empty) && p.was.has(p.group, guard) ||
+		p.after && !(p.change.Kinds == Insert && guard.showsKey()) && p.is.has(p.group, guard)
 }
 
-// wasIn reports whether a touched row may have been in the answer before.
-func (p *probe) wasIn(guard *Guard) bool {
-	if guard.filled && guard.rows == 0 {
-		return false
-	}
-	for i, keys := range p.keys {
-		if guard.filled && disjoint(keys, guard.shown[i]) {
-			return false
+// candidates calls each with guards among which are all that the change can touch in the group, and the
+// reason that brings them up. A guard may come several times.
+func (p *probe) candidates(each func(*Guard, Reason)) {
+	g := p.group
+	if p.before && !p.narrowest(&p.was, len(g.guards), each) {
+		for _, guard := range g.guards {
+			each(guard, p.rest())
 		}
 	}
-	return p.shares(guard, p.change.before)
-}
-
-// isIn reports whether a touched row may be in the answer afterwards.
-func (p *probe) isIn(guard *Guard) bool {
-	if p.change.Kinds == Insert && guard.showsKey() {
-		return false
+	if !p.after {
+		return
 	}
-	return p.shares(guard, p.change.after)
-}
-
-// shares reports whether rows with these values can have the answer's pinned ones.
-func (p *probe) shares(guard *Guard, of func(string) []Value) bool {
-	for i, pinned := range guard.pins {
-		if disjoint(of(p.reading.Pinned[i]), pinned) {
-			return false
+	if p.change.Kinds == Insert && g.unique {
+		rest := []mark{vacant}
+		if !p.narrowest(&p.is, g.size(rest), each) {
+			g.each(rest, func(guard *Guard) { each(guard, p.rest()) })
+		}
+	} else if !p.narrowest(&p.is, len(g.guards), each) {
+		for _, guard := range g.guards {
+			each(guard, p.rest())
 		}
 	}
+}
+
+// narrowest calls each with the guards that have a mark of the facet in which fewest have one, if these are at most so many;
+// false if there is none. Rows are asked before values where both are as few.
+func (p *probe) narrowest(w *wanted, most int, each func(*Guard, Reason)) bool {
+	var best *facetMarks
+	for i := range w.facets {
+		n := p.group.size(w.facets[i].marks)
+		if n < most || n == most && (best == nil || best.reason != ByRow) {
+			best, most = &w.facets[i], n
+		}
+	}
+	if best == nil {
+		return false
+	}
+	p.group.each(best.marks, func(guard *Guard) { each(guard, best.reason) })
 	return true
 }
 
-// candidates calls each with sets of guards that hold all that the change can touch in the group, and the
-// reason that brings them up. A guard may be in several of them.
-func (p *probe) candidates(g *Group, each func(*set, Reason)) {
-	if p.before {
-		best := p.narrowest(g, p.change.before, len(g.all.slots))
-		p.keys = make([][]Value, len(g.reading.Keys))
-		for i, columns := range g.reading.Keys {
-			p.keys[i] = p.change.keys(columns)
-			if p.keys[i] == nil {
-				continue
-			}
-			if n := g.shown[i].size(p.keys[i]); n <= best.size {
-				best = choice{&g.shown[i], p.keys[i], n, ByRow}
-			}
+// each calls do with the guards that have one of these marks.
+func (g *Group) each(marks []mark, do func(*Guard)) {
+	for _, m := range marks {
+		for l := g.lists[m].first; l != 0; l = g.links[l].next {
+			do(g.guards[g.links[l].guard])
 		}
-		p.each(best, &g.all, each)
-	}
-	if p.after {
-		rest := &g.all
-		if p.change.Kinds == Insert && g.unique {
-			rest = &g.vacant
-		}
-		p.each(p.narrowest(g, p.change.after, len(rest.slots)), rest, each)
 	}
 }
 
-// choice is a facet in which the values of a change's rows are known, and how many guards share them.
-type choice struct {
-	facet  *facet // nil for none
-	values []Value
-	size   int
-	reason Reason
-}
-
-// narrowest returns the pinned column in which fewest guards, at most so many, share a value with the rows of the change.
-func (p *probe) narrowest(g *Group, of func(string) []Value, most int) choice {
-	best := choice{size: most}
-	for i, column := range g.reading.Pinned {
-		values := of(column)
-		if values == nil {
-			continue
-		}
-		if n := g.pinned[i].size(values); n <= best.size {
-			best = choice{&g.pinned[i], values, n, ByValue}
-		}
+// rest is the reason for guards of which nothing brings them up.
+func (p *probe) rest() Reason {
+	if p.change.Kinds == Update && !p.change.Columns.All {
+		return ByColumn
 	}
-	return best
-}
-
-// each calls do with the sets of a choice; with the rest where there is none.
-func (p *probe) each(c choice, rest *set, do func(*set, Reason)) {
-	if c.facet == nil {
-		reason := ByTable
-		if p.change.Kinds == Update && !p.change.Columns.All {
-			reason = ByColumn
-		}
-		do(rest, reason)
-		return
-	}
-	do(&c.facet.free, c.reason)
-	for _, v := range c.values {
-		if s := c.facet.values[v]; s != nil {
-			do(s, c.reason)
-		}
-	}
+	return ByTable
 }

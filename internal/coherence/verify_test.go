@@ -1,9 +1,6 @@
 package coherence
 
-import (
-	"maps"
-	"slices"
-)
+import "slices"
 
 // failer is what verify needs of a test.
 type failer interface {
@@ -19,10 +16,10 @@ func verify(t failer, x *Index, groups ...*Group) {
 	defer x.mu.Unlock()
 	alive := 0
 	for group := range x.groups {
-		if len(group.all.slots) == 0 {
+		if len(group.guards) == 0 {
 			t.Fatalf("an empty group is linked")
 		}
-		alive += len(group.all.slots)
+		alive += len(group.guards)
 		verifyGroup(t, group)
 		for name, table := range x.tables {
 			if _, linked := table.groups[group]; linked != (group.hasTable && group.reading.Table == name) {
@@ -40,8 +37,8 @@ func verify(t failer, x *Index, groups ...*Group) {
 	}
 	for _, group := range groups {
 		if _, linked := x.groups[group]; !linked {
-			if len(group.all.slots) > 0 {
-				t.Fatalf("a group with %d guards is not linked", len(group.all.slots))
+			if len(group.guards) > 0 {
+				t.Fatalf("a group with %d guards is not linked", len(group.guards))
 			}
 			verifyGroup(t, group)
 		}
@@ -76,89 +73,58 @@ func verify(t failer, x *Index, groups ...*Group) {
 	}
 }
 
+// verifyGroup proves that the links of a group's guards are what its lists are made of, and that all others are free. Which
+// marks a guard should have is for the model to say, by what changes find.
 func verifyGroup(t failer, group *Group) {
 	t.Helper()
-	want := map[*set]map[*Guard]bool{}
-	should := func(s *set, guard *Guard) {
-		if s == nil {
-			t.Fatalf("a set is missing")
+	of := map[uint32]*Guard{}
+	for place, guard := range group.guards {
+		if guard.Dead() || guard.group != group || int(guard.place) != place {
+			t.Fatalf("a guard is linked that is dead (%t), of another group, or not at its place", guard.Dead())
 		}
-		if want[s] == nil {
-			want[s] = map[*Guard]bool{}
+		seen := map[mark]bool{}
+		for l := guard.links; l != 0; l = group.links[l].mine {
+			if it := group.links[l]; of[l] != nil || int(it.guard) != place || seen[it.mark] {
+				t.Fatalf("a link is two guards', another's, or its mark is there twice")
+			}
+			of[l], seen[group.links[l].mark] = guard, true
 		}
-		want[s][guard] = true
-	}
-	inFacet := func(f *facet, guard *Guard, values []Value) {
-		if values == nil {
-			should(&f.free, guard)
-		}
-		for _, v := range values {
-			should(f.values[v], guard)
-		}
-	}
-	for _, slot := range group.all.slots {
-		guard := slot.guard
-		if guard.Dead() || guard.group != group {
-			t.Fatalf("a guard is linked that is dead (%t), or of another group", guard.Dead())
-		}
-		should(&group.all, guard)
-		for i := range group.pinned {
-			inFacet(&group.pinned[i], guard, guard.pins[i])
-		}
-		for i := range group.shown {
-			if guard.filled {
-				inFacet(&group.shown[i], guard, guard.shown[i])
-			} else {
-				inFacet(&group.shown[i], guard, nil)
+		for i := range group.reading.Keys {
+			if !guard.filled && !seen[group.shown(i).unknown()] {
+				t.Fatalf("a guard that is not filled has no mark for a key that is not known")
 			}
 		}
-		if group.unique && !(guard.single && guard.filled && guard.rows > 0) {
-			should(&group.vacant, guard)
+		if group.unique && seen[vacant] == guard.showsKey() {
+			t.Fatalf("a guard that shows its key (%t) is among the vacant (%t)", guard.showsKey(), seen[vacant])
 		}
-		places := 0
-		for _, guards := range want {
-			if guards[guard] {
-				places++
+	}
+	if group.used != len(of) {
+		t.Fatalf("%d links are used, %d are counted", len(of), group.used)
+	}
+	listed := 0
+	for m, list := range group.lists {
+		n, before := 0, uint32(0)
+		for l := list.first; l != 0; l = group.links[l].next {
+			if it := group.links[l]; of[l] == nil || it.mark != m || it.prev != before {
+				t.Fatalf("a link in a list is free, of another mark, or leads back elsewhere")
 			}
+			n, before = n+1, l
 		}
-		if len(guard.in) != places {
-			t.Fatalf("a guard has %d places, should have %d", len(guard.in), places)
+		if n == 0 || n != int(list.n) {
+			t.Fatalf("a list of %d links counts %d", n, list.n)
+		}
+		listed += n
+	}
+	if listed != len(of) {
+		t.Fatalf("%d links are in lists, %d are used", listed, len(of))
+	}
+	free := 0
+	for l := group.free; l != 0; l = group.links[l].next {
+		if free++; of[l] != nil || free > len(group.links) {
+			t.Fatalf("a free link is used, or there is a loop of them")
 		}
 	}
-	sets := map[*set]bool{&group.all: true, &group.vacant: true}
-	for _, facets := range [][]facet{group.pinned, group.shown} {
-		for i := range facets {
-			sets[&facets[i].free] = true
-			for value, s := range facets[i].values {
-				sets[s] = true
-				if len(s.slots) == 0 || s.value != value || !sameMap(s.of, facets[i].values) {
-					t.Fatalf("the set of %q is empty, or another's", value)
-				}
-			}
-		}
+	if len(group.links) > 0 && free+listed+1 != len(group.links) {
+		t.Fatalf("%d of %d links are lost", len(group.links)-1-free-listed, len(group.links))
 	}
-	for s := range sets {
-		if len(s.slots) != len(want[s]) {
-			t.Fatalf("a set holds %d guards, should hold %d", len(s.slots), len(want[s]))
-		}
-		for at, slot := range s.slots {
-			if !want[s][slot.guard] || slot.guard.in[slot.place] != (place{s, at}) {
-				t.Fatalf("a guard is in a set that it does not belong to, or knows another place")
-			}
-		}
-	}
-	for s := range maps.Keys(want) {
-		if !sets[s] {
-			t.Fatalf("a guard is in a set that the group does not know")
-		}
-	}
-}
-
-// sameMap reports whether two maps are one.
-func sameMap(a, b map[Value]*set) bool {
-	const probe = Value("\x00probe")
-	a[probe] = nil
-	_, ok := b[probe]
-	delete(a, probe)
-	return ok
 }

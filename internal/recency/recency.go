@@ -13,11 +13,11 @@ import (
 
 // Node is one element of a Ring. It is embedded in, or kept beside, what it stands for.
 type Node struct {
-	Owner any // whatever the caller wants back as a victim; not touched here
-
 	used       atomic.Bool
 	prev, next *Node // nil when not in a ring; guarded by the ring's lock
 	weight     int64
+
+	Owner any // whatever the caller wants back as a victim; not touched here
 }
 
 // Use marks the node as used. It takes no lock.
