@@ -1,11 +1,13 @@
 package preload
 
 import (
+	"bytes"
 	"database/sql"
 	"errors"
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 	"unsafe"
@@ -64,6 +66,9 @@ func (p *Plugin) register(db *gorm.DB) error {
 		if err != nil {
 			return err
 		}
+		if r.name == "gorm:query" {
+			p.chain = chainOf(r.processor.(queryProcessor), code, "preload:displaced:"+r.name)
+		}
 	}
 	return nil
 }
@@ -101,7 +106,11 @@ func (p *Plugin) aroundQuery(next func(*gorm.DB)) func(*gorm.DB) {
 			p.around(db, next, false)
 			return
 		}
-		q, reason := p.recognize(db, mode)
+		q, reason := p.recognize(db, mode, ex)
+		if q.preparing {
+			ex.shortcut = p.shortcut(db.Statement, &q, reason, mode)
+			return
+		}
 		if ex != nil {
 			if q.complete {
 				render(db)
@@ -152,15 +161,20 @@ type read struct {
 	// holds says that the destination holds a primary key; preset is what it held.
 	holds  bool
 	preset reflect.Value
+	// preparing says that only the template is asked for, the args of the key and the places of Args in them.
+	preparing bool
+	args      []byte
+	open      []opening
 }
 
 // recognize finds out whether a query qualifies, and its key; otherwise it returns why not. It leaves the statement as
 // GORM's own callback would, but for the SQL, which need not be there.
-func (p *Plugin) recognize(db *gorm.DB, mode mode) (q read, reason string) {
+func (p *Plugin) recognize(db *gorm.DB, mode mode, ex *explainer) (q read, reason string) {
+	q.preparing = ex != nil && ex.preparing
 	switch {
 	case db.Error != nil:
 		return q, reasonError
-	case db.DryRun && explaining(db.Statement) == nil:
+	case db.DryRun && ex == nil:
 		return q, reasonDryRun
 	case db.Statement.Schema == nil:
 		return q, reasonNoModel
@@ -228,6 +242,9 @@ func (p *Plugin) identify(db *gorm.DB, mode mode, q *read) (reason string) {
 		if _, ok := stmt.Clauses["FOR"]; ok {
 			return reasonLocking
 		}
+		if q.preparing {
+			return reasonArgs // which are not there yet
+		}
 		if render(db); db.Error != nil {
 			return reasonError
 		}
@@ -239,6 +256,10 @@ func (p *Plugin) identify(db *gorm.DB, mode mode, q *read) (reason string) {
 		return reasonVolatile
 	}
 	t := p.templates.find(f.shape)
+	if q.preparing {
+		q.template, q.args, q.open = t, bytes.Clone(f.args), slices.Clone(f.open)
+		return ""
+	}
 	if t == nil {
 		if render(db); db.Error != nil {
 			return reasonError

@@ -35,6 +35,8 @@ type entry struct {
 	counted   atomic.Bool // part of the gauges
 	// ahead says that it is loaded in the background. It is set, with pattern and before, before the lease is taken.
 	ahead bool
+	// recent is by what a prepared query finds it; nil if none does.
+	recent atomic.Pointer[recent]
 	// before is how many accesses the pattern had before the answer was there for them, or asked for by one.
 	before int64
 }
@@ -146,6 +148,7 @@ func (p *Plugin) uncount(e *entry) bool {
 	if !e.counted.Swap(false) {
 		return false
 	}
+	e.leave()
 	e.stats.entries.Add(-1)
 	return true
 }

@@ -187,3 +187,28 @@ func ExamplePlugin_Hot() {
 	// front page 3 [news] true
 	// news 1 [] true
 }
+
+// A query that is asked for often is built once.
+func ExamplePrepare() {
+	db, p, done := open()
+	defer done()
+
+	byName, err := preload.Prepare[Person](db, func(tx *gorm.DB) *gorm.DB {
+		return tx.Where("name = ? AND city = ?", preload.Arg(0), preload.Arg(1))
+	})
+	check(err)
+	for range 3 {
+		ann, err := byName.First(context.Background(), "Ann", "Oslo")
+		check(err)
+		fmt.Println(ann.Name, "hits:", p.Stats().Hits)
+	}
+	// The same query written out is served from the same memory.
+	var ann Person
+	check(db.Where("name = ? AND city = ?", "Ann", "Oslo").First(&ann).Error)
+	fmt.Println(ann.Name, "hits:", p.Stats().Hits)
+	// Output:
+	// Ann hits: 0
+	// Ann hits: 1
+	// Ann hits: 2
+	// Ann hits: 3
+}

@@ -53,7 +53,12 @@ type Killed struct {
 const explainSetting = "preload:explain"
 
 // explainer collects what is explained.
-type explainer struct{ statements []Explanation }
+type explainer struct {
+	statements []Explanation
+	// preparing says that shortcut is wanted instead, of a query in which Args are open.
+	preparing bool
+	shortcut  *shortcut
+}
 
 // explaining returns what collects the explanation of a statement, nil for one that is not to be explained. Only what
 // is not executed can be, so that no other pays for looking.

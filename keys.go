@@ -36,13 +36,21 @@ type fingerprint struct {
 	whole []byte // the key
 	// moving is set by a bind value that the database reads as a moment that moves, such as "now".
 	moving bool
+	// open are the places of Args that no value took, in a statement that is being prepared.
+	open []opening
+}
+
+// opening is where in the args of a key the value of an Arg goes.
+type opening struct {
+	at  int
+	arg Arg
 }
 
 var fingerprints = sync.Pool{New: func() any { return &fingerprint{} }}
 
 func newFingerprint() *fingerprint {
 	f := fingerprints.Get().(*fingerprint)
-	f.shape, f.args, f.moving = f.shape[:0], f.args[:0], false
+	f.shape, f.args, f.moving, f.open = f.shape[:0], f.args[:0], false, f.open[:0]
 	return f
 }
 
@@ -129,7 +137,7 @@ func (f *fingerprint) rendered(stmt *gorm.Statement, holds bool) bool {
 // head captures what decides the result besides the clauses: the table, the model, the destination, and what
 // gorm.Scan looks at.
 func (f *fingerprint) head(stmt *gorm.Statement, holds bool) {
-	f.shape, f.args, f.moving = f.shape[:0], f.args[:0], false
+	f.shape, f.args, f.moving, f.open = f.shape[:0], f.args[:0], false, f.open[:0]
 	f.text(stmt.Table)
 	f.typ(stmt.Schema.ModelType)
 	if f.flag(stmt.Schema.Table != stmt.Table); stmt.Schema.Table != stmt.Table {
@@ -431,6 +439,10 @@ func (f *fingerprint) value(value any) bool {
 	case nil, string, int, int64, uint, uint64, bool, float64, int32, uint32, time.Time:
 		f.tag('?')
 		return f.arg(v)
+	case Arg:
+		f.tag('?')
+		f.open = append(f.open, opening{len(f.args), v})
+		return true
 	case clause.Column:
 		f.tag('c')
 		f.columnName(v)

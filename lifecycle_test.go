@@ -404,7 +404,7 @@ func TestPreloadsOfOneKeyAtOnceAreNoError(t *testing.T) {
 // TestEverythingAtOnce ends with nothing left. Run it with -race.
 func TestEverythingAtOnce(t *testing.T) {
 	t.Parallel()
-	b := setup(t, WithTTL(20*time.Millisecond), WithClock(systemClock{}), WithMaxEntries(5), WithMaxPatterns(6), WithMaxLoaders(5))
+	b := setup(t, WithTTL(20*time.Millisecond), WithClock(&systemClock{}), WithMaxEntries(5), WithMaxPatterns(6), WithMaxLoaders(5))
 	ctx := context.Background()
 	var all sync.WaitGroup
 	for _, do := range []func(i int){

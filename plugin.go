@@ -30,6 +30,7 @@ type Plugin struct {
 	pool       *pool
 	query      func(*gorm.DB) // GORM's own, as it was before
 	builders   builders
+	chain      chain
 	ready      atomic.Bool
 	closed     atomic.Bool
 

@@ -27,10 +27,27 @@ type Pattern struct {
 	Related    []string  // what RecordAccess declared to follow this key
 }
 
-// epoch is where hours are counted from: near enough that a weight keeps its precision.
-var epoch = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
+// epoch is where hours are counted from, in seconds of Unix time: near enough that a weight keeps its precision.
+const epoch = 1_577_836_800
 
-func hours(t time.Time) float64 { return t.Sub(epoch).Hours() }
+func hours(t time.Time) float64 {
+	return (float64(t.Unix()-epoch) + float64(t.Nanosecond())*1e-9) * (1. / 3600)
+}
+
+// logs are the logarithms of the counts that most keys have.
+var logs = func() (logs [1 << 10]float64) {
+	for n := range logs {
+		logs[n] = math.Log(float64(n))
+	}
+	return logs
+}()
+
+func logOf(count int64) float64 {
+	if count >= 0 && count < int64(len(logs)) {
+		return logs[count]
+	}
+	return math.Log(float64(count))
+}
 
 // NewCountScorer returns the scorer whose score is count * decay^(hours since the last access). decay is in (0, 1].
 //
@@ -42,7 +59,7 @@ func NewCountScorer(decay float64) Scorer {
 type countScorer struct{ decay, lambda float64 }
 
 func (s countScorer) Weigh(_ float64, count int64, now time.Time) float64 {
-	return math.Log(float64(count)) + s.lambda*hours(now)
+	return logOf(count) + s.lambda*hours(now)
 }
 
 func (s countScorer) Score(_ float64, count int64, last, now time.Time) float64 {

@@ -30,6 +30,7 @@ package clone
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"unsafe"
 )
 
@@ -43,7 +44,7 @@ var ErrUncopyable = errors.New("clone: uncopyable value")
 // is unspecified and may share memory with *src.
 func (p *Plan) Copy(dst, src unsafe.Pointer) error {
 	p.move(dst, src)
-	if p.flat {
+	if p.flat || p.Renew(dst) {
 		return nil
 	}
 	c := newCopier()
@@ -58,6 +59,34 @@ func (p *Plan) Copy(dst, src unsafe.Pointer) error {
 	}
 	defer c.release()
 	return c.copy(p, src, job{plan: p, base: dst, n: 1}, func() { p.move(dst, src) })
+}
+
+// Renew makes the value at a place a copy of the one that it was assigned from:
+// what it refers to is copied. It reports false, and does nothing, for types whose
+// references lead further than to values that hold none. The place does not
+// escape to the heap.
+func (p *Plan) Renew(at unsafe.Pointer) bool {
+	if !p.simple {
+		return p.flat
+	}
+	for i := range p.fields {
+		f := &p.fields[i]
+		switch place := unsafe.Add(at, f.off); f.plan.op {
+		case opPtr:
+			if q := *(*unsafe.Pointer)(place); q != nil {
+				*(*unsafe.Pointer)(place) = f.plan.elem.one(q)
+			}
+		case opSlice:
+			switch s := (*slice)(place); {
+			case s.data == nil || f.plan.flat:
+			case s.len == 0:
+				*s = slice{data: emptyData}
+			default:
+				*s = slice{f.plan.elem.words(s.data, s.len), s.len, s.len}
+			}
+		}
+	}
+	return true
 }
 
 // CopyInto is for plans of slice types. It copies all elements of the slice at
@@ -96,6 +125,9 @@ func (p *Plan) CopyInto(dst, src unsafe.Pointer) error {
 	}
 	return c.copy(p, src, job{plan: e, base: to.data, n: to.len}, fill)
 }
+
+// Type returns the type whose values the plan copies.
+func (p *Plan) Type() reflect.Type { return p.typ }
 
 // Flat reports whether a typed move alone copies values of the plan's type:
 // they hold no references, or only to what cannot be changed.

@@ -105,17 +105,27 @@ func (c *copier) moveN(p *Plan, dst, src unsafe.Pointer, n int) {
 
 // many returns a new array of n values moved from those at src, n > 0.
 func (c *copier) many(p *Plan, src unsafe.Pointer, n int) unsafe.Pointer {
-	if p.noscan && p.size == 1 {
-		// An append does not clear what it then overwrites.
-		return unsafe.Pointer(unsafe.SliceData(append([]byte(nil), unsafe.Slice((*byte)(src), n)...)))
-	}
-	if p.noscan && p.size%8 == 0 {
-		words := unsafe.Slice((*uint64)(src), uintptr(n)*p.size/8)
-		return unsafe.Pointer(unsafe.SliceData(append([]uint64(nil), words...)))
+	if p.noscan {
+		return p.words(src, n)
 	}
 	dst := c.array(p, n)
 	c.moveN(p, dst, src, n)
 	return dst
+}
+
+// words is many of values without pointers. An append does not clear what it
+// then overwrites.
+func (p *Plan) words(src unsafe.Pointer, n int) unsafe.Pointer {
+	bytes := uintptr(n) * p.size
+	switch {
+	case p.size%8 == 0:
+		return unsafe.Pointer(unsafe.SliceData(append([]uint64(nil), unsafe.Slice((*uint64)(src), bytes/8)...)))
+	case p.size%4 == 0:
+		return unsafe.Pointer(unsafe.SliceData(append([]uint32(nil), unsafe.Slice((*uint32)(src), bytes/4)...)))
+	case p.size%2 == 0:
+		return unsafe.Pointer(unsafe.SliceData(append([]uint16(nil), unsafe.Slice((*uint16)(src), bytes/2)...)))
+	}
+	return unsafe.Pointer(unsafe.SliceData(append([]byte(nil), unsafe.Slice((*byte)(src), bytes)...)))
 }
 
 // dynamic returns the plan of what is in v, which is not nil.

@@ -3,6 +3,7 @@ package clone
 import (
 	"reflect"
 	"regexp"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,6 +23,9 @@ type Plan struct {
 	// direct: an interface keeps the value itself in its data word, not a
 	// pointer to it.
 	direct bool
+	// simple: a struct whose references are pointers to what is flat and slices
+	// of what holds no pointers.
+	simple bool
 	// cyclic: leads to a cycle of types. loops: that, or to an interface.
 	cyclic, loops bool
 
@@ -239,6 +243,13 @@ func (b *builder) finish(p *Plan) {
 			p.fields = flatten(p.fields, f, true)
 			p.held = flatten(p.held, f, false)
 		}
+		p.simple = !slices.ContainsFunc(p.fields, func(f field) bool {
+			q := f.plan
+			if q.op == opPtr {
+				b.finish(q.elem)
+			}
+			return !(q.op == opPtr && q.elem.flat || q.op == opSlice && q.elem.noscan)
+		})
 	}
 }
 

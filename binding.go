@@ -1,0 +1,224 @@
+package preload
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"maps"
+	"slices"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+)
+
+// Arg stands in the function of Prepare where a value goes that each call gives: preload.Arg(0) where the first goes, preload.Arg(1)
+// the second. It can be wherever GORM takes a bind value, as in tx.Where("id = ?", preload.Arg(0)) or
+// tx.Where(map[string]any{"name": preload.Arg(1)}), in conditions of associations, joins and subqueries too. A place that takes
+// something else (Limit, Offset, a column's name, Raw) cannot hold one.
+type Arg int
+
+// String returns the expression that makes the Arg.
+func (a Arg) String() string { return fmt.Sprintf("preload.Arg(%d)", int(a)) }
+
+// GormValue implements gorm.Valuer. It is asked only where no value took the place of the Arg, which is an error.
+func (a Arg) GormValue(_ context.Context, db *gorm.DB) clause.Expr {
+	_ = db.AddError(fmt.Errorf("preload: %v is where Prepare puts no value, or outside of Prepare", a))
+	return clause.Expr{SQL: "NULL"}
+}
+
+// binding puts values in the places of Args. What it changes it copies before: the parts of a statement may be shared.
+type binding struct {
+	values []any
+	met    map[Arg]bool // those that were met; nil to keep none
+}
+
+// statement binds all that a statement holds.
+func (b *binding) statement(stmt *gorm.Statement) {
+	for name, c := range stmt.Clauses {
+		if bound, ok := b.expression(c.Expression); ok {
+			c.Expression = bound
+			stmt.Clauses[name] = c
+		}
+	}
+	if stmt.TableExpr != nil {
+		if bound, ok := b.expression(*stmt.TableExpr); ok {
+			expr := bound.(clause.Expr)
+			stmt.TableExpr = &expr
+		}
+	}
+	for i := range stmt.Joins {
+		join := &stmt.Joins[i]
+		if bound, ok := b.list(join.Conds); ok {
+			join.Conds = bound
+		}
+		if bound, ok := b.expression(join.Expression); ok {
+			join.Expression = bound
+		}
+		if join.On != nil {
+			if bound, ok := b.expression(*join.On); ok {
+				on := bound.(clause.Where)
+				join.On = &on
+			}
+		}
+	}
+	for name, conds := range stmt.Preloads {
+		if bound, ok := b.list(conds); ok {
+			stmt.Preloads[name] = bound
+		}
+	}
+}
+
+// value returns what takes the place of a bind value; false if it can stay.
+func (b *binding) value(value any) (any, bool) {
+	switch v := value.(type) {
+	case Arg:
+		if b.met != nil {
+			b.met[v] = true
+		}
+		if v < 0 || int(v) >= len(b.values) {
+			return v, false
+		}
+		return b.values[v], true
+	case sql.NamedArg:
+		bound, ok := b.value(v.Value)
+		v.Value = bound
+		return v, ok
+	case []any:
+		return b.list(v)
+	case map[string]any:
+		return b.named(v)
+	case *gorm.DB:
+		return b.subquery(v)
+	case clause.Expression:
+		return b.expression(v)
+	}
+	return value, false
+}
+
+func (b *binding) list(values []any) ([]any, bool) {
+	changed := false
+	for i, value := range values {
+		if bound, ok := b.value(value); ok {
+			if !changed {
+				values, changed = slices.Clone(values), true
+			}
+			values[i] = bound
+		}
+	}
+	return values, changed
+}
+
+func (b *binding) named(values map[string]any) (map[string]any, bool) {
+	changed := false
+	for name, value := range values {
+		if bound, ok := b.value(value); ok {
+			if !changed {
+				values, changed = maps.Clone(values), true
+			}
+			values[name] = bound
+		}
+	}
+	return values, changed
+}
+
+// subquery binds a statement in a statement.
+func (b *binding) subquery(db *gorm.DB) (*gorm.DB, bool) {
+	inside := binding{met: map[Arg]bool{}}
+	if inside.statement(db.Statement); len(inside.met) == 0 {
+		return db, false
+	}
+	tx := db.Session(&gorm.Session{Initialized: true})
+	b.statement(tx.Statement)
+	return tx, true
+}
+
+func (b *binding) expressions(exprs []clause.Expression) ([]clause.Expression, bool) {
+	changed := false
+	for i, expr := range exprs {
+		if bound, ok := b.expression(expr); ok {
+			if !changed {
+				exprs, changed = slices.Clone(exprs), true
+			}
+			exprs[i] = bound
+		}
+	}
+	return exprs, changed
+}
+
+// expression returns what takes the place of an expression; false if it can stay.
+func (b *binding) expression(expression clause.Expression) (clause.Expression, bool) {
+	var ok bool
+	switch e := expression.(type) {
+	case clause.Expr:
+		e.Vars, ok = b.list(e.Vars)
+		return e, ok
+	case clause.NamedExpr:
+		e.Vars, ok = b.list(e.Vars)
+		return e, ok
+	case clause.Eq:
+		e.Value, ok = b.value(e.Value)
+		return e, ok
+	case clause.Neq:
+		e.Value, ok = b.value(e.Value)
+		return e, ok
+	case clause.Gt:
+		e.Value, ok = b.value(e.Value)
+		return e, ok
+	case clause.Gte:
+		e.Value, ok = b.value(e.Value)
+		return e, ok
+	case clause.Lt:
+		e.Value, ok = b.value(e.Value)
+		return e, ok
+	case clause.Lte:
+		e.Value, ok = b.value(e.Value)
+		return e, ok
+	case clause.Like:
+		e.Value, ok = b.value(e.Value)
+		return e, ok
+	case clause.IN:
+		e.Values, ok = b.list(e.Values)
+		return e, ok
+	case clause.AndConditions:
+		e.Exprs, ok = b.expressions(e.Exprs)
+		return e, ok
+	case clause.OrConditions:
+		e.Exprs, ok = b.expressions(e.Exprs)
+		return e, ok
+	case clause.NotConditions:
+		e.Exprs, ok = b.expressions(e.Exprs)
+		return e, ok
+	case clause.Where:
+		e.Exprs, ok = b.expressions(e.Exprs)
+		return e, ok
+	case clause.CommaExpression:
+		e.Exprs, ok = b.expressions(e.Exprs)
+		return e, ok
+	case clause.GroupBy:
+		e.Having, ok = b.expressions(e.Having)
+		return e, ok
+	case clause.OrderBy:
+		e.Expression, ok = b.expression(e.Expression)
+		return e, ok
+	case clause.Select:
+		e.Expression, ok = b.expression(e.Expression)
+		return e, ok
+	case clause.Join:
+		if e.Expression, ok = b.expression(e.Expression); ok {
+			return e, true
+		}
+		e.ON.Exprs, ok = b.expressions(e.ON.Exprs)
+		return e, ok
+	case clause.From:
+		for i, join := range e.Joins {
+			if bound, changed := b.expression(join); changed {
+				if !ok {
+					e.Joins, ok = slices.Clone(e.Joins), true
+				}
+				e.Joins[i] = bound.(clause.Join)
+			}
+		}
+		return e, ok
+	}
+	return expression, false
+}

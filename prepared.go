@@ -1,0 +1,133 @@
+package preload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+)
+
+// Prepared is a query that was built once and is asked for many times. An answer that is in memory costs little more than its
+// copy: GORM builds no statement for it. It is safe for concurrent use.
+type Prepared[T any] struct {
+	plugin *Plugin
+	build  func(tx *gorm.DB) *gorm.DB
+	query  *gorm.DB // what build made, with its Args
+	args   int      // how many there are
+
+	// How each finisher is answered from memory; nil in a transaction.
+	first, find, count *shortcuts
+}
+
+// Prepare builds a query once: build puts conditions, order and associations on tx, a handle of db, with preload.Arg(0),
+// preload.Arg(1) where the values go that each call gives. It runs no finisher: First, Find and Count do.
+//
+//	members, err := preload.Prepare[Member](db, func(tx *gorm.DB) *gorm.DB {
+//		return tx.Where("team_id = ? AND state = ?", preload.Arg(0), preload.Arg(1)).Order("name")
+//	})
+//	...
+//	active, err := members.Find(ctx, team, "active")
+//
+// The rows are read into T: the model or, with tx.Model, whatever GORM reads its rows into.
+//
+// It is the same query as the one that is written out: it has the same key, so that each is served what the other read, and the
+// same hooks and errors. What only GORM can do it does each time: AfterFind hooks, associations, scopes, and the
+// callbacks of others. Such a query costs what it costs written out.
+//
+// The error says what is wrong with the query, or that db has no plugin.
+func Prepare[T any](db *gorm.DB, build func(tx *gorm.DB) *gorm.DB) (*Prepared[T], error) {
+	plugin, ok := From(db)
+	switch {
+	case !ok:
+		return nil, errors.New("preload: Prepare: the *gorm.DB has no plugin: call db.Use(preload.New()) first")
+	case build == nil:
+		return nil, errors.New("preload: Prepare: build is nil: want a function that puts conditions on its argument")
+	}
+	p := &Prepared[T]{
+		plugin: plugin, build: build, query: build(db.Session(&gorm.Session{})),
+		first: &shortcuts{}, find: &shortcuts{}, count: &shortcuts{},
+	}
+	if p.query == nil {
+		return nil, errors.New("preload: Prepare: build returned nil: want its argument with conditions")
+	}
+	p.query = p.query.Session(&gorm.Session{})
+	met := map[Arg]bool{}
+	tx := p.query.Session(&gorm.Session{DryRun: true, Logger: logger.Discard}).Set(explainSetting, &explainer{}).Scopes(func(tx *gorm.DB) *gorm.DB {
+		(&binding{met: met}).statement(tx.Statement)
+		(&binding{values: make([]any, len(met))}).statement(tx.Statement)
+		return tx
+	}).Find(new([]T))
+	for n := range Arg(len(met)) {
+		if !met[n] {
+			return nil, fmt.Errorf("preload: Prepare: the query holds %d different Args, but not %v: want them from 0 on without a gap", len(met), n)
+		}
+	}
+	if tx.Error != nil {
+		return nil, fmt.Errorf("preload: Prepare: %w", tx.Error)
+	}
+	p.args = len(met)
+	return p, nil
+}
+
+// WithTx returns the query as part of a transaction: it is asked of the database through tx, and what it reads is not kept.
+func (p *Prepared[T]) WithTx(tx *gorm.DB) *Prepared[T] {
+	return &Prepared[T]{plugin: p.plugin, build: p.build, query: p.build(tx.Session(&gorm.Session{})).Session(&gorm.Session{}), args: p.args}
+}
+
+// First returns the first row in the order of the query, and then of the primary key. The error is gorm.ErrRecordNotFound if
+// there is none.
+func (p *Prepared[T]) First(ctx context.Context, args ...any) (T, error) {
+	if hit := p.first.look(p.plugin, ctx, args); hit.entry != nil && hit.entry.rows > 0 {
+		if row, ok := take[T](p.plugin, hit); ok {
+			return row, nil
+		}
+	}
+	return ask(p, p.first, ctx, args, func(tx *gorm.DB, row *T) *gorm.DB { return tx.First(row) })
+}
+
+// Find returns all rows.
+func (p *Prepared[T]) Find(ctx context.Context, args ...any) ([]T, error) {
+	if hit := p.find.look(p.plugin, ctx, args); hit.entry != nil && hit.entry.rows > 0 {
+		if rows, ok := take[[]T](p.plugin, hit); ok {
+			return rows, nil
+		}
+	}
+	return ask(p, p.find, ctx, args, func(tx *gorm.DB, rows *[]T) *gorm.DB { return tx.Find(rows) })
+}
+
+// Count returns how many rows there are.
+func (p *Prepared[T]) Count(ctx context.Context, args ...any) (int64, error) {
+	if hit := p.count.look(p.plugin, ctx, args); hit.entry != nil {
+		if n, ok := take[int64](p.plugin, hit); ok {
+			return n, nil
+		}
+	}
+	return ask(p, p.count, ctx, args, func(tx *gorm.DB, n *int64) *gorm.DB {
+		if tx.Statement.Model == nil && tx.Statement.Table == "" {
+			tx = tx.Model(new(T))
+		}
+		return tx.Count(n)
+	})
+}
+
+// ask asks the query in the way in which it is written out, and makes a shortcut for the next time.
+func ask[T, D any](p *Prepared[T], s *shortcuts, ctx context.Context, args []any, finish func(*gorm.DB, *D) *gorm.DB) (dest D, err error) {
+	if len(args) != p.args {
+		return dest, fmt.Errorf("preload: the prepared query of %v takes %d args, not %d", reflect.TypeFor[T](), p.args, len(args))
+	}
+	b := binding{values: slices.Clone(args)}
+	err = finish(p.query.WithContext(ctx).Scopes(func(tx *gorm.DB) *gorm.DB {
+		b.statement(tx.Statement)
+		return tx
+	}), &dest).Error
+	if s != nil && s.due(p.plugin) {
+		ex := &explainer{preparing: true}
+		finish(p.query.Session(&gorm.Session{DryRun: true, Logger: logger.Discard}).Set(explainSetting, ex), new(D))
+		s.made(p.plugin, p.query, ex.shortcut, reflect.TypeFor[D]())
+	}
+	return dest, err
+}

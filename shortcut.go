@@ -1,0 +1,223 @@
+package preload
+
+import (
+	"context"
+	"reflect"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/callbacks"
+)
+
+// shortcut is how a prepared query gets from its args to its key, where nothing that GORM or others would do on the way can make
+// a difference.
+type shortcut struct {
+	template *template
+	args     []byte         // of the key, but for the values that each call gives
+	open     []opening      // where these go
+	steps    unsafe.Pointer // of the chain for which that holds
+}
+
+// shortcut makes one of a statement in which Args are open; nil if its key does not depend on them alone.
+func (p *Plugin) shortcut(stmt *gorm.Statement, q *read, reason string, mode mode) *shortcut {
+	steps, known := p.chain.known()
+	switch {
+	case reason != "" || q.template == nil || mode != ordinary || !known:
+		return nil
+	case stmt.Schema.AfterFind || len(stmt.Preloads) > 0 || stmt.Result != nil:
+		return nil // GORM does more with the answer
+	case len(stmt.Schema.QueryClauses) > 0 && !steadyClauses(stmt):
+		return nil
+	}
+	if _, ok := stmt.Dest.(gorm.StatementModifier); ok {
+		return nil
+	}
+	return &shortcut{template: q.template, args: q.args, open: q.open, steps: steps}
+}
+
+// steadyClauses reports whether the clauses that a model adds to its queries are GORM's: others may look at the context.
+func steadyClauses(stmt *gorm.Statement) bool {
+	for _, c := range stmt.Schema.QueryClauses {
+		if _, ok := c.(gorm.SoftDeleteQueryClause); !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// shortcuts is the shortcut that calls of one finisher take.
+type shortcuts struct {
+	taken   atomic.Pointer[shortcut] // nil if there is none
+	asked   atomic.Int64             // how often the whole way was gone
+	recents recents                  // what was found lately
+}
+
+// due reports whether it is time to look for a shortcut: less and less often, where there never is one.
+func (s *shortcuts) due(p *Plugin) bool {
+	n := s.asked.Add(1)
+	taken := s.taken.Load()
+	return n&(n-1) == 0 && p.active() && (taken == nil || taken.steps != p.chain.steps())
+}
+
+// made takes a shortcut to answers that are read into a type.
+func (s *shortcuts) made(p *Plugin, query *gorm.DB, made *shortcut, dest reflect.Type) {
+	if made == nil || made.template.destType != reflect.PointerTo(dest) || made.template.plan.Type() != dest || deferred(query.Statement) {
+		return
+	}
+	s.recents.make()
+	s.taken.Store(made)
+}
+
+// deferred reports whether a statement has scopes, which may look at the context of each call.
+func deferred(stmt *gorm.Statement) bool {
+	scopes := reflect.ValueOf(stmt).Elem().FieldByName("scopes")
+	return !scopes.IsValid() || scopes.Kind() != reflect.Slice || scopes.Len() > 0
+}
+
+// hit is an answer that is in memory, and the template of its query.
+type hit struct {
+	template *template
+	entry    *entry // nil if there is none
+	now      time.Time
+}
+
+// look looks for the answer in memory.
+func (s *shortcuts) look(p *Plugin, ctx context.Context, args []any) (found hit) {
+	if s == nil {
+		return hit{}
+	}
+	taken := s.taken.Load()
+	if taken == nil || !p.active() || taken.steps != p.chain.steps() || taken.template.refusal(p) != "" {
+		return hit{}
+	}
+	if ctx.Err() != nil || ctx.Value(modeKey{}) != nil {
+		return hit{}
+	}
+	defer func() {
+		if fault := recover(); fault != nil {
+			p.fault("looking for the answer of a prepared query", fault)
+			found = hit{}
+		}
+	}()
+	now := p.now()
+	var at *places
+	if p.config.partition == nil {
+		if at = s.recents.of(args); at != nil {
+			if e := at.find(args); e != nil && e.alive(now) {
+				return hit{taken.template, e, now}
+			}
+		}
+	}
+	f := newFingerprint()
+	defer f.free()
+	if !taken.key(f, args) || f.moving {
+		return hit{}
+	}
+	if p.config.partition != nil {
+		f.string('p', p.config.partition(ctx))
+	}
+	found = hit{taken.template, p.lookup(p.lookupKey(f.key(taken.template.prefix)), now), now}
+	if at != nil && found.entry != nil {
+		s.recents.put(found.entry, at, args)
+	}
+	return found
+}
+
+// key puts the args of a call in their places. It reports false where that is not how GORM would render them: their number is
+// wrong, or one has a type of its own.
+func (s *shortcut) key(f *fingerprint, args []any) bool {
+	at, most := 0, Arg(-1)
+	for _, open := range s.open {
+		f.args = append(f.args, s.args[at:open.at]...)
+		if at, most = open.at, max(most, open.arg); int(open.arg) >= len(args) {
+			return false
+		}
+		switch v := args[open.arg].(type) {
+		case string, int, int64, uint, uint64, bool, float64, int32, uint32, time.Time:
+			f.arg(v)
+		default:
+			return false
+		}
+	}
+	f.args = append(f.args, s.args[at:]...)
+	return len(args) == int(most)+1
+}
+
+// take returns a copy of an answer for one reader; false if it cannot be copied.
+func take[D any](p *Plugin, from hit) (dest D, ok bool) {
+	dest = *(*D)(from.entry.value)
+	if !from.template.plan.Renew(unsafe.Pointer(&dest)) {
+		copied := new(D)
+		if !p.copyTo(unsafe.Pointer(copied), from) {
+			return dest, false
+		}
+		dest = *copied
+	}
+	p.hit(from.entry, from.now)
+	return dest, true
+}
+
+func (p *Plugin) copyTo(dest unsafe.Pointer, from hit) (ok bool) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			p.fault("copying the answer of "+from.entry.key, fault)
+			ok = false
+		}
+	}()
+	return from.template.plan.Copy(dest, from.entry.value) == nil
+}
+
+// queryProcessor is GORM's list of the callbacks of queries.
+type queryProcessor interface {
+	Get(name string) func(*gorm.DB)
+}
+
+// chain looks at the callbacks that GORM runs for a query. It has no function that names them: their number, and whether they are
+// still the same, are read off its fields. Where it has not these fields, no chain is known.
+type chain struct {
+	processor queryProcessor
+	compiled  reflect.Value      // the slice of functions, made anew whenever a callback is added, replaced or removed
+	ours      map[string]uintptr // the code of those that are known
+}
+
+// chainOf returns the chain in which the plugin has these callbacks.
+func chainOf(processor queryProcessor, around uintptr, watch string) chain {
+	c := chain{processor: processor, ours: map[string]uintptr{
+		"gorm:query":       around,
+		"gorm:preload":     reflect.ValueOf(callbacks.Preload).Pointer(),
+		"gorm:after_query": reflect.ValueOf(callbacks.AfterQuery).Pointer(),
+		watch:              reflect.ValueOf(processor.Get(watch)).Pointer(),
+	}}
+	if v := reflect.ValueOf(processor); v.Kind() == reflect.Pointer && v.Elem().Kind() == reflect.Struct {
+		if fns := v.Elem().FieldByName("fns"); fns.IsValid() && fns.Kind() == reflect.Slice {
+			c.compiled = fns
+		}
+	}
+	return c
+}
+
+// steps tells whether the chain is still the same: after any change it is another, as long as the old one is kept. nil means
+// that it cannot be told.
+func (c *chain) steps() unsafe.Pointer {
+	if !c.compiled.IsValid() {
+		return nil
+	}
+	return c.compiled.UnsafePointer()
+}
+
+// known reports whether the chain is of GORM's own callbacks and the plugin's only, and its steps.
+func (c *chain) known() (steps unsafe.Pointer, known bool) {
+	steps = c.steps()
+	if steps == nil || c.compiled.Len() != len(c.ours) {
+		return steps, false
+	}
+	for name, code := range c.ours {
+		callback := c.processor.Get(name)
+		if callback == nil || reflect.ValueOf(callback).Pointer() != code {
+			return steps, false
+		}
+	}
+	return steps, true
+}
