@@ -24,17 +24,16 @@ type entry struct {
 	rows    int64
 	expires int64 // nanoseconds since 1970
 	stale   int64 // from when on a read starts its reload
-	stats   *modelStats
 	pattern *hotness.Pattern
-
-	guard coherence.Guard
-	node  recency.Node
+	guard   coherence.Guard
+	stats   *modelStats
 
 	preloaded atomic.Bool // loaded in the background and not read since
 	reloading atomic.Bool
 	counted   atomic.Bool // part of the gauges
 	// ahead says that it is loaded in the background. It is set, with pattern and before, before the lease is taken.
 	ahead bool
+	node  recency.Node
 	// recent is by what a prepared query finds it; nil if none does.
 	recent atomic.Pointer[recent]
 	// before is how many accesses the pattern had before the answer was there for them, or asked for by one.

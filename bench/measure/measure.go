@@ -1,11 +1,13 @@
 // Package measure compares operations that do the same in different ways. Machines are noisy, and slow down and speed up as they
-// like: so all variants take turns in short slices in one process, each round begins with another one, and what is compared is the
-// medians of the slices of one run.
+// like; and what an operation leaves behind, in the caches of the processor and for the garbage collector, the next one pays for. So
+// all variants take turns in short slices in one process, each round in another order, and what is compared is the medians of the
+// slices of one run.
 package measure
 
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"slices"
 	"time"
@@ -64,12 +66,13 @@ func Interleave(variants []Variant, o Options) ([]Result, error) {
 			return nil, err
 		}
 	}
+	orders := rand.New(rand.NewPCG(1, 2))
 	for round := range o.Rounds {
 		if o.Progress != nil {
 			o.Progress(round)
 		}
-		for i := range m {
-			if err := m[(round+i)%len(m)].slice(o.Clock); err != nil {
+		for _, i := range orders.Perm(len(m)) {
+			if err := m[i].slice(o.Clock); err != nil {
 				return nil, err
 			}
 		}

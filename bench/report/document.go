@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,8 @@ type document struct {
 	out   io.Writer
 	err   error // the first one of writing
 	found map[string]float64
+	// works and ways are the workloads and their variants that are compared at a glance, in the order in which they came.
+	works, ways []string
 }
 
 func (d *document) print(format string, args ...any) {
@@ -59,6 +62,30 @@ func (d *document) results(w workload.Workload, results []measure.Result) {
 		d.print("| %s | %s | %.3f | %s | %.0f | %.0f |\n", r.Name, duration(r.Median), r.Ratio, duration(r.Low), r.Allocs, r.Bytes)
 		d.note(r.Ratio, w.Name, r.Name)
 		d.note(r.Allocs, w.Name, r.Name, "allocations")
+		if w.Baseline == glanced && !slices.Contains(d.ways, r.Name) {
+			d.ways = append(d.ways, r.Name)
+		}
+	}
+	if w.Baseline == glanced {
+		d.works = append(d.works, w.Name)
+	}
+}
+
+// glanced is the baseline of the workloads that are compared at a glance.
+const glanced = "dryrun"
+
+// glance writes one table of all workloads that have the same variants.
+func (d *document) glance() {
+	if len(d.works) == 0 {
+		return
+	}
+	d.print("\n## At a glance, in multiples of `%s`\n\n| variant | %s |\n|---%s|\n", glanced, strings.Join(d.works, " | "), strings.Repeat("|--:", len(d.works)))
+	for _, way := range d.ways {
+		d.print("| %s ", way)
+		for _, work := range d.works {
+			d.print("| %.3g ", d.found[work+"/"+way])
+		}
+		d.print("|\n")
 	}
 }
 

@@ -86,6 +86,7 @@ func run(args []string, stdout, stderr io.Writer) (err error) {
 		}
 	}
 	fmt.Fprintf(stderr, "\r\033[K")
+	doc.glance()
 	missed := doc.marks()
 	if doc.err != nil {
 		return doc.err

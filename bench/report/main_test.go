@@ -70,6 +70,10 @@ func TestMarks(t *testing.T) {
 			t.Errorf("no line %q in\n%s", want, &out)
 		}
 	}
+	d.works, d.ways = []string{"W1"}, []string{"prepared", "preload"}
+	if d.glance(); !strings.Contains(out.String(), "| variant | W1 |\n|---|--:|\n| prepared | 0.2 |\n| preload | 0.7 |\n") {
+		t.Errorf("no glance in\n%s", &out)
+	}
 	if strings.Contains(out.String(), "W11") {
 		t.Error("a mark of which nothing was measured is told")
 	}

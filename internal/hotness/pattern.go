@@ -17,15 +17,11 @@ const never = math.MinInt64
 type Pattern struct {
 	Key string
 
-	// epoch is that of the table when the pattern was made. A pattern of an
-	// earlier epoch was there before a Clear and is never tracked again.
-	epoch uint64
-
+	// What an access looks at lies together.
 	count   atomic.Int64
 	last    atomic.Int64  // UnixNano, only moves forward
 	weight  atomic.Uint64 // bits of a float64 that is never NaN and only grows
 	tracked atomic.Bool   // written under Table.mu
-	related atomic.Pointer[[]string]
 
 	// forward is nil until the pattern is merged into another of its key, or
 	// superseded after a Clear. It then stays set, though it may skip ahead
@@ -38,7 +34,12 @@ type Pattern struct {
 	// a write that the merge came too early to see is carried by its writer.
 	forward atomic.Pointer[Pattern]
 
-	placed float64 // weight at which the heap placed it; under Table.mu
+	// epoch is that of the table when the pattern was made. A pattern of an
+	// earlier epoch was there before a Clear and is never tracked again.
+	epoch uint64
+
+	related atomic.Pointer[[]string]
+	placed  float64 // weight at which the heap placed it; under Table.mu
 }
 
 func newPattern(key string, epoch uint64) *Pattern {
