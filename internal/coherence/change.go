@@ -113,6 +113,12 @@ const maxKeys = 1 << 10
 
 // keys returns the keys, in these columns, of the rows that a change touched; nil if they can be any.
 func (c *Change) keys(columns []string) []Value {
+	if len(columns) == 1 {
+		if one := c.before(columns[0]); len(one) <= maxKeys {
+			return one
+		}
+		return nil
+	}
 	parts := make([][]Value, len(columns))
 	n := 1
 	for i, column := range columns {

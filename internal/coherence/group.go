@@ -94,14 +94,6 @@ func one(values []Value) bool { return len(values) == 1 && values[0] != Null }
 // shown returns the facet of a key.
 func (g *Group) shown(key int) facet { return facet(len(g.reading.Pinned) + key) }
 
-// size returns how many guards have one of these marks.
-func (g *Group) size(marks []mark) (n int) {
-	for _, m := range marks {
-		n += int(g.lists[m].n)
-	}
-	return n
-}
-
 // Guard is the liveness of one answer: of a lease while it is being loaded, of an entry once it is stored. It is embedded in
 // what it guards.
 type Guard struct {

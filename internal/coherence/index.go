@@ -42,6 +42,7 @@ type Index struct {
 	mu     sync.Mutex
 	tables map[string]*table // by name; "" counts for all
 	groups map[*Group]struct{}
+	probe  probe  // of the search under way
 	search uint64 // counts them, to know the guards that the one under way has seen
 	sweep  int    // how many tables there may be before those are looked for whose hold-out is over
 }
@@ -144,8 +145,9 @@ func (x *Index) find(change *Change, found []Kill) []Kill {
 			add(guard, ByTable)
 		}
 	}
+	probe := &x.probe
 	for group := range t.groups {
-		if probe, ok := look(change, group); ok {
+		if probe.look(change, group) {
 			probe.candidates(func(guard *Guard, reason Reason) {
 				if guard.seen != x.search {
 					if guard.seen = x.search; probe.touches(guard) {
@@ -249,7 +251,7 @@ func (x *Index) blocked(group *Group, guard *Guard, now time.Time) bool {
 		return true
 	}
 	for _, p := range t.pending {
-		if probe, ok := look(&p.Change, group); ok && probe.touches(guard) {
+		if x.probe.look(&p.Change, group) && x.probe.touches(guard) {
 			return true
 		}
 	}

@@ -1,6 +1,9 @@
 package coherence
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // Reason says by what a change found the answer that it killed.
 type Reason uint8
@@ -29,8 +32,8 @@ type probe struct {
 }
 
 // look works out what a change can do to the answers of a group at all; false if nothing.
-func look(c *Change, g *Group) (probe, bool) {
-	p := probe{change: c, group: g, before: c.Kinds != Insert, after: c.Kinds != Delete}
+func (p *probe) look(c *Change, g *Group) bool {
+	p.change, p.group, p.before, p.after = c, g, c.Kinds != Insert, c.Kinds != Delete
 	if c.Kinds == Update {
 		p.before = c.Columns.Meets(g.reading.Columns)
 		p.after = p.before && c.Columns.Meets(g.reading.Choosing)
@@ -39,6 +42,8 @@ func look(c *Change, g *Group) (probe, bool) {
 		p.before = p.before && !disjoint(c.before(fixed.Column), fixed.Values)
 		p.after = p.after && !disjoint(c.after(fixed.Column), fixed.Values)
 	}
+	p.was.none()
+	p.is.none()
 	if p.before {
 		for i, columns := range g.reading.Keys {
 			p.was.want(g.shown(i), c.keys(columns), ByRow)
@@ -48,27 +53,36 @@ func look(c *Change, g *Group) (probe, bool) {
 	if p.after {
 		p.is.wantPinned(g, c.after)
 	}
-	return p, p.before || p.after
+	return p.before || p.after
 }
 
 // wanted is what is known of the rows of a change: in some facets the marks of which an answer must have one, for each of
 // these facets, to be touched.
 type wanted struct {
-	facets []facetMarks
-	all    uint64 // a bit for each of facets
-	marks  []facetMark
+	facets []wantedFacet
+	all    uint64       // a bit for each of facets
+	marks  []wantedMark // by facet
+	sorted []wantedMark // by mark, where they are many
+
+	// For the usual number of them.
+	someFacets [4]wantedFacet
+	someMarks  [8]wantedMark
 }
 
-// facetMarks are the wanted marks of one facet.
-type facetMarks struct {
-	marks  []mark
-	reason Reason
+// wantedFacet is one facet, and which of the marks are of it.
+type wantedFacet struct {
+	from, to int
+	reason   Reason
 }
 
-// facetMark is one wanted mark, with the bit of its facet.
-type facetMark struct {
+// wantedMark is one mark, with the bit of its facet.
+type wantedMark struct {
 	mark mark
 	bit  uint64
+}
+
+func (w *wanted) none() {
+	w.facets, w.all, w.marks, w.sorted = w.someFacets[:0], 0, w.someMarks[:0], nil
 }
 
 // want adds a facet in which the rows have these values; nil if they can be any.
@@ -76,23 +90,15 @@ func (w *wanted) want(f facet, values []Value, reason Reason) {
 	if values == nil {
 		return
 	}
-	marks := make([]mark, 1, len(values)+1)
-	marks[0] = f.unknown()
+	from, bit := len(w.marks), uint64(1)<<len(w.facets)
+	w.marks = append(w.marks, wantedMark{f.unknown(), bit})
 	for _, v := range values {
-		marks = append(marks, f.of(v))
+		w.marks = append(w.marks, wantedMark{f.of(v), bit})
 	}
-	bit := uint64(1) << len(w.facets)
-	w.facets, w.all = append(w.facets, facetMarks{marks, reason}), w.all|bit
-	for _, m := range marks {
-		w.marks = append(w.marks, facetMark{m, bit})
-	}
+	w.facets, w.all = append(w.facets, wantedFacet{from, len(w.marks), reason}), w.all|bit
 	if len(w.marks) > few {
-		slices.SortFunc(w.marks, func(a, b facetMark) int {
-			if a.mark < b.mark {
-				return -1
-			}
-			return 1
-		})
+		w.sorted = slices.Clone(w.marks)
+		slices.SortFunc(w.sorted, func(a, b wantedMark) int { return cmp.Compare(a.mark, b.mark) })
 	}
 }
 
@@ -114,23 +120,20 @@ func (w *wanted) has(g *Group, guard *Guard) bool {
 
 // bit returns the bit of the facet of a mark; 0 if it is not wanted.
 func (w *wanted) bit(m mark) (bits uint64) {
-	marks := w.marks
-	if len(marks) > few {
-		first, _ := slices.BinarySearchFunc(marks, m, func(a facetMark, m mark) int {
-			if a.mark < m {
-				return -1
+	if w.sorted == nil {
+		for i := range w.marks {
+			if w.marks[i].mark == m {
+				bits |= w.marks[i].bit
 			}
-			return 1
-		})
-		for marks = marks[first:]; len(marks) > 0 && marks[0].mark == m; marks = marks[1:] {
-			bits |= marks[0].bit
 		}
 		return bits
 	}
-	for i := range marks {
-		if marks[i].mark == m {
-			bits |= marks[i].bit
+	first, _ := slices.BinarySearchFunc(w.sorted, m, func(a wantedMark, m mark) int { return cmp.Compare(a.mark, m) })
+	for _, found := range w.sorted[first:] {
+		if found.mark != m {
+			break
 		}
+		bits |= found.bit
 	}
 	return bits
 }
@@ -147,53 +150,58 @@ func (p *probe) touches(guard *Guard) bool {
 func (p *probe) candidates(each func(*Guard, Reason)) {
 	g := p.group
 	if p.before && !p.narrowest(&p.was, len(g.guards), each) {
-		for _, guard := range g.guards {
-			each(guard, p.rest())
-		}
+		p.rest(each)
 	}
-	if !p.after {
-		return
-	}
-	if p.change.Kinds == Insert && g.unique {
-		rest := []mark{vacant}
-		if !p.narrowest(&p.is, g.size(rest), each) {
-			g.each(rest, func(guard *Guard) { each(guard, p.rest()) })
+	switch {
+	case !p.after:
+	case p.change.Kinds == Insert && g.unique:
+		if !p.narrowest(&p.is, int(g.lists[vacant].n), each) {
+			g.each(vacant, func(guard *Guard) { each(guard, p.loose()) })
 		}
-	} else if !p.narrowest(&p.is, len(g.guards), each) {
-		for _, guard := range g.guards {
-			each(guard, p.rest())
-		}
+	case !p.narrowest(&p.is, len(g.guards), each):
+		p.rest(each)
 	}
 }
 
 // narrowest calls each with the guards that have a mark of the facet in which fewest have one, if these are at most so many;
 // false if there is none. Rows are asked before values where both are as few.
 func (p *probe) narrowest(w *wanted, most int, each func(*Guard, Reason)) bool {
-	var best *facetMarks
-	for i := range w.facets {
-		n := p.group.size(w.facets[i].marks)
-		if n < most || n == most && (best == nil || best.reason != ByRow) {
-			best, most = &w.facets[i], n
+	best := -1
+	for i, f := range w.facets {
+		n := 0
+		for _, m := range w.marks[f.from:f.to] {
+			n += int(p.group.lists[m.mark].n)
+		}
+		if n < most || n == most && (best < 0 || w.facets[best].reason != ByRow) {
+			best, most = i, n
 		}
 	}
-	if best == nil {
+	if best < 0 {
 		return false
 	}
-	p.group.each(best.marks, func(guard *Guard) { each(guard, best.reason) })
+	f := w.facets[best]
+	for _, m := range w.marks[f.from:f.to] {
+		p.group.each(m.mark, func(guard *Guard) { each(guard, f.reason) })
+	}
 	return true
 }
 
-// each calls do with the guards that have one of these marks.
-func (g *Group) each(marks []mark, do func(*Guard)) {
-	for _, m := range marks {
-		for l := g.lists[m].first; l != 0; l = g.links[l].next {
-			do(g.guards[g.links[l].guard])
-		}
+// each calls do with the guards that have a mark.
+func (g *Group) each(m mark, do func(*Guard)) {
+	for l := g.lists[m].first; l != 0; l = g.links[l].next {
+		do(g.guards[g.links[l].guard])
 	}
 }
 
-// rest is the reason for guards of which nothing brings them up.
-func (p *probe) rest() Reason {
+// rest calls each with all guards.
+func (p *probe) rest(each func(*Guard, Reason)) {
+	for _, guard := range p.group.guards {
+		each(guard, p.loose())
+	}
+}
+
+// loose is the reason for guards that nothing brings up.
+func (p *probe) loose() Reason {
 	if p.change.Kinds == Update && !p.change.Columns.All {
 		return ByColumn
 	}
