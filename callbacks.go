@@ -287,6 +287,9 @@ func (p *Plugin) identify(db *gorm.DB, mode mode, q *read) (reason string) {
 
 // resolved reports whether dbresolver was told where to go.
 func resolved(stmt *gorm.Statement) bool {
+	if len(stmt.Plugins) == 1 {
+		return false // the one that looks
+	}
 	if _, ok := stmt.Plugins["gorm:db_resolver"]; !ok {
 		return false
 	}

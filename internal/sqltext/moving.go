@@ -16,6 +16,13 @@ func MovingTime(s string) bool {
 	if len(s) < len("now") || len(s) > longestTime {
 		return false
 	}
+	told := false
+	for i := 0; i < len(s) && !told; i++ {
+		told = inEach[s[i]]
+	}
+	if !told {
+		return false
+	}
 	moving, prose, zone := false, false, false
 	for i := 0; i < len(s); {
 		if !letter(s[i]) {
@@ -37,6 +44,9 @@ func MovingTime(s string) bool {
 	}
 	return moving && (!prose || zone)
 }
+
+// inEach are letters of which every moving word has one: most texts have none.
+var inEach = [256]bool{'w': true, 'W': true, 'y': true, 'Y': true, 'b': true, 'B': true}
 
 func movingWord(w string) bool {
 	switch len(w) {
