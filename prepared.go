@@ -12,12 +12,13 @@ import (
 )
 
 // Prepared is a query that was built once and is asked for many times. An answer that is in memory costs little more than its
-// copy: GORM builds no statement for it. It is safe for concurrent use.
+// copy: GORM builds no statement for it. Make one with Prepare. It is safe for concurrent use.
 type Prepared[T any] struct {
 	plugin *Plugin
 	build  func(tx *gorm.DB) *gorm.DB
 	query  *gorm.DB // what build made, with its Args
 	args   int      // how many there are
+	err    error    // what every call returns, if anything
 
 	// How each finisher is answered from memory; nil in a transaction.
 	first, find, count *shortcuts
@@ -75,6 +76,12 @@ func Prepare[T any](db *gorm.DB, build func(tx *gorm.DB) *gorm.DB) (*Prepared[T]
 
 // WithTx returns the query as part of a transaction: it is asked of the database through tx, and what it reads is not kept.
 func (p *Prepared[T]) WithTx(tx *gorm.DB) *Prepared[T] {
+	switch {
+	case p.query == nil:
+		return p
+	case tx == nil || tx.Config == nil:
+		return &Prepared[T]{query: p.query, err: errors.New("preload: WithTx(nil): want the *gorm.DB of a transaction")}
+	}
 	return &Prepared[T]{plugin: p.plugin, build: p.build, query: p.build(tx.Session(&gorm.Session{})).Session(&gorm.Session{}), args: p.args}
 }
 
@@ -116,7 +123,12 @@ func (p *Prepared[T]) Count(ctx context.Context, args ...any) (int64, error) {
 
 // ask asks the query in the way in which it is written out, and makes a shortcut for the next time.
 func ask[T, D any](p *Prepared[T], s *shortcuts, ctx context.Context, args []any, finish func(*gorm.DB, *D) *gorm.DB) (dest D, err error) {
-	if len(args) != p.args {
+	switch {
+	case p.query == nil:
+		return dest, fmt.Errorf("preload: a Prepared[%v] that Prepare did not make", reflect.TypeFor[T]())
+	case p.err != nil:
+		return dest, p.err
+	case len(args) != p.args:
 		return dest, fmt.Errorf("preload: the prepared query of %v takes %d args, not %d", reflect.TypeFor[T](), p.args, len(args))
 	}
 	b := binding{values: slices.Clone(args)}

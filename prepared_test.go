@@ -454,6 +454,30 @@ func TestPrepareSaysWhatIsWrong(t *testing.T) {
 			t.Errorf("%d args: %v, want one that says %q", len(args), err, want)
 		}
 	}
+	var none *gorm.DB
+	var made preload.Prepared[readLanguage]
+	for name, test := range map[string]struct {
+		err  error
+		want string
+	}{
+		"in no transaction": {second(p.WithTx(none).First(context.Background(), "de")), "WithTx(nil)"},
+		"not prepared":      {second(made.Find(context.Background())), "a Prepared[preload_test.readLanguage] that Prepare did not make"},
+		"nor in one":        {second(made.WithTx(b.db).Count(context.Background())), "that Prepare did not make"},
+	} {
+		if test.err == nil || !strings.Contains(test.err.Error(), test.want) {
+			t.Errorf("%s: %v, want one that says %q", name, test.err, test.want)
+		}
+	}
+	for range 3 { // as with GORM, a context that is nil is none
+		var nothing context.Context
+		readMust(t, second(p.First(nothing, "de")))
+	}
+	dry := prepare[readLanguage](t, b.db.Session(&gorm.Session{DryRun: true}), func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("code = ?", arg(0)) })
+	for range 4 {
+		if all, err := dry.Find(context.Background(), "de"); len(all) > 0 || err != nil {
+			t.Errorf("in a dry run: %v, %v", all, err)
+		}
+	}
 	// Outside of Prepare an Arg is an error, not a value.
 	err := b.db.Session(&gorm.Session{Logger: logger.Discard}).First(new(readLanguage), "code = ?", preload.Arg(0)).Error
 	if err == nil || !strings.Contains(err.Error(), "outside of Prepare") {

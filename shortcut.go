@@ -63,7 +63,7 @@ func (s *shortcuts) due(p *Plugin) bool {
 
 // made takes a shortcut to answers that are read into a type.
 func (s *shortcuts) made(p *Plugin, query *gorm.DB, made *shortcut, dest reflect.Type) {
-	if made == nil || made.template.destType != reflect.PointerTo(dest) || made.template.plan.Type() != dest || deferred(query.Statement) {
+	if made == nil || query.DryRun || made.template.destType != reflect.PointerTo(dest) || made.template.plan.Type() != dest || deferred(query.Statement) {
 		return
 	}
 	s.recents.make()
@@ -92,7 +92,7 @@ func (s *shortcuts) look(p *Plugin, ctx context.Context, args []any) (found hit)
 	if taken == nil || !p.active() || taken.steps != p.chain.steps() || taken.template.refusal(p) != "" {
 		return hit{}
 	}
-	if ctx.Err() != nil || ctx.Value(modeKey{}) != nil {
+	if ctx == nil || ctx.Err() != nil || ctx.Value(modeKey{}) != nil {
 		return hit{}
 	}
 	defer func() {
