@@ -12,7 +12,11 @@ import (
 // anything, becomes a condition. It reports whether the query is of all columns of its table.
 func complete(db *gorm.DB, holds bool) (whole bool) {
 	stmt := db.Statement
-	if !holds && wantsAll(stmt) {
+	if !holds && ofItself(stmt) {
+		selected, ok := stmt.Clauses["SELECT"]
+		if ok && selected.Expression == nil {
+			return completeByGORM(db)
+		}
 		for _, c := range stmt.Schema.QueryClauses {
 			stmt.AddClause(c)
 		}
@@ -20,6 +24,9 @@ func complete(db *gorm.DB, holds bool) (whole bool) {
 			return false
 		}
 		stmt.Clauses["FROM"] = fromItself
+		if ok {
+			return false
+		}
 		if stmt.Distinct {
 			stmt.Clauses["SELECT"] = selectDistinct
 		} else {
@@ -27,6 +34,12 @@ func complete(db *gorm.DB, holds bool) (whole bool) {
 		}
 		return true
 	}
+	return completeByGORM(db)
+}
+
+// completeByGORM lets GORM complete them, in the one function in which it does.
+func completeByGORM(db *gorm.DB) (whole bool) {
+	stmt := db.Statement
 	build := stmt.BuildClauses
 	defer func() { stmt.BuildClauses = build }()
 	stmt.BuildClauses = build[:0]
@@ -34,16 +47,13 @@ func complete(db *gorm.DB, holds bool) (whole bool) {
 	return false
 }
 
-// wantsAll reports whether a query is of all columns of one table, so that GORM completes its clauses in one way whatever
-// they are.
-func wantsAll(stmt *gorm.Statement) bool {
+// ofItself reports whether a query is of the statement's own table only, and of all columns if it has no SELECT clause: then GORM
+// completes its clauses in one way whatever they are.
+func ofItself(stmt *gorm.Statement) bool {
 	if len(stmt.Selects) > 0 || len(stmt.Omits) > 0 || len(stmt.Joins) > 0 || stmt.QueryFields || stmt.SQL.Len() > 0 {
 		return false
 	}
 	if _, ok := stmt.Clauses["FROM"]; ok {
-		return false
-	}
-	if _, ok := stmt.Clauses["SELECT"]; ok {
 		return false
 	}
 	switch rv := stmt.ReflectValue; rv.Kind() {
