@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"reflect"
+	"sync"
 	"testing"
 	"time"
 
@@ -293,6 +294,46 @@ func writeCount[T any](name string, scope func(*gorm.DB) *gorm.DB) writeQuery {
 	}}
 }
 
+// writePrepared is a prepared query where the plugin is in use, and the same written out where it is not.
+func writePrepared[T any](name string, query func(tx *gorm.DB, arg func(n int) any) *gorm.DB, args ...any) writeQuery {
+	var mu sync.Mutex
+	made := map[*preload.Plugin]*preload.Prepared[T]{}
+	answer := func(dest []T, err error) writeAnswer {
+		a := writeAnswer{Dest: dest}
+		if err != nil {
+			a.Error = err.Error()
+		}
+		return a
+	}
+	return writeQuery{name, func(db *gorm.DB) writeAnswer {
+		p, ok := preload.From(db)
+		if !ok {
+			var dest []T
+			err := query(db, func(n int) any { return args[n] }).Find(&dest).Error
+			return answer(dest, err)
+		}
+		mu.Lock()
+		prepared := made[p]
+		if prepared == nil {
+			var err error
+			prepared, err = preload.Prepare[T](db, func(tx *gorm.DB) *gorm.DB { return query(tx, func(n int) any { return preload.Arg(n) }) })
+			if err != nil {
+				mu.Unlock()
+				return answer(nil, err)
+			}
+			if len(made) > 20 {
+				clear(made)
+			}
+			made[p] = prepared
+		}
+		mu.Unlock()
+		if _, within := db.Statement.ConnPool.(gorm.TxCommitter); within {
+			prepared = prepared.WithTx(db)
+		}
+		return answer(prepared.Find(context.Background(), args...))
+	}}
+}
+
 func writeSame(db *gorm.DB) *gorm.DB { return db }
 
 func writeByID(db *gorm.DB) *gorm.DB { return db.Order("id") }
@@ -329,6 +370,17 @@ var writeQueries = []writeQuery{
 	writeOne[writeTown]("town of at", writeSame, "region_code = ?", "at"),
 	writeOne[writeRegion]("region at", writeSame, "country_code = ?", "at"),
 	writeOne[writeHooked]("hooked 1", writeSame, 1),
+	writePrepared[writeUser]("user 2, prepared", func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("id = ?", arg(0)) }, 2),
+	writePrepared[writeUser]("users over 15, prepared", func(tx *gorm.DB, arg func(int) any) *gorm.DB {
+		return tx.Where("age > ?", arg(0)).Order("age, id")
+	}, 15),
+	writePrepared[writeDoc]("docs unscoped, prepared", func(tx *gorm.DB, arg func(int) any) *gorm.DB {
+		return tx.Unscoped().Where("id <> ?", arg(0)).Order("id")
+	}, 99),
+	writePrepared[writeOrg]("org 1 with users with posts, prepared", func(tx *gorm.DB, arg func(int) any) *gorm.DB {
+		order := func(db *gorm.DB) *gorm.DB { return db.Order("id") }
+		return tx.Preload("Users", order).Preload("Users.Posts", order).Where("id = ?", arg(0))
+	}, 1),
 	writeOne[writeUser]("user named ann", writeSame, "name = ?", "ann"),
 	writeOne[writeUser]("user named eve, missing", writeSame, "name = ?", "eve"),
 	writeOne[writeUser]("user by struct", writeSame, &writeUser{Name: "bob", Age: 20}),
