@@ -1,0 +1,362 @@
+package prediction
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// table is an answer in full.
+type table [][]Value
+
+func (t table) Rows() int { return len(t) }
+
+func (t table) Value(row, column int) Value {
+	if column >= len(t[row]) {
+		return ""
+	}
+	return t[row][column]
+}
+
+func named(name string, columns int) *Template {
+	return &Template{Columns: columns, Key: func(args []Value) (string, bool) {
+		return name + ":" + join(args), true
+	}}
+}
+
+func asked(t *Template, answer Answer, args ...Value) Query {
+	key, _ := t.Key(args)
+	return Query{Key: key, Template: t, Args: args, Answer: answer}
+}
+
+func value(n int) Value { return Value(fmt.Sprintf("i%d;", n)) }
+
+// world is a predictor and a time that goes on.
+type world struct {
+	p  *Predictor
+	at int64
+}
+
+func newWorld() *world { return &world{p: New(1_000, 10)} }
+
+func (w *world) observe(session uint64, queries ...Query) {
+	for _, q := range queries {
+		w.at += 1e6
+		w.p.Observe(Access{Query: q, Session: Session{ID: session}, At: w.at})
+	}
+}
+
+// later lets so much time pass that only the last accesses of a session are recent.
+func (w *world) later() { w.at += 10 * recentTime }
+
+// expected returns the keys that are expected after a query, the most likely first.
+func (w *world) expected(after Query, reach Reach) (keys []string) {
+	w.p.Walk(Prediction{Query: after, Probability: 1}, reach, func(p *Prediction) bool {
+		keys = append(keys, p.Key)
+		return true
+	})
+	return keys
+}
+
+var eager = Reach{Probability: 0.35, Depth: 4, Loads: 8}
+
+func TestRulesPredictKeysThatWereNeverSeen(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(1, 2))
+	user, orders, order, page, items := named("user", 3), named("orders", 4), named("order", 6), named("page", 0), named("items", 1)
+	for _, c := range []struct {
+		name string
+		// next is what is asked for the nth time, and what must then be expected.
+		next func(n int) (first Query, then []Query)
+	}{
+		{"a column leads to an arg", func(n int) (Query, []Query) {
+			return asked(user, table{{value(n), value(random.IntN(9) + 1e6), "s3:bob;"}}, "s1:u;"), []Query{asked(orders, nil, value(n))}
+		}},
+		{"an arg leads to an arg", func(n int) (Query, []Query) {
+			return asked(user, nil, value(n)), []Query{asked(orders, nil, value(n))}
+		}},
+		{"an arg is constant", func(n int) (Query, []Query) {
+			return asked(user, table{{value(n)}}, "s1:u;"), []Query{asked(orders, nil, value(n), "s4:open;")}
+		}},
+		{"all args are constant", func(n int) (Query, []Query) {
+			return asked(user, nil, value(n)), []Query{asked(page, nil, "s4:news;")}
+		}},
+		{"there are no args", func(n int) (Query, []Query) {
+			return asked(user, nil, value(n)), []Query{asked(page, nil)}
+		}},
+		{"five columns lead to five queries", func(n int) (Query, []Query) {
+			row, then := []Value{value(n)}, []Query(nil)
+			for i := range 5 {
+				related := value(1e6 + 10*n + i)
+				row = append(row, related)
+				then = append(then, asked(order, table{{related, value(2e6 + 10*n + i)}}, related))
+			}
+			return asked(order, table{row}, value(n)), then
+		}},
+		{"each row leads to a query", func(n int) (Query, []Query) {
+			var rows table
+			var then []Query
+			for i := range 3 {
+				rows = append(rows, []Value{value(1e6 + 10*n + i)})
+				then = append(then, asked(order, nil, rows[i][0]))
+			}
+			return asked(items, rows, value(n)), then
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld()
+			for n := range 30 {
+				first, then := c.next(n + 1)
+				if n >= 10 {
+					got := w.expected(Query{Key: first.Key, Template: first.Template, Args: first.Args, Answer: first.Answer}, Reach{0.35, 1, 8})
+					for _, q := range then {
+						if !slices.Contains(got, q.Key) {
+							t.Fatalf("after %s: expected %q, which lacks %q", first.Key, got, q.Key)
+						}
+					}
+					if len(got) > len(then) {
+						t.Fatalf("after %s: expected %q, which is too much", first.Key, got)
+					}
+				}
+				w.observe(uint64(n), first)
+				w.observe(uint64(n), then...)
+			}
+			// The templates are shared by the cases.
+			for _, one := range []*Template{user, orders, order, page, items} {
+				*one = Template{Columns: one.Columns, Key: one.Key}
+			}
+		})
+	}
+}
+
+func TestARuleNeedsThreeSightingsWithTwoValues(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		values []int
+		want   bool
+	}{
+		{[]int{1, 2}, false},
+		{[]int{1, 1, 1, 1}, false},
+		{[]int{1, 2, 3}, true},
+		{[]int{1, 1, 2}, true},
+	} {
+		w, user, orders := newWorld(), named("user", 0), named("orders", 0)
+		for i, n := range c.values {
+			w.observe(uint64(i), asked(user, nil, value(n)), asked(orders, nil, value(n)))
+		}
+		got := w.expected(asked(user, nil, value(99)), eager)
+		if c.want != slices.Contains(got, "orders:i99;") {
+			t.Errorf("after %v: expected %q, want the orders: %v", c.values, got, c.want)
+		}
+	}
+}
+
+func TestCoincidencesAreNotFollowed(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(3, 4))
+	w, a, b := newWorld(), named("a", 4), named("b", 0)
+	for i := range 1_000 {
+		row := []Value{value(random.IntN(8)), value(random.IntN(8)), value(random.IntN(8)), value(random.IntN(8))}
+		w.observe(uint64(i), asked(a, table{row}, value(1e6+i)), asked(b, nil, value(random.IntN(8))))
+	}
+	if got := w.expected(asked(a, table{{value(1), value(2), value(3), value(4)}}, value(7)), Reach{0.5, 1, 8}); len(got) > 0 {
+		t.Errorf("expected %q of what is random", got)
+	}
+}
+
+func TestSessionsAreKeptApart(t *testing.T) {
+	t.Parallel()
+	w, a, b := newWorld(), named("a", 0), named("b", 0)
+	for n := range 50 {
+		// What one session asks has nothing to do with what another does.
+		w.observe(1, asked(a, nil, value(n)))
+		w.observe(2, asked(b, nil, value(n)))
+		w.observe(1, asked(a, nil, value(1000+n)))
+		w.later()
+	}
+	if got := w.expected(asked(a, nil, value(99)), eager); slices.Contains(got, "b:i99;") {
+		t.Errorf("expected %q, which another session asks for", got)
+	}
+	done := make(chan struct{})
+	one := Session{Done: done}
+	for n := range 10 {
+		w.p.Observe(Access{Query: asked(a, nil, value(2000+n)), Session: one, At: w.at})
+		w.p.Observe(Access{Query: asked(b, nil, value(2000+n)), Session: one, At: w.at})
+	}
+	if got := w.expected(asked(a, nil, value(99)), Reach{0.1, 1, 8}); !slices.Contains(got, "b:i99;") {
+		t.Errorf("expected %q, which lacks what came in one session", got)
+	}
+}
+
+func TestChainFollowsKeysWithoutRules(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	round := func(keys string) {
+		for _, k := range strings.Fields(keys) {
+			w.observe(0, Query{Key: k})
+		}
+		w.later()
+	}
+	for i := range 6 {
+		round("a b c d")
+		round(fmt.Sprint("x", i, " y", i, " z", i))
+	}
+	if got := w.expected(Query{Key: "a"}, Reach{0.8, 1, 8}); !slices.Equal(got, []string{"b", "c", "d"}) {
+		t.Errorf("after a: expected %q, want b, c and d", got)
+	}
+	if got := w.expected(Query{Key: "a"}, Reach{0.8, 4, 2}); len(got) != 2 {
+		t.Errorf("after a: expected %q, want two", got)
+	}
+	if got := w.expected(Query{Key: "never"}, eager); len(got) != 0 {
+		t.Errorf("after what was never asked: expected %q", got)
+	}
+}
+
+func TestAWalkGoesOnByRulesWhereTheAnswerIsKnown(t *testing.T) {
+	t.Parallel()
+	w, name, user, orders := newWorld(), named("name", 1), named("user", 1), named("orders", 0)
+	ask := func(n int) []Query {
+		return []Query{
+			asked(name, table{{value(n)}}, Value(fmt.Sprintf("s2:u%d;", n))),
+			asked(user, table{{value(1000 + n)}}, value(n)),
+			asked(orders, nil, value(1000+n)),
+		}
+	}
+	for n := range 20 {
+		w.observe(uint64(n), ask(n)...)
+	}
+	next := ask(500)
+	var got []string
+	w.p.Walk(Prediction{Query: next[0], Probability: 1}, eager, func(p *Prediction) bool {
+		got = append(got, p.Key)
+		if p.Key == next[1].Key {
+			p.Answer = next[1].Answer
+			return false
+		}
+		return true
+	})
+	if !slices.Equal(got, []string{next[1].Key, next[2].Key}) {
+		t.Errorf("expected %q, want the user and then its orders", got)
+	}
+}
+
+func TestDeclaredKeysAreExpected(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.p.Relate("a", "b", "c")
+	got := w.expected(Query{Key: "a"}, eager)
+	if slices.Sort(got); !slices.Equal(got, []string{"b", "c"}) {
+		t.Errorf("expected %q, want b and c", got)
+	}
+}
+
+func TestARuleWhoseLoadsAreWastedIsFollowedOnceInAWhile(t *testing.T) {
+	t.Parallel()
+	w, user, orders := newWorld(), named("user", 0), named("orders", 0)
+	learn := func(n int) { w.observe(uint64(n), asked(user, nil, value(n)), asked(orders, nil, value(n))) }
+	for n := range 40 {
+		learn(n)
+	}
+	follow := func() (rule *Rule) {
+		w.p.Walk(Prediction{Query: asked(user, nil, value(1e6)), Probability: 1}, eager, func(p *Prediction) bool {
+			rule = p.Rule
+			return true
+		})
+		return rule
+	}
+	rule := follow()
+	if rule == nil {
+		t.Fatal("no rule was followed")
+	}
+	for range minOutcomes {
+		rule.outcome(false)
+	}
+	followed := 0
+	for range 10 * retry {
+		if follow() != nil {
+			followed++
+		}
+	}
+	if followed != 10 {
+		t.Errorf("followed %d times of %d, want 10", followed, 10*retry)
+	}
+	for range 2 * minOutcomes {
+		rule.outcome(true)
+	}
+	if follow() == nil {
+		t.Error("not followed although its loads are used")
+	}
+}
+
+// TestMemoryIsBounded holds against what nobody would ask for.
+func TestMemoryIsBounded(t *testing.T) {
+	t.Parallel()
+	const nodes, sessions = 100, 5
+	random := rand.New(rand.NewPCG(5, 6))
+	p := New(nodes, sessions)
+	templates := make([]*Template, 100)
+	for i := range templates {
+		templates[i] = named(fmt.Sprint("t", i), 3)
+	}
+	for i := range 50_000 {
+		of := templates[random.IntN(len(templates))]
+		v := func() Value { return value(random.IntN(50)) }
+		q := asked(of, table{{v(), v(), v()}, {v(), v(), v()}}, v(), v())
+		p.Observe(Access{Query: q, Session: Session{ID: uint64(random.IntN(50))}, At: int64(i) * 1e6})
+		p.Walk(Prediction{Query: q, Probability: 1}, eager, func(*Prediction) bool { return random.IntN(2) == 0 })
+	}
+	if len(p.chain.nodes) > nodes || len(p.chain.index) != len(p.chain.nodes) {
+		t.Errorf("%d nodes, %d of them to be found, want at most %d", len(p.chain.nodes), len(p.chain.index), nodes)
+	}
+	if n := p.sessions.order.Len(); n > sessions || len(p.sessions.byName) != n {
+		t.Errorf("%d sessions, %d names, want at most %d", n, len(p.sessions.byName), sessions)
+	}
+	for e := p.sessions.order.Front(); e != nil; e = e.Next() {
+		if n := len(e.Value.(*session).window); n > windowLimit {
+			t.Errorf("a window of %d", n)
+		}
+	}
+	for _, one := range templates {
+		if len(one.followers) > maxFollowers {
+			t.Errorf("%d followers", len(one.followers))
+		}
+		for _, f := range one.followers {
+			if len(f.rules) > maxRules {
+				t.Errorf("%d rules", len(f.rules))
+			}
+		}
+	}
+	p.Clear()
+	if p.Links() != 0 || len(p.sessions.byName) != 0 {
+		t.Error("Clear left something")
+	}
+}
+
+// TestALinkNeverLeadsToAnotherKey lets nodes take the places of others.
+func TestALinkNeverLeadsToAnotherKey(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(7, 8))
+	c := newChain(20)
+	came := map[[2]string]bool{}
+	before := ""
+	for range 20_000 {
+		key := fmt.Sprint(random.IntN(60))
+		if at, ok := c.touch(key); ok && before != "" && key != before {
+			if from, ok := c.find(before); ok {
+				c.follow(from, at)
+				came[[2]string{before, key}] = true
+			}
+		}
+		before = key
+		for _, next := range c.after(key, nil) {
+			if !came[[2]string{key, next.key}] {
+				t.Fatalf("%s is said to come after %s, which it never did", next.key, key)
+			}
+			if next.probability <= 0 || next.probability > 1 {
+				t.Fatalf("probability %v", next.probability)
+			}
+		}
+	}
+}

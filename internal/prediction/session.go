@@ -1,0 +1,98 @@
+package prediction
+
+import "container/list"
+
+const (
+	// An access counts as coming after the recentAccesses before it in its session, and after those of the last recentTime, windowLimit at
+	// most.
+	recentAccesses = 4
+	recentTime     = 300e6 // nanoseconds
+	windowLimit    = 16
+)
+
+// sessions holds the windows of the sessions that were active last.
+type sessions struct {
+	limit  int
+	byName map[Session]*list.Element
+	order  list.List // of *session, the most recent first
+}
+
+// session is the accesses of a session that are recent, the oldest first.
+type session struct {
+	name   Session
+	window []seen
+}
+
+func newSessions(limit int) *sessions {
+	return &sessions{limit: max(limit, 1), byName: map[Session]*list.Element{}}
+}
+
+func (s *sessions) clear() {
+	clear(s.byName)
+	s.order.Init()
+}
+
+// of returns a session, whose window is what is recent at a time.
+func (s *sessions) of(name Session, at int64) *session {
+	if e, ok := s.byName[name]; ok {
+		s.order.MoveToFront(e)
+		one := e.Value.(*session)
+		one.age(at)
+		return one
+	}
+	var one *session
+	if s.order.Len() < s.limit {
+		one = &session{}
+	} else {
+		// Its memory serves the next one.
+		oldest := s.order.Back()
+		s.order.Remove(oldest)
+		one = oldest.Value.(*session)
+		delete(s.byName, one.name)
+		one.drop(0, len(one.window))
+	}
+	one.name = name
+	s.byName[name] = s.order.PushFront(one)
+	return one
+}
+
+// age drops what is not recent any more.
+func (s *session) age(at int64) {
+	drop := max(0, len(s.window)-windowLimit+1) // one more will come
+	for drop < len(s.window)-recentAccesses && s.window[drop].at < at-recentTime {
+		drop++
+	}
+	s.drop(0, drop)
+}
+
+// push appends an access to the window.
+func (s *session) push() *seen {
+	if len(s.window) < cap(s.window) {
+		s.window = s.window[:len(s.window)+1]
+	} else {
+		s.window = append(s.window, seen{})
+	}
+	return &s.window[len(s.window)-1]
+}
+
+// forget takes a key out of the window: of one that is asked again only the last access counts.
+func (s *session) forget(key string) {
+	for i := range s.window {
+		if s.window[i].key == key {
+			s.drop(i, i+1)
+			return
+		}
+	}
+}
+
+// drop takes accesses out of the window. Their memory goes to the end, where the next ones take it.
+func (s *session) drop(from, to int) {
+	var spare [windowLimit]seen
+	n := copy(spare[:], s.window[from:to])
+	copy(s.window[from:], s.window[to:])
+	left := len(s.window) - n
+	for i := range spare[:n] {
+		s.window[left+i] = seen{args: spare[i].args[:0], credits: spare[i].credits[:0]}
+	}
+	s.window = s.window[:left]
+}
