@@ -1,6 +1,7 @@
 package preload
 
 import (
+	"bytes"
 	"context"
 	"database/sql/driver"
 	"errors"
@@ -63,7 +64,7 @@ func keptVar(v any) (any, bool) {
 	case nil, string, bool, int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64, float32, float64, time.Time:
 		return v, true
 	case []byte:
-		return append([]byte(nil), v...), true
+		return bytes.Clone(v), true
 	}
 	rv := reflect.ValueOf(v)
 	switch rv.Kind() {

@@ -554,3 +554,39 @@ func TestAWriteDuringTheLoadHasItLoadedOnceMore(t *testing.T) {
 		t.Errorf("%d queries for two writes in a row, want one", n)
 	}
 }
+
+type workerBlob struct {
+	_    struct{} `preload:""`
+	ID   uint
+	Name string
+	Data []byte
+}
+
+// TestAnEmptyBindValueIsLoadedAgainAsItIs has a query for empty bytes, which are not NULL.
+func TestAnEmptyBindValueIsLoadedAgainAsItIs(t *testing.T) {
+	t.Parallel()
+	b := setup(t, WithThreshold(0))
+	if err := b.db.AutoMigrate(&workerBlob{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.db.Create(&[]workerBlob{{Name: "empty", Data: []byte{}}, {Name: "full", Data: []byte("x")}}).Error; err != nil {
+		t.Fatal(err)
+	}
+	read := func() (blobs []workerBlob) {
+		if err := b.db.Where("data = ?", []byte{}).Find(&blobs).Error; err != nil {
+			t.Fatal(err)
+		}
+		return blobs
+	}
+	if got := read(); len(got) != 1 {
+		t.Fatalf("the database finds %v", got)
+	}
+	_ = b.plugin.Invalidate(&workerBlob{})
+	b.tick()
+	if n := b.plugin.Stats().PreloadCount; n != 1 {
+		t.Fatalf("%d loaded, want 1", n)
+	}
+	if got := read(); len(got) != 1 || got[0].Name != "empty" {
+		t.Errorf("found %v, want the empty one", got)
+	}
+}
