@@ -2,6 +2,7 @@ package preload
 
 import (
 	"bytes"
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -121,7 +122,7 @@ func (p *Plugin) aroundQuery(next func(*gorm.DB)) func(*gorm.DB) {
 		}
 		if q.hit != nil {
 			if p.serve(db, q.template, q.hit) {
-				p.hit(q.hit, q.now)
+				p.hit(db.Statement.Context, q.hit, q.now)
 				return
 			}
 			reason = reasonFault
@@ -326,7 +327,7 @@ func (p *Plugin) answer(db *gorm.DB, q *read, next func(*gorm.DB)) {
 		// The database tells it in its own words.
 	}
 	if found != nil && p.serve(db, q.template, found) {
-		p.hit(found, q.now)
+		p.hit(db.Statement.Context, found, q.now)
 		return
 	}
 	p.miss(q)
@@ -402,6 +403,7 @@ func (p *Plugin) lead(db *gorm.DB, q *read, f *flight, next func(*gorm.DB)) {
 				p.remember(q, vars)
 			}
 		}
+		p.note(db.Statement.Context, f.entry, q.now, false)
 	})
 }
 
@@ -447,13 +449,14 @@ func (p *Plugin) store(f *flight) (kept bool) {
 }
 
 // hit notes that an entry was read.
-func (p *Plugin) hit(e *entry, now time.Time) {
+func (p *Plugin) hit(ctx context.Context, e *entry, now time.Time) {
 	e.node.Use()
 	e.stats.hits.Add(1)
 	if e.preloaded.Load() && e.counted.Load() && e.preloaded.Swap(false) {
 		p.stats.preloadHits.Add(1)
 	}
 	p.record(e.publicKey(p), e.pattern, now)
+	p.note(ctx, e, now, true)
 	if now.UnixNano() >= e.stale {
 		p.worker.reload(e)
 	}

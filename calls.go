@@ -3,6 +3,7 @@ package preload
 import (
 	"context"
 
+	"github.com/gorm-preload/preload/internal/prediction"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 )
@@ -52,7 +53,7 @@ func ContextWithRefresh(ctx context.Context) context.Context {
 // ContextWithSession says that the accesses made with the context belong together: which keys follow each other is
 // learned within one session.
 func ContextWithSession(ctx context.Context, id string) context.Context {
-	return context.WithValue(ctx, sessionKey{}, id)
+	return context.WithValue(ctx, sessionKey{}, prediction.Session{ID: hashOf(id)})
 }
 
 // modeOf returns how a statement is to be treated. A clause of its own comes before its context.

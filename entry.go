@@ -33,7 +33,9 @@ type entry struct {
 	counted   atomic.Bool // part of the gauges
 	// ahead says that it is loaded in the background. It is set, with pattern and before, before the lease is taken.
 	ahead bool
-	node  recency.Node
+	// awaited says that readers waited for it when it was loaded in the background.
+	awaited bool
+	node    recency.Node
 	// recent is by what a prepared query finds it; nil if none does.
 	recent atomic.Pointer[recent]
 	// before is how many accesses the pattern had before the answer was there for them, or asked for by one.
@@ -98,11 +100,14 @@ func (p *Plugin) keep(e *entry, weight int64) bool {
 	e.stats.entries.Add(1)
 	e.counted.Store(true)
 	for _, victim := range victims {
-		e := victim.Owner.(*entry)
-		if p.drop(e) {
+		v := victim.Owner.(*entry)
+		if p.drop(v) {
 			p.stats.evicted.Add(1)
 		}
-		p.index.Release(&e.guard)
+		p.index.Release(&v.guard)
+		if e.ahead {
+			p.learner.push(v.publicKey(p))
+		}
 	}
 	p.set(e)
 	if e.guard.Dead() || p.closed.Load() {
@@ -238,6 +243,13 @@ func (f *flight) wait(ctx context.Context) bool {
 	default:
 		return false
 	}
+}
+
+// has reports whether a key is being loaded.
+func (fs *flights) has(key string) bool {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	return fs.byKey[key] != nil
 }
 
 // join returns the flight of a key that is under way, if it can be joined.

@@ -50,7 +50,7 @@ func TestLoadsLeftToThemselvesAreBounded(t *testing.T) {
 		if w.room(0) == noRoom {
 			break
 		}
-		w.load(key, false)
+		w.load(reload{key: key})
 	}
 	if n := stuck.Load(); n > maxAbandoned+int64(cap(w.slots)) {
 		t.Errorf("%d loaders hang, want at most %d", n, maxAbandoned)

@@ -46,6 +46,11 @@ func (p *Plugin) remember(q *read, vars []any) {
 		return
 	}
 	t, key, preset := q.template, q.key, q.preset
+	if t.binds.Load() == nil && !q.holds && t.untold.Add(1) <= maxUntold {
+		if b := bindsOf(key[len(t.prefix):], vars); b != nil {
+			t.binds.Store(b)
+		}
+	}
 	p.keepLoader(key, func(ctx context.Context) func() (bool, error) {
 		return p.reload(ctx, t, key, kept, preset)
 	})
@@ -78,6 +83,28 @@ func keptVar(v any) (any, bool) {
 		return v, true
 	}
 	return nil, false
+}
+
+// loaderOf returns the loader of a key: one that was kept, or one that reads off the key how its query is to be run.
+func (p *Plugin) loaderOf(key string) (load, bool) {
+	if load, ok := p.registry.loader(key); ok {
+		return load, true
+	}
+	t := p.templates.of(key)
+	if t == nil || t.refusal(p) != "" {
+		return nil, false
+	}
+	b := t.binds.Load()
+	if b == nil {
+		return nil, false
+	}
+	vars, ok := b.vars(key[len(t.prefix):])
+	if !ok {
+		return nil, false
+	}
+	return func(ctx context.Context) func() (bool, error) {
+		return p.reload(ctx, t, key, vars, reflect.Value{})
+	}, true
 }
 
 // aheadOf returns the entry of an answer that is about to be loaded in the background.
@@ -120,6 +147,7 @@ func (p *Plugin) reload(ctx context.Context, t *template, key string, vars []any
 			return false, nil
 		}
 		f.entry.preloaded.Store(true)
+		f.entry.awaited = f.waiters.Load() > 0
 		stored = p.store(f)
 		return stored, nil
 	}
@@ -198,7 +226,7 @@ func (p *Plugin) ownData(ctx context.Context, key string, want reflect.Type, loa
 	now := p.now()
 	if e := p.lookup(p.ownPrefix+key, now); e != nil {
 		if v, ok := p.ownCopy(e, want); ok {
-			p.hit(e, now)
+			p.hit(ctx, e, now)
 			return v, nil
 		}
 	}
@@ -208,6 +236,7 @@ func (p *Plugin) ownData(ctx context.Context, key string, want reflect.Type, loa
 		if f.wait(ctx) {
 			if v, ok := p.ownCopy(f.entry, want); ok {
 				f.entry.stats.hits.Add(1)
+				p.note(ctx, f.entry, now, false)
 				return v, nil
 			}
 		} else if ctx.Err() != nil {
@@ -218,6 +247,7 @@ func (p *Plugin) ownData(ctx context.Context, key string, want reflect.Type, loa
 	if !leader {
 		return load(ctx)
 	}
+	defer func() { p.note(ctx, f.entry, now, false) }()
 	return p.ownLoad(ctx, f, want, load)
 }
 

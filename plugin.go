@@ -52,6 +52,7 @@ type Plugin struct {
 	gate      gate
 	stats     counters
 	worker    *worker
+	learner   *learner
 }
 
 // New returns a plugin. Options are checked; what is wrong with them is reported by Initialize, that is by db.Use.
@@ -70,6 +71,7 @@ func New(opts ...Option) *Plugin {
 	}
 	p.patterns = hotness.New(max(1, c.maxPatterns), c.scorer)
 	p.worker = newWorker(p)
+	p.learner = newLearner(p)
 	return p
 }
 
@@ -253,6 +255,7 @@ func (p *Plugin) Clear() {
 	p.patterns.Clear()
 	p.registry.clear()
 	p.stats.clear()
+	p.learner.clear()
 }
 
 // Close ends the worker, waits for what runs in the background, and forgets all answers; from then on queries go straight
@@ -272,7 +275,9 @@ func (p *Plugin) RecordAccess(key string, related ...string) {
 	if p.closed.Load() {
 		return
 	}
-	p.record(key, nil, p.now())
+	now := p.now()
+	p.record(key, nil, now)
+	p.learner.declare(key, related, now)
 	if len(related) > 0 {
 		p.patterns.Relate(key, related...)
 	}

@@ -467,7 +467,7 @@ func TestReadStats(t *testing.T) {
 	b.p.RecordAccess("mine", "yours")
 	s := b.p.Stats()
 	want := preload.Stats{Hits: 4, Misses: 3, Bypassed: 1, BypassReasons: map[string]int64{"no policy": 1}, Kills: map[string]map[string]int64{}, TotalAccesses: 8,
-		Entries: 3, Bytes: s.Bytes, TrackedPatterns: s.TrackedPatterns, Associations: s.Associations,
+		Entries: 3, Bytes: s.Bytes, TrackedPatterns: s.TrackedPatterns, Associations: s.Associations, Prediction: s.Prediction,
 		Models: map[string]preload.ModelStats{
 			"read_users":     {Hits: 2, Misses: 1, HitRate: 2.0 / 3, Entries: 1},
 			"read_pets":      {Hits: 2, Misses: 1, HitRate: 2.0 / 3, Entries: 1},

@@ -81,6 +81,7 @@ type hit struct {
 	template *template
 	entry    *entry // nil if there is none
 	now      time.Time
+	ctx      context.Context
 }
 
 // look looks for the answer in memory.
@@ -106,7 +107,7 @@ func (s *shortcuts) look(p *Plugin, ctx context.Context, args []any) (found hit)
 	if p.config.partition == nil {
 		if at = s.recents.of(args); at != nil {
 			if e := at.find(args); e != nil && e.alive(now) {
-				return hit{taken.template, e, now}
+				return hit{taken.template, e, now, ctx}
 			}
 		}
 	}
@@ -118,7 +119,7 @@ func (s *shortcuts) look(p *Plugin, ctx context.Context, args []any) (found hit)
 	if p.config.partition != nil {
 		f.string('p', p.config.partition(ctx))
 	}
-	found = hit{taken.template, p.lookup(p.lookupKey(f.key(taken.template.prefix)), now), now}
+	found = hit{taken.template, p.lookup(p.lookupKey(f.key(taken.template.prefix)), now), now, ctx}
 	if at != nil && found.entry != nil {
 		s.recents.put(found.entry, at, args)
 	}
@@ -155,7 +156,7 @@ func take[D any](p *Plugin, from hit) (dest D, ok bool) {
 		}
 		dest = *copied
 	}
-	p.hit(from.entry, from.now)
+	p.hit(from.ctx, from.entry, from.now)
 	return dest, true
 }
 

@@ -32,8 +32,27 @@ type Stats struct {
 	Associations    int
 	ActiveTasks     int // background loads that are running
 
+	Prediction PredictionStats // what is loaded because it is expected
+
 	PreloadHitRate float64 // PreloadHits / PreloadCount; 0 while nothing was loaded
 	Models         map[string]ModelStats
+}
+
+// PredictionStats tells how loading by association goes: how useful that was, how eager it is, and what that is judged by. Shares are 0
+// where there is nothing they could be of.
+type PredictionStats struct {
+	Level     int     // from 0, nothing is loaded, to 5
+	Accuracy  float64 // the share of the loads whose answer was asked for
+	Lateness  float64 // the share of those that was asked for before it was there
+	Pollution float64 // the share of the misses whose answer had left for one that was loaded
+
+	Useful, Late, Wasted int64 // loads whose answer was read, asked for before it was there, or neither
+
+	Treated, Control float64 // the hit ratios of the keys that may be loaded so, and of 1 in 16 that never are; of three intervals
+
+	Waiting int // loads that wait for their turn, or run
+
+	Learned, Lost int64 // accesses that were learned from, and that there was no room for
 }
 
 // ModelStats is the part of Stats that belongs to one table.
@@ -141,6 +160,16 @@ func (p *Plugin) Stats() Stats {
 		Models:          map[string]ModelStats{},
 	}
 	s.Entries, s.Bytes = p.recency.Size()
+	f := p.learner.figures.Load()
+	s.Prediction = PredictionStats{
+		Level: f.Level, Accuracy: f.Accuracy, Lateness: f.Lateness, Pollution: f.Pollution,
+		Useful: f.Useful, Late: f.Late, Wasted: f.Wasted, Treated: f.Treated, Control: f.Control,
+		Waiting: int(p.worker.awaited.Load()),
+		Learned: p.learner.learned.Load(), Lost: p.learner.buffer.Lost(),
+	}
+	if !p.config.worker {
+		s.Prediction.Level = 0
+	}
 	c.bypassed.Range(func(reason, n any) bool {
 		s.BypassReasons[reason.(string)] = n.(*atomic.Int64).Load()
 		return true

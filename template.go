@@ -45,6 +45,12 @@ type template struct {
 	mu      sync.Mutex // held while the reading is worked out, so that an older one cannot replace a newer one
 	reading atomic.Pointer[reading]
 
+	// binds says how to run a query of which only the key is known; nil while that is not known. untold counts the queries that did not
+	// tell.
+	binds  atomic.Pointer[binds]
+	untold atomic.Int32
+	fields atomic.Pointer[[]*schema.Field]
+
 	next *template // in the same bucket
 }
 
@@ -53,6 +59,8 @@ type templates struct {
 	seed    maphash.Seed
 	buckets [templateBuckets]atomic.Pointer[template]
 	mu      sync.Mutex
+	// byPrefix has the templates in the buckets by the prefix of their keys.
+	byPrefix sync.Map
 }
 
 const (
@@ -61,6 +69,10 @@ const (
 	// again if they are in use.
 	templatesPerBucket = 8
 	bytesPerBucket     = 32 << 10
+	// prefixSum is how long the sum of the shape is in the prefix of keys.
+	prefixSum = 16
+	// maxUntold is how many queries of a template are looked at for how it is bound.
+	maxUntold = 16
 )
 
 // plugins counts the plugins of the process, which may share a Store.
@@ -103,8 +115,13 @@ func (ts *templates) add(t *template) *template {
 	}
 	if n < templatesPerBucket && bytes <= bytesPerBucket {
 		t.next = bucket.Load()
+	} else {
+		for gone := bucket.Load(); gone != nil; gone = gone.next {
+			ts.byPrefix.CompareAndDelete(gone.prefix, gone)
+		}
 	}
 	bucket.Store(t)
+	ts.byPrefix.Store(t.prefix, t)
 	return t
 }
 

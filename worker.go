@@ -30,12 +30,14 @@ type worker struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
 	reloads chan reload
+	ahead   chan reload // of keys that are expected
 	slots   chan struct{}
 	loop    sync.WaitGroup
 
 	grace     time.Duration // how long a load has to notice that its context ended
 	failing   atomic.Bool   // the database failed a load since the last tick
 	abandoned atomic.Int64
+	awaited   atomic.Int64  // expected loads that wait for their turn or run
 
 	mu      sync.Mutex
 	running map[string]bool // keys being loaded; true: what is loaded may be out of date, and is loaded once more
@@ -49,12 +51,16 @@ type reload struct {
 	asked *atomic.Bool // set while it is asked for
 	// outdated says that a load of the key that runs already does not do: a write came since it began.
 	outdated bool
+	// expected is set where the key is expected to be asked for, and load then is its loader.
+	expected *expected
+	load     load
 }
 
 func newWorker(p *Plugin) *worker {
 	w := &worker{
 		p:       p,
 		reloads: make(chan reload, maxReloads),
+		ahead:   make(chan reload, maxExpected),
 		slots:   make(chan struct{}, max(1, p.config.concurrency)),
 		running: map[string]bool{},
 		grace:   time.Second,
@@ -71,26 +77,67 @@ func (w *worker) start() {
 		return
 	}
 	w.loop.Go(w.run)
+	w.loop.Go(func() { w.p.learner.run(w.ctx) })
 }
 
 func (w *worker) run() {
 	ticker := time.NewTicker(w.p.config.interval)
 	defer ticker.Stop()
 	for {
+		// What is read comes before what may be.
+		select {
+		case r := <-w.reloads:
+			w.again(r)
+			continue
+		default:
+		}
 		select {
 		case <-w.ctx.Done():
 			return
 		case <-ticker.C:
 			w.tick()
 		case r := <-w.reloads:
-			if r.outdated && w.p.lookup(w.p.storeKey(r.key), w.p.now()) != nil {
-				continue // a reader came first
-			}
-			// One that was started is not asked for again, also if it fails: a tick or a reader does it then.
-			if !w.load(r.key, r.outdated) {
-				r.asked.Store(false)
-			}
+			w.again(r)
+		case r := <-w.ahead:
+			w.expected(r)
 		}
+	}
+}
+
+// again loads a key again.
+func (w *worker) again(r reload) {
+	if r.outdated && w.p.lookup(w.p.storeKey(r.key), w.p.now()) != nil {
+		return // a reader came first
+	}
+	// One that was started is not asked for again, also if it fails: a tick or a reader does it then.
+	if !w.load(r) {
+		r.asked.Store(false)
+	}
+}
+
+// expect has a key loaded that is expected to be asked for, unless too many wait for that already.
+func (w *worker) expect(x *expected, load load) bool {
+	w.awaited.Add(1)
+	select {
+	case w.ahead <- reload{key: x.key, expected: x, load: load}:
+		return true
+	default:
+		w.awaited.Add(-1)
+		return false
+	}
+}
+
+// expected loads a key that is expected, unless a reader came first.
+func (w *worker) expected(r reload) {
+	stored := w.p.storeKey(r.key)
+	if w.p.lookup(stored, w.p.now()) != nil || w.p.flights.has(stored) {
+		r.expected.state.Store(overtook)
+		w.awaited.Add(-1)
+		return
+	}
+	if !w.load(r) {
+		r.expected.state.Store(void)
+		w.awaited.Add(-1)
 	}
 }
 
@@ -131,6 +178,7 @@ func (w *worker) stop() error {
 func (w *worker) tick() {
 	p := w.p
 	w.failing.Store(false)
+	p.learner.tick()
 	now := p.now()
 	p.recency.Each(func(owner any) {
 		if e := owner.(*entry); now.UnixNano() >= e.expires {
@@ -148,7 +196,7 @@ func (w *worker) tick() {
 		if _, ok := p.registry.loader(hot.Key); !ok || p.lookup(p.storeKey(hot.Key), now) != nil {
 			continue
 		}
-		if w.load(hot.Key, false) {
+		if w.load(reload{key: hot.Key}) {
 			loads++
 		} else if w.room(0) == noRoom {
 			return
@@ -159,7 +207,7 @@ func (w *worker) tick() {
 // reload asks for an entry that is read to be loaded again before it expires.
 func (w *worker) reload(e *entry) {
 	if w.p.config.worker && !e.reloading.Load() && !e.reloading.Swap(true) {
-		w.ask(reload{e.publicKey(w.p), &e.reloading, false})
+		w.ask(reload{key: e.publicKey(w.p), asked: &e.reloading})
 	}
 }
 
@@ -169,7 +217,7 @@ func (w *worker) revive(e *entry) {
 	if !w.p.config.worker || e.reloading.Swap(true) {
 		return
 	}
-	r := reload{e.publicKey(w.p), &e.reloading, true}
+	r := reload{key: e.publicKey(w.p), asked: &e.reloading, outdated: true}
 	switch w.room(1) { // the caller is one
 	case noRoom:
 		r.asked.Store(false)
@@ -177,7 +225,7 @@ func (w *worker) revive(e *entry) {
 	case roomNow:
 		select {
 		case w.slots <- struct{}{}:
-			if !w.begin(r.key, r.outdated, false) {
+			if !w.begin(r, false) {
 				<-w.slots
 				r.asked.Store(false)
 			}
@@ -197,19 +245,19 @@ func (w *worker) ask(r reload) {
 }
 
 // load starts the loader of a key once there are a slot and room. It reports whether it did.
-func (w *worker) load(key string, outdated bool) bool {
+func (w *worker) load(r reload) bool {
 	select {
 	case w.slots <- struct{}{}:
 	case <-w.ctx.Done():
 		return false
 	}
 	shut, ok := w.makeRoom()
-	if shut && !strings.HasPrefix(key, keyPrefix) {
+	if shut && !strings.HasPrefix(r.key, keyPrefix) {
 		// A loader of the application's, which may wait for others that ask the database.
 		w.p.gate.open()
 		shut = false
 	}
-	if ok && w.begin(key, outdated, shut) {
+	if ok && w.begin(r, shut) {
 		return true
 	}
 	if shut {
@@ -221,9 +269,12 @@ func (w *worker) load(key string, outdated bool) bool {
 
 // begin starts the loader of a key in the slot that the caller took, and behind the gate that it shut; both are still the
 // caller's if it returns false. Where the key is being loaded already, outdated has it loaded once more after that.
-func (w *worker) begin(key string, outdated, shut bool) bool {
-	load, ok := w.p.registry.loader(key)
-	if !ok || !w.enter(key, outdated) {
+func (w *worker) begin(r reload, shut bool) bool {
+	load, ok := r.load, true
+	if load == nil {
+		load, ok = w.p.registry.loader(r.key)
+	}
+	if !ok || !w.enter(r.key, r.outdated) {
 		return false
 	}
 	limit := w.p.config.loadTimeout
@@ -235,11 +286,11 @@ func (w *worker) begin(key string, outdated, shut bool) bool {
 	w.p.guard("beginning a load", func() { run = load(ctx) })
 	if run == nil {
 		cancel()
-		w.leave(key)
+		w.leave(r.key)
 		return false
 	}
 	w.p.stats.active.Add(1)
-	go w.execute(key, run, cancel, limit, shut)
+	go w.execute(r, run, cancel, limit, shut)
 	return true
 }
 
@@ -266,13 +317,13 @@ func (w *worker) leave(key string) {
 	w.idle.Broadcast()
 	w.mu.Unlock()
 	if again {
-		w.ask(reload{key, new(atomic.Bool), true})
+		w.ask(reload{key: key, asked: new(atomic.Bool), outdated: true})
 	}
 }
 
-func (w *worker) execute(key string, run func() (bool, error), cancel context.CancelFunc, limit time.Duration, shut bool) {
+func (w *worker) execute(r reload, run func() (bool, error), cancel context.CancelFunc, limit time.Duration, shut bool) {
 	defer cancel()
-	p := w.p
+	p, key := w.p, r.key
 	if shut {
 		p.gate.hold(goroutine())
 	}
@@ -301,6 +352,10 @@ func (w *worker) execute(key string, run func() (bool, error), cancel context.Ca
 		if fault := recover(); fault != nil {
 			p.config.logger.Error("preload: a loader panicked", "key", key, "fault", fault)
 		}
+		if r.expected != nil {
+			r.expected.state.CompareAndSwap(waiting, failed)
+			w.awaited.Add(-1)
+		}
 		overdue.Stop()
 		if state.Swap(ended) == abandoned {
 			w.abandoned.Add(-1)
@@ -312,6 +367,9 @@ func (w *worker) execute(key string, run func() (bool, error), cancel context.Ca
 	stored, err := run()
 	if stored {
 		p.stats.preloads.Add(1)
+	}
+	if r.expected != nil {
+		w.loaded(r, stored, err)
 	}
 	if err != nil && w.ctx.Err() == nil {
 		if errors.Is(err, errDatabase) {
@@ -331,3 +389,23 @@ func (p *Plugin) storeKey(key string) string {
 
 // publicKey is what users know the entry by.
 func (e *entry) publicKey(p *Plugin) string { return strings.TrimPrefix(e.key, p.ownPrefix) }
+
+// loaded notes what became of the load of a key that is expected.
+func (w *worker) loaded(r reload, stored bool, err error) {
+	x := r.expected
+	switch e := w.p.lookup(w.p.storeKey(r.key), w.p.now()); {
+	case !stored && err == nil:
+		x.state.Store(void)
+	case !stored || e == nil:
+		x.state.Store(failed)
+	default:
+		w.p.keepLoader(r.key, r.load)
+		x.entry.Store(e)
+		if e.awaited {
+			x.state.Store(overtook)
+		} else {
+			x.state.Store(loaded)
+		}
+		w.p.learner.tell(x)
+	}
+}

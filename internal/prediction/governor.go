@@ -41,6 +41,7 @@ const (
 	Useful Outcome = iota // read before it died
 	Late                  // asked for before it was there
 	Wasted                // neither
+	Void                  // it did not begin
 )
 
 // Load is something that was loaded because it was expected.
@@ -133,6 +134,9 @@ func (g *Governor) end(o Outcome, decided bool) {
 	t := g.trials[0]
 	g.trials[0] = trial{}
 	g.trials = g.trials[1:]
+	if o == Void {
+		return
+	}
 	if t.rule != nil {
 		t.rule.outcome(o != Wasted)
 	}

@@ -123,7 +123,7 @@ func TestGovernorTellsOutcomesInOrder(t *testing.T) {
 func TestGovernorTellsRules(t *testing.T) {
 	t.Parallel()
 	g, rule := NewGovernor(), &Rule{}
-	for _, o := range []Outcome{Useful, Late, Wasted} {
+	for _, o := range []Outcome{Useful, Void, Late, Wasted} {
 		g.Begin(&load{outcome: o}, rule)
 	}
 	if g.Settle(); rule.used != 2 || rule.wasted != 1 {

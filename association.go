@@ -1,0 +1,448 @@
+package preload
+
+import (
+	"context"
+	"hash/maphash"
+	"reflect"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unsafe"
+	"weak"
+
+	"github.com/gorm-preload/preload/internal/prediction"
+	"gorm.io/gorm/schema"
+)
+
+const (
+	// nodesPerEntry is how many keys are remembered with what follows them, for each answer that is kept. With as many as answers a key
+	// would be forgotten just when it becomes a miss.
+	nodesPerEntry = 20
+	// maxSessions bounds the sessions that are learned from at a time.
+	maxSessions = 1_024
+	// maxExpected bounds the expected loads that wait for their turn; more are dropped.
+	maxExpected = 256
+	// bufferStripes is how many goroutines can note an access at the same time without coming in each other's way.
+	bufferStripes = 8
+	// learningShare: learning takes 1/20 of the time of one processor at most. What comes meanwhile and has no room is not learned from.
+	learningShare = 20
+	// controlShare: 1 key in 16 is never loaded by association, to tell whether that helps.
+	controlShare = 16
+	// maxLearned bounds the text of values from answers that are compared with args.
+	maxLearned = 128
+	// pollutionMemory is how many of the answers that left for expected ones are remembered.
+	pollutionMemory = 1 << 10
+)
+
+// noted is an access on its way to the learner: to the answer of a query, or to a key that was declared.
+type noted struct {
+	entry   *entry
+	session prediction.Session
+	at      int64
+	hit     bool
+}
+
+// learner learns associations from accesses, and asks the worker to load what is expected. All but the buffer, and what it publishes,
+// belongs to its goroutine.
+type learner struct {
+	p       *Plugin
+	buffer  *prediction.Buffer[noted]
+	told    chan any // *expected that were loaded, declared
+	ticks   atomic.Int64
+	cleared atomic.Int64
+
+	predictor *prediction.Predictor
+	governor  *prediction.Governor
+	ticked    int64
+	forgot    int64
+	templates map[*template]*prediction.Template
+	pending   map[string]*expected
+	args      []prediction.Value
+
+	learned  atomic.Int64
+	resting  atomic.Bool // it has learned from all that was there
+	figures  atomic.Pointer[prediction.Figures]
+	polluted [pollutionMemory]atomic.Uint64 // hashes of keys
+}
+
+// declared are keys that an application says follow another.
+type declared struct {
+	key     string
+	related []string
+	at      int64
+}
+
+func newLearner(p *Plugin) *learner {
+	l := &learner{
+		p:         p,
+		buffer:    prediction.NewBuffer[noted](bufferStripes),
+		told:      make(chan any, maxExpected),
+		predictor: prediction.New(nodesPerEntry*max(1, p.config.maxEntries), maxSessions),
+		governor:  prediction.NewGovernor(),
+		templates: map[*template]*prediction.Template{},
+		pending:   map[string]*expected{},
+	}
+	l.publish()
+	return l
+}
+
+func (l *learner) publish() {
+	f := l.governor.Figures()
+	l.figures.Store(&f)
+}
+
+var keySeed = maphash.MakeSeed()
+
+func hashOf(key string) uint64 { return maphash.String(keySeed, key) }
+
+// sessionOf returns the session of a context, and a number that spreads sessions.
+func sessionOf(ctx context.Context) (s prediction.Session, spread uint64) {
+	if named, ok := ctx.Value(sessionKey{}).(prediction.Session); ok {
+		return named, named.ID
+	}
+	done := ctx.Done()
+	if done != nil {
+		return prediction.Session{Done: done}, uint64(*(*uintptr)(unsafe.Pointer(&done))) >> 6
+	}
+	// All that have none are one session. Goroutines are told apart by their stacks, so as not to meet.
+	var here byte
+	return prediction.Session{}, uint64(uintptr(unsafe.Pointer(&here))) >> 13
+}
+
+// note notes an access to an answer. It takes no lock and allocates nothing.
+func (p *Plugin) note(ctx context.Context, e *entry, now time.Time, hit bool) {
+	if !p.config.worker {
+		return
+	}
+	session, spread := sessionOf(ctx)
+	p.learner.buffer.Put(spread, noted{e, session, now.UnixNano(), hit})
+}
+
+// declare notes that an application says what follows a key.
+func (l *learner) declare(key string, related []string, now time.Time) {
+	if l.p.config.worker {
+		l.tell(declared{key, related, now.UnixNano()})
+	}
+}
+
+func (l *learner) tell(what any) {
+	select {
+	case l.told <- what:
+	default:
+	}
+}
+
+// tick says that an interval is over.
+func (l *learner) tick() {
+	l.ticks.Add(1)
+	l.tell(nil)
+}
+
+// clear has everything forgotten that was learned.
+func (l *learner) clear() {
+	l.cleared.Add(1)
+	l.tell(nil)
+}
+
+// run learns until the context ends.
+func (l *learner) run(ctx context.Context) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		var first any
+		some := false
+		wait := l.buffer.Wait()
+		l.resting.Store(len(l.told) == 0 && len(wait) == 0)
+		select {
+		case <-ctx.Done():
+			return
+		case <-wait:
+		case first = <-l.told:
+			some = true
+		}
+		l.resting.Store(false)
+		begun := time.Now()
+		l.p.guard("learning associations", func() {
+			if some {
+				l.hear(first)
+			}
+			l.turn()
+		})
+		l.publish()
+		timer.Reset(learningShare * time.Since(begun))
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+	}
+}
+
+// turn learns from what is there.
+func (l *learner) turn() {
+	if n := l.cleared.Load(); n != l.forgot {
+		l.forgot = n
+		l.predictor.Clear()
+		clear(l.templates)
+		l.governor = prediction.NewGovernor()
+	}
+	for range len(l.told) {
+		l.hear(<-l.told)
+	}
+	n := l.buffer.Take(func(a *noted) {
+		l.learn(a.entry.publicKey(l.p), a)
+	})
+	l.learned.Add(int64(n))
+	l.governor.Settle()
+	if n := l.ticks.Load(); n != l.ticked {
+		l.ticked = n
+		l.governor.Tick()
+	}
+	if len(l.pending) > 2*maxExpected {
+		for key, x := range l.pending {
+			if x.over() {
+				delete(l.pending, key)
+			}
+		}
+	}
+}
+
+// hear learns from what was told.
+func (l *learner) hear(what any) {
+	switch what := what.(type) {
+	case declared:
+		if len(what.related) > 0 {
+			l.predictor.Relate(what.key, what.related...)
+		}
+		l.walk(l.predictor.Observe(prediction.Access{Query: l.query(what.key, nil), At: what.at}))
+	case *expected:
+		// What was expected is there, and says what is to be expected after it.
+		from := what.prediction
+		from.Query = l.query(what.key, what.entry.Load())
+		l.walk(from)
+	}
+}
+
+func (l *learner) learn(key string, a *noted) {
+	hash := hashOf(key)
+	polluted := false
+	if at := &l.polluted[hash%pollutionMemory]; !a.hit && at.Load() == hash {
+		at.Store(0)
+		polluted = true
+	}
+	l.governor.Access(control(hash), a.hit, polluted)
+	l.walk(l.predictor.Observe(prediction.Access{Query: l.query(key, a.entry), Session: a.session, At: a.at}))
+}
+
+// control reports whether a key is never loaded by association.
+func control(hash uint64) bool { return hash%controlShare == 0 }
+
+// push notes that an answer left for one that is expected.
+func (l *learner) push(key string) {
+	hash := hashOf(key)
+	l.polluted[hash%pollutionMemory].Store(hash)
+}
+
+// query returns what is known of the query of a key, and of its answer if there is one.
+func (l *learner) query(key string, e *entry) prediction.Query {
+	q := prediction.Query{Key: key}
+	t := l.p.templates.of(key)
+	if t == nil {
+		return q
+	}
+	b := t.binds.Load()
+	if b == nil {
+		return q
+	}
+	args, ok := b.plain(key[len(t.prefix):], l.args[:0])
+	if !ok {
+		return q
+	}
+	l.args = args
+	q.Template, q.Args = l.template(t), args
+	if e != nil && e.value != nil && len(t.columns()) > 0 {
+		q.Answer = answer{weak.Make(e), t}
+	}
+	return q
+}
+
+// template returns a template as the predictor knows it.
+func (l *learner) template(t *template) *prediction.Template {
+	known := l.templates[t]
+	if known == nil {
+		if len(l.templates) > templateBuckets*templatesPerBucket {
+			clear(l.templates)
+		}
+		known = &prediction.Template{Columns: len(t.columns()), Key: func(args []prediction.Value) (string, bool) {
+			text, ok := t.binds.Load().key(args)
+			return t.prefix + text, ok
+		}}
+		l.templates[t] = known
+	}
+	return known
+}
+
+// walk has loaded what is expected after a query.
+func (l *learner) walk(from prediction.Prediction) {
+	reach := l.governor.Reach()
+	if reach.Loads == 0 || l.p.closed.Load() {
+		return
+	}
+	now := l.p.now()
+	l.predictor.Walk(from, reach, func(next *prediction.Prediction) bool {
+		stored := l.p.storeKey(next.Key)
+		if e := l.p.lookup(stored, now); e != nil {
+			next.Query = l.query(next.Key, e)
+			return false
+		}
+		if x := l.pending[next.Key]; x != nil && !x.over() || control(hashOf(next.Key)) || l.p.flights.has(stored) {
+			return false
+		}
+		load, ok := l.p.loaderOf(next.Key)
+		if !ok {
+			return false
+		}
+		x := &expected{key: next.Key, prediction: *next}
+		x.prediction.Query = prediction.Query{}
+		if !l.p.worker.expect(x, load) {
+			return false
+		}
+		l.pending[next.Key] = x
+		l.governor.Begin(x, next.Rule)
+		return true
+	})
+}
+
+// expected is a key that is loaded because it is expected.
+type expected struct {
+	key        string
+	prediction prediction.Prediction
+	entry      atomic.Pointer[entry] // once it is loaded
+	state      atomic.Int32
+}
+
+const (
+	waiting  = iota // for its turn, or for its load
+	void            // not loaded: there was no room for it
+	overtook        // asked for before it was there
+	loaded
+	failed
+)
+
+// over reports whether it is not going to be loaded any more.
+func (x *expected) over() bool { return x.state.Load() != waiting }
+
+// Outcome implements prediction.Load.
+func (x *expected) Outcome() (prediction.Outcome, bool) {
+	switch x.state.Load() {
+	case void:
+		return prediction.Void, true
+	case overtook:
+		return prediction.Late, true
+	case failed:
+		return prediction.Wasted, true
+	case loaded:
+		e := x.entry.Load()
+		switch {
+		case !e.preloaded.Load():
+			return prediction.Useful, true
+		case !e.counted.Load() || e.guard.Dead():
+			return prediction.Wasted, true
+		}
+	}
+	return 0, false
+}
+
+// answer is an entry as the predictor sees it. It does not keep the entry in memory.
+type answer struct {
+	entry    weak.Pointer[entry]
+	template *template
+}
+
+// Rows implements prediction.Answer.
+func (a answer) Rows() int {
+	e := a.entry.Value()
+	if e == nil {
+		return 0
+	}
+	image := a.template.read(e)
+	if image.Kind() == reflect.Slice {
+		return image.Len()
+	}
+	return int(min(e.rows, 1))
+}
+
+// Value implements prediction.Answer.
+func (a answer) Value(row, column int) prediction.Value {
+	e := a.entry.Value()
+	if e == nil {
+		return ""
+	}
+	image := a.template.read(e)
+	if image.Kind() == reflect.Slice {
+		if row >= image.Len() {
+			return ""
+		}
+		image = image.Index(row)
+	}
+	for image.Kind() == reflect.Pointer {
+		if image.IsNil() {
+			return ""
+		}
+		image = image.Elem()
+	}
+	v, zero := a.template.columns()[column].ValueOf(context.Background(), image)
+	if zero {
+		return ""
+	}
+	f := newFingerprint()
+	defer f.free()
+	f.args = f.args[:0]
+	if !f.arg(v) || len(f.args) > maxLearned {
+		return ""
+	}
+	_, text, _ := cutType(string(f.args))
+	switch text[0] {
+	case 'i', 'u', 's', 'b':
+		return prediction.Value(text)
+	}
+	return "" // what is found by such values is not found by being the same
+}
+
+// read returns what an entry holds, not to be changed.
+func (t *template) read(e *entry) reflect.Value {
+	return reflect.NewAt(t.plan.Type(), e.value).Elem()
+}
+
+// columns returns the fields of the rows of the template's answers that others may be found by.
+func (t *template) columns() []*schema.Field {
+	if known := t.fields.Load(); known != nil {
+		return *known
+	}
+	var fields []*schema.Field
+	if s := t.proto.Schema; s != nil && t.destElement() == s.ModelType {
+		for _, f := range s.Fields {
+			if f.DBName != "" && f.Readable && f.Serializer == nil && len(fields) < 256 {
+				fields = append(fields, f)
+			}
+		}
+	}
+	t.fields.Store(&fields)
+	return fields
+}
+
+// of returns the template of the query of a key, if it is known.
+func (ts *templates) of(key string) *template {
+	if !strings.HasPrefix(key, keyPrefix) {
+		return nil
+	}
+	// The name of the table may be anything; what follows it is of one length.
+	for i := len(keyPrefix); i < len(key); i++ {
+		if end := i + prefixSum + 2; key[i] == '#' && end <= len(key) && key[end-1] == ':' {
+			if t, ok := ts.byPrefix.Load(key[:end]); ok {
+				return t.(*template)
+			}
+		}
+	}
+	return nil
+}
