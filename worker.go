@@ -37,7 +37,7 @@ type worker struct {
 	grace     time.Duration // how long a load has to notice that its context ended
 	failing   atomic.Bool   // the database failed a load since the last tick
 	abandoned atomic.Int64
-	awaited   atomic.Int64  // expected loads that wait for their turn or run
+	awaited   atomic.Int64 // expected loads that wait for their turn or run
 
 	mu      sync.Mutex
 	running map[string]bool // keys being loaded; true: what is loaded may be out of date, and is loaded once more
