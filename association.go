@@ -125,10 +125,12 @@ func (l *learner) declare(key string, related []string, now time.Time) {
 	}
 }
 
-func (l *learner) tell(what any) {
+func (l *learner) tell(what any) bool {
 	select {
 	case l.told <- what:
+		return true
 	default:
+		return false
 	}
 }
 
@@ -220,6 +222,7 @@ func (l *learner) hear(what any) {
 		from := what.prediction
 		from.Query = l.query(what.key, what.entry.Load())
 		l.walk(from)
+		l.p.worker.awaited.Add(-1)
 	}
 }
 
@@ -298,13 +301,12 @@ func (l *learner) walk(from prediction.Prediction) {
 		if x := l.pending[next.Key]; x != nil && !x.over() || control(hashOf(next.Key)) || l.p.flights.has(stored) {
 			return false
 		}
-		load, ok := l.p.loaderOf(next.Key)
-		if !ok {
+		if _, ok := l.p.loaderOf(next.Key); !ok {
 			return false
 		}
 		x := &expected{key: next.Key, prediction: *next}
 		x.prediction.Query = prediction.Query{}
-		if !l.p.worker.expect(x, load) {
+		if !l.p.worker.expect(x) {
 			return false
 		}
 		l.pending[next.Key] = x

@@ -197,13 +197,12 @@ func TestAnExpectedLoadGivesWayToAReader(t *testing.T) {
 			key = k
 		}
 	}
-	load, ok := b.plugin.loaderOf(key)
-	if !ok {
-		t.Fatalf("no loader of %q", key)
-	}
 	before := b.probe.Queries()
 	x := &expected{key: key}
-	b.plugin.worker.expected(reload{key: key, expected: x, load: load})
+	if !b.plugin.worker.expect(x) {
+		t.Fatal("there is no room")
+	}
+	b.quiesce(t)
 	if n := b.probe.Queries() - before; n != 0 || x.state.Load() != overtook {
 		t.Errorf("%d queries, state %d: want none for what a reader has read", n, x.state.Load())
 	}

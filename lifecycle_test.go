@@ -40,11 +40,11 @@ func TestLoadsLeftToThemselvesAreBounded(t *testing.T) {
 	var stuck atomic.Int64
 	for i := range 3 * maxAbandoned {
 		key := fmt.Sprint("hangs", i)
-		b.plugin.registry.register(key, func(context.Context) func() (bool, error) {
-			return func() (bool, error) {
+		b.plugin.registry.register(key, func(context.Context) run {
+			return func() ([]*entry, error) {
 				stuck.Add(1)
 				<-hang
-				return false, nil
+				return nil, nil
 			}
 		})
 		if w.room(0) == noRoom {

@@ -51,7 +51,7 @@ func (p *Plugin) remember(q *read, vars []any) {
 			t.binds.Store(b)
 		}
 	}
-	p.keepLoader(key, func(ctx context.Context) func() (bool, error) {
+	p.keepLoader(key, func(ctx context.Context) run {
 		return p.reload(ctx, t, key, kept, preset)
 	})
 }
@@ -102,7 +102,7 @@ func (p *Plugin) loaderOf(key string) (load, bool) {
 	if !ok {
 		return nil, false
 	}
-	return func(ctx context.Context) func() (bool, error) {
+	return func(ctx context.Context) run {
 		return p.reload(ctx, t, key, vars, reflect.Value{})
 	}, true
 }
@@ -123,34 +123,44 @@ func (p *Plugin) aheadOf(key string, stats *modelStats) *entry {
 }
 
 // reload begins to run the query of a key in the background, and to store its answer in place of one that is there.
-func (p *Plugin) reload(ctx context.Context, t *template, key string, vars []any, preset reflect.Value) (run func() (stored bool, err error)) {
+func (p *Plugin) reload(ctx context.Context, t *template, key string, vars []any, preset reflect.Value) run {
 	f := &flight{entry: p.aheadOf(key, t.stats), done: make(chan struct{}), over: ctx.Done()}
 	if !t.lease(p, f, vars) || p.start(f, false) != nil {
 		return nil
 	}
-	return func() (stored bool, err error) {
-		defer func() {
-			if !stored {
-				p.index.Release(&f.entry.guard)
-			}
-			p.flights.end(f)
-		}()
+	return func() (stored []*entry, err error) {
+		defer func() { p.landed(f) }()
 		if t.asks {
 			f.leader.Store(goroutine())
 		}
 		tx := t.statement(ctx, p.db, vars, preset)
 		p.query(tx)
-		if !p.fill(tx, t, f) {
-			if tx.Error != nil && !errors.Is(tx.Error, gorm.ErrRecordNotFound) {
-				return false, fmt.Errorf("%w: %w", errDatabase, tx.Error)
-			}
-			return false, nil
+		if p.arrived(tx, t, f) {
+			stored = append(stored, f.entry)
 		}
-		f.entry.preloaded.Store(true)
-		f.entry.awaited = f.waiters.Load() > 0
-		stored = p.store(f)
-		return stored, nil
+		if tx.Error != nil && !errors.Is(tx.Error, gorm.ErrRecordNotFound) {
+			err = fmt.Errorf("%w: %w", errDatabase, tx.Error)
+		}
+		return stored, err
 	}
+}
+
+// arrived stores the answer to a query that was run in the background.
+func (p *Plugin) arrived(tx *gorm.DB, t *template, f *flight) (stored bool) {
+	if !p.fill(tx, t, f) {
+		return false
+	}
+	f.entry.preloaded.Store(true)
+	f.entry.awaited = f.waiters.Load() > 0
+	return p.store(f)
+}
+
+// landed ends a flight of the background, also one whose load panicked.
+func (p *Plugin) landed(f *flight) {
+	if !f.entry.counted.Load() {
+		p.index.Release(&f.entry.guard)
+	}
+	p.flights.end(f)
 }
 
 // Load returns the value of an application's own data under a key: from memory, or from load, whose value is then kept
@@ -300,15 +310,18 @@ func (p *Plugin) ownLoad(ctx context.Context, f *flight, want reflect.Type, load
 		if !p.store(f) {
 			return
 		}
-		p.keepLoader(key, func(ctx context.Context) func() (bool, error) {
+		p.keepLoader(key, func(ctx context.Context) run {
 			again, leader := p.ownFlight(ctx.Done(), key, false)
 			if !leader {
 				return nil
 			}
-			return func() (bool, error) {
+			return func() (stored []*entry, err error) {
 				again.entry.preloaded.Store(true)
-				_, err := p.ownLoad(ctx, again, want, load)
-				return again.entry.counted.Load(), err
+				_, err = p.ownLoad(ctx, again, want, load)
+				if again.entry.counted.Load() {
+					stored = append(stored, again.entry)
+				}
+				return stored, err
 			}
 		})
 	})

@@ -11,8 +11,10 @@ import (
 type Loader func(ctx context.Context) (any, error)
 
 // load begins to bring the answer of a key into the store, in the background: from its return on readers of the key wait for
-// run, which does it, and reports whether it stored one. run is nil if it is being done already, or cannot be.
-type load func(ctx context.Context) (run func() (stored bool, err error))
+// run, which does it, and returns the entry if it stored one. run is nil if it is being done already, or cannot be.
+type load func(ctx context.Context) (run run)
+
+type run func() (stored []*entry, err error)
 
 // registry holds the loaders of keys, at most limit: the least recently registered leave first.
 type registry struct {

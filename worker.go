@@ -30,7 +30,8 @@ type worker struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
 	reloads chan reload
-	ahead   chan reload // of keys that are expected
+	ahead   chan *expected
+	queue   []*expected // what left ahead; the goroutine's
 	slots   chan struct{}
 	loop    sync.WaitGroup
 
@@ -51,16 +52,19 @@ type reload struct {
 	asked *atomic.Bool // set while it is asked for
 	// outdated says that a load of the key that runs already does not do: a write came since it began.
 	outdated bool
-	// expected is set where the key is expected to be asked for, and load then is its loader.
+	// expected is set where the key is expected to be asked for.
 	expected *expected
-	load     load
+	// load is the loader; that of the registry where it is nil.
+	load load
+	// with are more keys that the loader loads, by the same query.
+	with []reload
 }
 
 func newWorker(p *Plugin) *worker {
 	w := &worker{
 		p:       p,
 		reloads: make(chan reload, maxReloads),
-		ahead:   make(chan reload, maxExpected),
+		ahead:   make(chan *expected, maxExpected),
 		slots:   make(chan struct{}, max(1, p.config.concurrency)),
 		running: map[string]bool{},
 		grace:   time.Second,
@@ -91,6 +95,17 @@ func (w *worker) run() {
 			continue
 		default:
 		}
+		if len(w.queue) > 0 {
+			select {
+			case <-w.ctx.Done():
+				return
+			case <-ticker.C:
+				w.tick()
+			default:
+				w.expected()
+			}
+			continue
+		}
 		select {
 		case <-w.ctx.Done():
 			return
@@ -98,8 +113,8 @@ func (w *worker) run() {
 			w.tick()
 		case r := <-w.reloads:
 			w.again(r)
-		case r := <-w.ahead:
-			w.expected(r)
+		case x := <-w.ahead:
+			w.queue = append(w.queue, x)
 		}
 	}
 }
@@ -116,10 +131,10 @@ func (w *worker) again(r reload) {
 }
 
 // expect has a key loaded that is expected to be asked for, unless too many wait for that already.
-func (w *worker) expect(x *expected, load load) bool {
+func (w *worker) expect(x *expected) bool {
 	w.awaited.Add(1)
 	select {
-	case w.ahead <- reload{key: x.key, expected: x, load: load}:
+	case w.ahead <- x:
 		return true
 	default:
 		w.awaited.Add(-1)
@@ -127,17 +142,56 @@ func (w *worker) expect(x *expected, load load) bool {
 	}
 }
 
-// expected loads a key that is expected, unless a reader came first.
-func (w *worker) expected(r reload) {
-	stored := w.p.storeKey(r.key)
-	if w.p.lookup(stored, w.p.now()) != nil || w.p.flights.has(stored) {
-		r.expected.state.Store(overtook)
+// expected loads the first key that is expected, and with it those that one query can load, unless readers came first.
+func (w *worker) expected() {
+	shut, ok := w.acquire(true)
+	for range len(w.ahead) {
+		w.queue = append(w.queue, <-w.ahead)
+	}
+	w.queue = slices.DeleteFunc(w.queue, func(x *expected) bool {
+		stored := w.p.storeKey(x.key)
+		over := w.p.lookup(stored, w.p.now()) != nil || w.p.flights.has(stored)
+		if over {
+			w.over(x, overtook)
+		}
+		return over
+	})
+	switch {
+	case !ok:
+		// There is no room for any of them, and they are not worth waiting for.
+		for _, x := range w.queue {
+			w.over(x, void)
+		}
+		w.queue = nil
+		return
+	case len(w.queue) > 0:
+		var r reload
+		if r, w.queue = w.p.together(w.queue); w.begin(r, shut) {
+			return
+		}
+		for one := range r.all {
+			w.over(one.expected, void)
+		}
+	}
+	w.release(shut)
+}
+
+// over notes what became of a key that is not loaded, or not any more.
+func (w *worker) over(x *expected, state int32) {
+	if x != nil && x.state.CompareAndSwap(waiting, state) {
 		w.awaited.Add(-1)
+	}
+}
+
+// all calls yield with all that a query loads.
+func (r *reload) all(yield func(*reload) bool) {
+	if !yield(r) {
 		return
 	}
-	if !w.load(r) {
-		r.expected.state.Store(void)
-		w.awaited.Add(-1)
+	for i := range r.with {
+		if !yield(&r.with[i]) {
+			return
+		}
 	}
 }
 
@@ -226,7 +280,7 @@ func (w *worker) revive(e *entry) {
 		select {
 		case w.slots <- struct{}{}:
 			if !w.begin(r, false) {
-				<-w.slots
+				w.release(false)
 				r.asked.Store(false)
 			}
 			return
@@ -246,25 +300,42 @@ func (w *worker) ask(r reload) {
 
 // load starts the loader of a key once there are a slot and room. It reports whether it did.
 func (w *worker) load(r reload) bool {
+	shut, ok := w.acquire(strings.HasPrefix(r.key, keyPrefix))
+	if !ok {
+		return false
+	}
+	if w.begin(r, shut) {
+		return true
+	}
+	w.release(shut)
+	return false
+}
+
+// acquire waits for a slot, and room; false if there will be none soon. With shut, the gate is shut: for a loader of the application's,
+// which may wait for others that ask the database, it is not.
+func (w *worker) acquire(query bool) (shut, ok bool) {
 	select {
 	case w.slots <- struct{}{}:
 	case <-w.ctx.Done():
-		return false
+		return false, false
 	}
-	shut, ok := w.makeRoom()
-	if shut && !strings.HasPrefix(r.key, keyPrefix) {
-		// A loader of the application's, which may wait for others that ask the database.
+	shut, ok = w.makeRoom()
+	if shut && !query {
 		w.p.gate.open()
 		shut = false
 	}
-	if ok && w.begin(r, shut) {
-		return true
+	if !ok {
+		w.release(shut)
 	}
+	return shut, ok
+}
+
+// release gives back what acquire took.
+func (w *worker) release(shut bool) {
 	if shut {
 		w.p.gate.open()
 	}
 	<-w.slots
-	return false
 }
 
 // begin starts the loader of a key in the slot that the caller took, and behind the gate that it shut; both are still the
@@ -274,7 +345,25 @@ func (w *worker) begin(r reload, shut bool) bool {
 	if load == nil {
 		load, ok = w.p.registry.loader(r.key)
 	}
-	if !ok || !w.enter(r.key, r.outdated) {
+	if !ok {
+		return false
+	}
+	entered := 0
+	for one := range r.all {
+		if !w.enter(one.key, one.outdated) {
+			break
+		}
+		entered++
+	}
+	leave := func() {
+		for one := range r.all {
+			if entered--; entered >= 0 {
+				w.leave(one.key)
+			}
+		}
+	}
+	if entered <= len(r.with) {
+		leave()
 		return false
 	}
 	limit := w.p.config.loadTimeout
@@ -282,11 +371,11 @@ func (w *worker) begin(r reload, shut bool) bool {
 		limit = min(limit, patience)
 	}
 	ctx, cancel := context.WithTimeout(w.ctx, limit)
-	var run func() (bool, error)
+	var run run
 	w.p.guard("beginning a load", func() { run = load(ctx) })
 	if run == nil {
 		cancel()
-		w.leave(r.key)
+		leave()
 		return false
 	}
 	w.p.stats.active.Add(1)
@@ -321,7 +410,7 @@ func (w *worker) leave(key string) {
 	}
 }
 
-func (w *worker) execute(r reload, run func() (bool, error), cancel context.CancelFunc, limit time.Duration, shut bool) {
+func (w *worker) execute(r reload, run run, cancel context.CancelFunc, limit time.Duration, shut bool) {
 	defer cancel()
 	p, key := w.p, r.key
 	if shut {
@@ -336,11 +425,8 @@ func (w *worker) execute(r reload, run func() (bool, error), cancel context.Canc
 	)
 	var state atomic.Int32
 	free := func() {
-		if shut {
-			p.gate.open()
-		}
 		p.stats.active.Add(-1)
-		<-w.slots
+		w.release(shut)
 	}
 	overdue := time.AfterFunc(limit+w.grace, func() {
 		if state.CompareAndSwap(runs, abandoned) {
@@ -352,24 +438,23 @@ func (w *worker) execute(r reload, run func() (bool, error), cancel context.Canc
 		if fault := recover(); fault != nil {
 			p.config.logger.Error("preload: a loader panicked", "key", key, "fault", fault)
 		}
-		if r.expected != nil {
-			r.expected.state.CompareAndSwap(waiting, failed)
-			w.awaited.Add(-1)
-		}
 		overdue.Stop()
 		if state.Swap(ended) == abandoned {
 			w.abandoned.Add(-1)
 		} else {
 			free()
 		}
-		w.leave(key)
+		for one := range r.all {
+			w.over(one.expected, failed)
+			w.leave(one.key)
+		}
 	}()
 	stored, err := run()
-	if stored {
-		p.stats.preloads.Add(1)
-	}
-	if r.expected != nil {
-		w.loaded(r, stored, err)
+	p.stats.preloads.Add(int64(len(stored)))
+	for one := range r.all {
+		if one.expected != nil {
+			w.loaded(one.expected, stored, err)
+		}
 	}
 	if err != nil && w.ctx.Err() == nil {
 		if errors.Is(err, errDatabase) {
@@ -391,21 +476,26 @@ func (p *Plugin) storeKey(key string) string {
 func (e *entry) publicKey(p *Plugin) string { return strings.TrimPrefix(e.key, p.ownPrefix) }
 
 // loaded notes what became of the load of a key that is expected.
-func (w *worker) loaded(r reload, stored bool, err error) {
-	x := r.expected
-	switch e := w.p.lookup(w.p.storeKey(r.key), w.p.now()); {
-	case !stored && err == nil:
-		x.state.Store(void)
-	case !stored || e == nil:
-		x.state.Store(failed)
+func (w *worker) loaded(x *expected, stored []*entry, err error) {
+	key := w.p.storeKey(x.key)
+	i := slices.IndexFunc(stored, func(e *entry) bool { return e.key == key })
+	switch {
+	case i < 0 && err == nil:
+		w.over(x, void)
+	case i < 0:
+		w.over(x, failed)
 	default:
-		w.p.keepLoader(r.key, r.load)
-		x.entry.Store(e)
-		if e.awaited {
-			x.state.Store(overtook)
-		} else {
-			x.state.Store(loaded)
+		if load, ok := w.p.loaderOf(x.key); ok {
+			w.p.keepLoader(x.key, load)
 		}
-		w.p.learner.tell(x)
+		x.entry.Store(stored[i])
+		state := int32(loaded)
+		if stored[i].awaited {
+			state = overtook
+		}
+		// It counts as awaited until the learner has heard of it.
+		if x.state.CompareAndSwap(waiting, state) && !w.p.learner.tell(x) {
+			w.awaited.Add(-1)
+		}
 	}
 }

@@ -7,6 +7,7 @@ package dbtest
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"fmt"
 	"net/url"
 	"os"
@@ -195,6 +196,7 @@ type Call struct {
 	Context context.Context
 	Op      string // query, exec, begin, commit, rollback
 	SQL     string // of query and exec
+	Args    []driver.NamedValue
 	InTx    bool
 }
 

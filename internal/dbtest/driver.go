@@ -30,8 +30,8 @@ type conn struct {
 	inTx  atomic.Bool
 }
 
-func (c *conn) call(ctx context.Context, op, sql string) Call {
-	return Call{Context: ctx, Op: op, SQL: sql, InTx: c.inTx.Load()}
+func (c *conn) call(ctx context.Context, op, sql string, args []driver.NamedValue) Call {
+	return Call{Context: ctx, Op: op, SQL: sql, Args: args, InTx: c.inTx.Load()}
 }
 
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
@@ -39,7 +39,7 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 	if !ok {
 		return nil, driver.ErrSkip
 	}
-	call := c.call(ctx, "query", query)
+	call := c.call(ctx, "query", query, args)
 	if err := c.probe.enter(call); err != nil {
 		return nil, err
 	}
@@ -63,7 +63,7 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 	if !ok {
 		return nil, driver.ErrSkip
 	}
-	call := c.call(ctx, "exec", query)
+	call := c.call(ctx, "exec", query, args)
 	if err := c.probe.enter(call); err != nil {
 		return nil, err
 	}
@@ -96,7 +96,7 @@ func (c *conn) Prepare(query string) (driver.Stmt, error) {
 }
 
 func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
-	call := c.call(ctx, "begin", "")
+	call := c.call(ctx, "begin", "", nil)
 	if err := c.probe.enter(call); err != nil {
 		return nil, err
 	}
@@ -147,7 +147,7 @@ func (t *tx) Commit() error { return t.end("commit", t.Tx.Commit) }
 func (t *tx) Rollback() error { return t.end("rollback", t.Tx.Rollback) }
 
 func (t *tx) end(op string, do func() error) error {
-	call := t.conn.call(t.ctx, op, "")
+	call := t.conn.call(t.ctx, op, "", nil)
 	if err := t.conn.probe.enter(call); err != nil {
 		// database/sql takes the transaction for ended, so it must not stay open on the connection.
 		_ = t.Tx.Rollback()
@@ -166,7 +166,7 @@ type stmt struct {
 }
 
 func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
-	call := s.conn.call(ctx, "query", s.query)
+	call := s.conn.call(ctx, "query", s.query, args)
 	if err := s.conn.probe.enter(call); err != nil {
 		return nil, err
 	}
@@ -181,7 +181,7 @@ func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driv
 }
 
 func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
-	call := s.conn.call(ctx, "exec", s.query)
+	call := s.conn.call(ctx, "exec", s.query, args)
 	if err := s.conn.probe.enter(call); err != nil {
 		return nil, err
 	}
