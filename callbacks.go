@@ -257,6 +257,11 @@ func (p *Plugin) identify(db *gorm.DB, mode mode, q *read) (reason string) {
 		return reasonVolatile
 	}
 	t := p.templates.find(f.shape)
+	if t != nil && t.state.Load() != met && (q.preparing || !p.confirm(t, db, f.args)) {
+		if t = nil; db.Error != nil {
+			return reasonError
+		}
+	}
 	if q.preparing {
 		q.template, q.args, q.open = t, bytes.Clone(f.args), slices.Clone(f.open)
 		return ""

@@ -167,6 +167,15 @@ func cutType(arg string) (prefix, rest string, named bool) {
 	return arg[:i], arg[i:], true
 }
 
+// encodeArg writes a bind value as keys have it.
+func encodeArg(v any) (text string, ok bool) {
+	f := newFingerprint()
+	defer f.free()
+	f.args = f.args[:0]
+	ok = f.arg(v)
+	return string(f.args), ok
+}
+
 // decodeArg returns the value of an arg: what drivers treat as they treat the one that it was made of.
 func decodeArg(arg string) (any, bool) {
 	body := strings.TrimSuffix(arg[1:], ";")

@@ -51,6 +51,8 @@ type template struct {
 	untold atomic.Int32
 	fields atomic.Pointer[[]*schema.Field]
 
+	state atomic.Int32 // met, restored or refuted
+
 	next *template // in the same bucket
 }
 
@@ -116,13 +118,27 @@ func (ts *templates) add(t *template) *template {
 	if n < templatesPerBucket && bytes <= bytesPerBucket {
 		t.next = bucket.Load()
 	} else {
-		for gone := bucket.Load(); gone != nil; gone = gone.next {
-			ts.byPrefix.CompareAndDelete(gone.prefix, gone)
-		}
+		ts.unname(bucket.Load())
 	}
 	bucket.Store(t)
 	ts.byPrefix.Store(t.prefix, t)
 	return t
+}
+
+// remove takes a template out, and with it those of its bucket.
+func (ts *templates) remove(t *template) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	bucket := ts.bucket([]byte(t.shape))
+	ts.unname(bucket.Load())
+	bucket.Store(nil)
+}
+
+// unname makes the templates of a bucket be found by prefix no more.
+func (ts *templates) unname(gone *template) {
+	for ; gone != nil; gone = gone.next {
+		ts.byPrefix.CompareAndDelete(gone.prefix, gone)
+	}
 }
 
 // template works out what a rendered statement of this shape is.
@@ -224,10 +240,14 @@ func (t *template) lease(p *Plugin, f *flight, vars []any) bool {
 			return false
 		}
 		// What was learned meanwhile killed the guards it knew of; this one may have come after that.
-		if p.catalog.version.Load() == version {
+		known := p.catalog.version.Load() == version
+		if known && t.state.Load() != refuted {
 			return true
 		}
 		p.index.Release(&f.entry.guard)
+		if known {
+			return false
+		}
 	}
 }
 
