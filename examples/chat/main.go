@@ -4,7 +4,8 @@
 //	go run ./examples/chat
 //
 // It makes a SQLite database in a temporary folder. With -dsn it works in another SQLite file, or in a PostgreSQL
-// database, there in a schema of its own that it drops at the end.
+// database, there in a schema of its own that it drops at the end. With -warm the plugin begins with what was hottest in
+// the run before, which the file remembers.
 package main
 
 import (
@@ -30,6 +31,7 @@ type settings struct {
 	events, users, streams, workers int
 	seed                            uint64
 	dsn                             string
+	warm                            string
 
 	// meddle is called before each event of the run with the plugin. Tests use it to write behind the plugin's back.
 	meddle func(plain *gorm.DB, event int)
@@ -44,6 +46,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	flags.IntVar(&s.workers, "workers", 1, "event loops that run at a time")
 	flags.Uint64Var(&s.seed, "seed", 1, "what the data and the events are drawn from; equal seeds give equal ones")
 	flags.StringVar(&s.dsn, "dsn", "", "a SQLite file, kept afterwards, or a postgres:// URL (default: a temporary SQLite file)")
+	flags.StringVar(&s.warm, "warm", "", "a file in which the hottest keys outlive the program: they are loaded from it at first, if it is there, and saved to it at last")
 	if err := command.Parse(flags, args, stderr); err != nil {
 		return s, err
 	}
@@ -92,6 +95,11 @@ func play(ctx context.Context, s settings, stdout, stderr io.Writer) (err error)
 	}
 	if err := report(stdout, without, with); err != nil {
 		return err
+	}
+	if s.warm != "" {
+		if err := saveHot(plugin, s.warm); err != nil {
+			return err
+		}
 	}
 	return errors.Join(without.verdict("without plugin"), with.verdict("with plugin"))
 }

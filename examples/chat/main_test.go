@@ -67,6 +67,31 @@ func TestBothRunsAreReportedSideBySide(t *testing.T) {
 	}
 }
 
+func TestWhatWasHotIsLoadedAtFirst(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "hot.json")
+	for _, again := range []bool{false, true} {
+		status, stdout, stderr := run(t, t.Context(), append(strings.Fields(small), "-warm", file)...)
+		if status != command.OK {
+			t.Fatalf("status %d, %q", status, stderr)
+		}
+		if strings.Contains(stdout, "loaded at first") != again {
+			t.Errorf("again %t: got\n%s", again, stdout)
+		}
+		if mismatches := cells(t, stdout, "mismatches"); mismatches[1] != "0" {
+			t.Errorf("%s mismatches", mismatches[1])
+		}
+	}
+	if err := os.WriteFile(file, []byte("hello"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if status, _, stderr := run(t, t.Context(), append(strings.Fields(small), "-warm", file)...); status == command.OK || !strings.Contains(stderr, "nothing that SaveHot wrote") {
+		t.Errorf("status %d, %q", status, stderr)
+	}
+	if text, err := os.ReadFile(file); err != nil || string(text) != "hello" {
+		t.Errorf("%q, %v: want what was there", text, err)
+	}
+}
+
 func TestEventsComeFromTheSeed(t *testing.T) {
 	s := settings{events: 100, users: 30, streams: 5, seed: 3}
 	first := newEvents(s)

@@ -53,7 +53,10 @@ func report(out io.Writer, without, with *result) error {
 	for _, reason := range slices.Sorted(maps.Keys(stats.BypassReasons)) {
 		runs.Row("not cacheable: "+reason, "-", stats.BypassReasons[reason])
 	}
-	runs.Row("loaded in the background", "-", stats.PreloadCount)
+	if with.warmed > 0 {
+		runs.Row("loaded at first", "-", with.warmed)
+	}
+	runs.Row("loaded ahead", "-", stats.PreloadCount)
 	runs.Row("of these, read afterwards", "-", stats.PreloadHits)
 	runs.Row("preload hit rate", "-", percent(stats.PreloadHits, stats.PreloadCount))
 	runs.Row("answers compared with the database", without.compared, with.compared)

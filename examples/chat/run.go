@@ -69,6 +69,7 @@ type result struct {
 	took                 []latency.Samples // by read
 	working              time.Duration     // of all workers, comparing left out
 	queries, writes      int64             // that reached the database
+	warmed               int               // answers that were there at first
 	stats                *preload.Stats    // nil without the plugin
 	compared, mismatches int
 	examples             []string
@@ -94,8 +95,14 @@ func (d *database) run(ctx context.Context, s settings, events []event, plugin *
 		meddle = s.meddle
 	}
 	pool.Reset()
+	warmed := 0
+	if plugin != nil && s.warm != "" {
+		if warmed, err = loadHot(ctx, plugin, s.warm, stderr); err != nil {
+			return nil, err
+		}
+	}
 
-	r := &result{events: len(events), workers: s.workers, took: make([]latency.Samples, len(reads))}
+	r := &result{warmed: warmed, events: len(events), workers: s.workers, took: make([]latency.Samples, len(reads))}
 	shown := progress.Start(stderr, label, len(events))
 	defer shown.End()
 	ctx, cancel := context.WithCancelCause(ctx)
