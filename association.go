@@ -48,6 +48,7 @@ type learner struct {
 	p       *Plugin
 	buffer  *prediction.Buffer[noted]
 	told    chan any // *expected that were loaded, declared
+	asked   chan question
 	ticks   atomic.Int64
 	cleared atomic.Int64
 
@@ -77,6 +78,7 @@ func newLearner(p *Plugin) *learner {
 		p:         p,
 		buffer:    prediction.NewBuffer[noted](bufferStripes),
 		told:      make(chan any, maxExpected),
+		asked:     make(chan question),
 		predictor: prediction.New(nodesPerEntry*max(1, p.config.maxEntries), maxSessions),
 		governor:  prediction.NewGovernor(),
 		templates: map[*template]*prediction.Template{},
@@ -151,8 +153,11 @@ func (l *learner) run(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		var first any
-		some := false
+		var (
+			first any
+			some  bool
+			q     question
+		)
 		wait := l.buffer.Wait()
 		l.resting.Store(len(l.told) == 0 && len(wait) == 0)
 		select {
@@ -161,6 +166,7 @@ func (l *learner) run(ctx context.Context) {
 		case <-wait:
 		case first = <-l.told:
 			some = true
+		case q = <-l.asked:
 		}
 		l.resting.Store(false)
 		begun := time.Now()
@@ -171,14 +177,56 @@ func (l *learner) run(ctx context.Context) {
 			l.turn()
 		})
 		l.publish()
+		l.tellRelated(q)
 		timer.Reset(learningShare * time.Since(begun))
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
+		for rests := true; rests; {
+			select {
+			case <-ctx.Done():
+				return
+			case <-timer.C:
+				rests = false
+			case q := <-l.asked:
+				l.p.guard("learning associations", l.turn)
+				l.tellRelated(q)
+			}
 		}
 	}
 }
+
+// question asks which keys usually follow one.
+type question struct {
+	key    string
+	answer chan []string
+}
+
+// related asks the learner, after it has learned from all that is there, which keys usually follow one.
+func (l *learner) related(key string) []string {
+	q := question{key, make(chan []string, 1)}
+	select {
+	case l.asked <- q:
+		return <-q.answer
+	case <-l.p.worker.ctx.Done():
+		return nil
+	}
+}
+
+func (l *learner) tellRelated(q question) {
+	if q.answer == nil {
+		return
+	}
+	var keys []string
+	defer func() { q.answer <- keys }()
+	l.p.guard("telling related keys", func() {
+		from := prediction.Prediction{Query: l.query(q.key, l.p.lookup(l.p.storeKey(q.key), l.p.now())), Probability: 1}
+		l.predictor.Walk(from, usual, func(next *prediction.Prediction) bool {
+			keys = append(keys, next.Key)
+			return true
+		})
+	})
+}
+
+// usual is how likely those are that RelatedKeys tells, and how many.
+var usual = prediction.Reach{Probability: 0.5, Depth: 1, Loads: 16}
 
 // turn learns from what is there.
 func (l *learner) turn() {

@@ -207,3 +207,30 @@ func TestAnExpectedLoadGivesWayToAReader(t *testing.T) {
 		t.Errorf("%d queries, state %d: want none for what a reader has read", n, x.state.Load())
 	}
 }
+
+func TestRelatedKeysTellsWhatWasLearned(t *testing.T) {
+	t.Parallel()
+	b := setupLinked(t)
+	for n := range int64(10) {
+		b.page(t, n+1)
+	}
+	b.author(t, context.Background(), 300) // in another session; its books were never asked for
+	var author string
+	for _, key := range b.plugin.PreloadKeys(100) {
+		if strings.Contains(key, "linked_authors") && strings.Contains(key, "u300;") {
+			author = key
+		}
+	}
+	related := b.plugin.RelatedKeys(author)
+	if len(related) != 1 || !strings.Contains(related[0], "linked_books") || !strings.Contains(related[0], "i300;") {
+		t.Errorf("after %s: got %q, want the books of author 300", author, related)
+	}
+	b.plugin.RecordAccess(author, "mine")
+	if related := b.plugin.RelatedKeys(author); len(related) != 2 || related[0] != "mine" {
+		t.Errorf("got %q, want what was declared before it", related)
+	}
+	_ = b.plugin.Close()
+	if related := b.plugin.RelatedKeys(author); len(related) != 0 {
+		t.Errorf("after Close: got %q", related)
+	}
+}

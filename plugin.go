@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -314,8 +315,20 @@ func (p *Plugin) PreloadKeys(limit int) []string {
 	return keys
 }
 
-// RelatedKeys returns the keys that usually follow a key.
-func (p *Plugin) RelatedKeys(key string) []string { return p.patterns.Related(key) }
+// RelatedKeys returns the keys that usually follow a key: those that RecordAccess was told of, the newest first, and then those that were
+// learned from what applications asked, the likeliest first. The latter are keys that may never have been asked for, where their values
+// come from the key or from its answer, if that is in memory. There are none of them WithoutWorker, or after Close.
+func (p *Plugin) RelatedKeys(key string) []string {
+	keys := p.patterns.Related(key)
+	if p.ready.Load() && p.config.worker {
+		for _, learned := range p.learner.related(key) {
+			if !slices.Contains(keys, learned) {
+				keys = append(keys, learned)
+			}
+		}
+	}
+	return keys
+}
 
 // Hot returns the statistics of at most limit keys, hottest first.
 func (p *Plugin) Hot(limit int) []Pattern {
