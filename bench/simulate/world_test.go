@@ -31,6 +31,7 @@ type world struct {
 	plugin *preload.Plugin
 	probe  *dbtest.Probe
 	pool   *sql.DB
+	loads  float64
 }
 
 // newWorld opens a database with some tables in it, and as many connections as the pool may have.

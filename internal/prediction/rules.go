@@ -401,24 +401,26 @@ func (m *Rule) probability(t *Template, way int) float64 {
 		m.before[way] = t.chances[way].minus(had)
 		m.count[way] /= 2
 	}
-	p := min(1, float64(m.count[way])/float64(had.of(m.each)+2))
-	if outcomes := m.used + m.wasted; outcomes >= minOutcomes {
-		// What it leads to is loaded where it is not there already, which may be where it is least likely.
-		p = min(p, float64(m.used)/float64(outcomes))
-	}
-	return p
+	return min(1, float64(m.count[way])/float64(had.of(m.each)+2))
 }
 
-// followed reports whether the mapping is followed this time.
-func (m *Rule) followed(probability, least float64) bool {
-	if probability >= least && (probability >= usedShare || m.used+m.wasted < minOutcomes) {
-		return true
+// followed reports whether a mapping that is right with a probability is followed this time, and how likely what it leads to is used.
+// What it leads to is loaded where it is not there already, which may be where it is least likely: so it is not more likely than what was
+// loaded was used. If only that is too little, it is tried once in a while.
+func (m *Rule) followed(probability, least float64) (likely float64, ok bool) {
+	if probability < least {
+		return 0, false
 	}
-	if m.used+m.wasted < minOutcomes {
-		return false
+	outcomes := m.used + m.wasted
+	if outcomes < minOutcomes {
+		return probability, true
+	}
+	share := float64(m.used) / float64(outcomes)
+	if likely = min(probability, share); likely >= least && share >= usedShare {
+		return likely, true
 	}
 	m.occasions++
-	return m.occasions%retry == 0
+	return least, m.occasions%retry == 0
 }
 
 // outcome notes whether a load that the mapping led to was used.
@@ -440,8 +442,8 @@ func (t *Template) after(s *seen, least float64, found func(of *Template, args [
 		if !m.known() {
 			return
 		}
-		p := m.probability(t, s.way())
-		if !m.followed(p, least) {
+		p, ok := m.followed(m.probability(t, s.way()), least)
+		if !ok {
 			return
 		}
 		rows := 1
@@ -450,7 +452,7 @@ func (t *Template) after(s *seen, least float64, found func(of *Template, args [
 		}
 		for row := range rows {
 			if all, ok := f.args(args[:0], m, s, row); ok {
-				found(f.template, all, max(p, least), m)
+				found(f.template, all, p, m)
 			}
 		}
 	}
