@@ -226,7 +226,7 @@ func (l *learner) tellRelated(q question) {
 }
 
 // usual is how likely those are that RelatedKeys tells, and how many.
-var usual = prediction.Reach{Probability: 0.5, Depth: 1, Loads: 16}
+var usual = prediction.Reach{Probability: 0.5, Depth: 1, Loads: 16, Tell: true}
 
 // turn learns from what is there.
 func (l *learner) turn() {

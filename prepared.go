@@ -39,7 +39,7 @@ type Prepared[T any] struct {
 // same hooks and errors. What only GORM can do it does each time: AfterFind hooks, associations, scopes, and the
 // callbacks of others. Such a query costs what it costs written out.
 //
-// The error says what is wrong with the query, or that db has no plugin.
+// The error says what is wrong with the query, or that db has no plugin or is a transaction.
 func Prepare[T any](db *gorm.DB, build func(tx *gorm.DB) *gorm.DB) (*Prepared[T], error) {
 	plugin, ok := From(db)
 	switch {
@@ -47,6 +47,8 @@ func Prepare[T any](db *gorm.DB, build func(tx *gorm.DB) *gorm.DB) (*Prepared[T]
 		return nil, errors.New("preload: Prepare: the *gorm.DB has no plugin: call db.Use(preload.New()) first")
 	case build == nil:
 		return nil, errors.New("preload: Prepare: build is nil: want a function that puts conditions on its argument")
+	case inTransaction(db):
+		return nil, errors.New("preload: Prepare: the *gorm.DB is a transaction, which ends: prepare the query outside, and ask it in here with WithTx")
 	}
 	p := &Prepared[T]{
 		plugin: plugin, build: build, query: build(db.Session(&gorm.Session{})),
@@ -72,6 +74,11 @@ func Prepare[T any](db *gorm.DB, build func(tx *gorm.DB) *gorm.DB) (*Prepared[T]
 	}
 	p.args = len(met)
 	return p, nil
+}
+
+func inTransaction(db *gorm.DB) bool {
+	_, ok := db.Statement.ConnPool.(gorm.TxCommitter)
+	return ok
 }
 
 // WithTx returns the query as part of a transaction: it is asked of the database through tx, and what it reads is not kept.

@@ -424,11 +424,14 @@ func TestPrepareSaysWhatIsWrong(t *testing.T) {
 	where := func(args ...any) func(*gorm.DB) *gorm.DB {
 		return func(tx *gorm.DB) *gorm.DB { return tx.Where("name = ? OR name = ?", args...) }
 	}
+	tx := b.db.Begin()
+	defer tx.Rollback()
 	for name, test := range map[string]struct {
 		db    *gorm.DB
 		build func(*gorm.DB) *gorm.DB
 		want  string
 	}{
+		"a transaction":        {tx, where(preload.Arg(0), "x"), "ask it in here with WithTx"},
 		"no plugin":            {b.plain, where(preload.Arg(0), "x"), "call db.Use(preload.New()) first"},
 		"nil":                  {nil, where(preload.Arg(0), "x"), "call db.Use(preload.New()) first"},
 		"no function":          {b.db, nil, "build is nil"},

@@ -43,6 +43,8 @@ type Reach struct {
 	Probability float64 // what is less likely is not expected
 	Depth       int     // steps
 	Loads       int     // after which it ends
+	// Tell: nothing is going to be loaded, so that rules are judged by how often they are right alone.
+	Tell bool
 }
 
 // Predictor learns what follows what.
@@ -142,14 +144,15 @@ func (p *Predictor) Walk(from Prediction, reach Reach, visit func(*Prediction) (
 		}
 		start = false
 		if next.Depth < reach.Depth {
-			p.step(&next, reach.Probability)
+			p.step(&next, reach)
 		}
 	}
 	clear(p.frontier[:cap(p.frontier)]) // holds on to no answers
 }
 
 // step puts what comes after a query on the frontier of the walk.
-func (p *Predictor) step(from *Prediction, least float64) {
+func (p *Predictor) step(from *Prediction, reach Reach) {
+	least := reach.Probability
 	expect := func(q Query, probability float64, rule *Rule) {
 		if probability < least || len(p.passed) >= maxVisits || slices.Contains(p.passed, q.Key) {
 			return
@@ -160,7 +163,7 @@ func (p *Predictor) step(from *Prediction, least float64) {
 	}
 	if t := from.Template; t != nil {
 		s := seen{template: t, key: from.Key, args: from.Args, answer: from.Answer, led: from.led}
-		t.after(&s, least/from.Probability, func(of *Template, args []Value, probability float64, rule *Rule) {
+		t.after(&s, least/from.Probability, reach.Tell, func(of *Template, args []Value, probability float64, rule *Rule) {
 			if key, ok := of.Key(args); ok {
 				expect(Query{Key: key, Template: of, Args: args}, from.Probability*probability, rule)
 			}

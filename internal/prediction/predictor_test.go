@@ -110,7 +110,7 @@ func TestRulesPredictKeysThatWereNeverSeen(t *testing.T) {
 			for n := range 30 {
 				first, then := c.next(n + 1)
 				if n >= 10 {
-					got := w.expected(Query{Key: first.Key, Template: first.Template, Args: first.Args, Answer: first.Answer}, Reach{0.35, 1, 8})
+					got := w.expected(Query{Key: first.Key, Template: first.Template, Args: first.Args, Answer: first.Answer}, Reach{Probability: 0.35, Depth: 1, Loads: 8})
 					for _, q := range then {
 						if !slices.Contains(got, q.Key) {
 							t.Fatalf("after %s: expected %q, which lacks %q", first.Key, got, q.Key)
@@ -161,7 +161,7 @@ func TestCoincidencesAreNotFollowed(t *testing.T) {
 		row := []Value{value(random.IntN(8)), value(random.IntN(8)), value(random.IntN(8)), value(random.IntN(8))}
 		w.observe(uint64(i), asked(a, table{row}, value(1e6+i)), asked(b, nil, value(random.IntN(8))))
 	}
-	if got := w.expected(asked(a, table{{value(1), value(2), value(3), value(4)}}, value(7)), Reach{0.5, 1, 8}); len(got) > 0 {
+	if got := w.expected(asked(a, table{{value(1), value(2), value(3), value(4)}}, value(7)), Reach{Probability: 0.5, Depth: 1, Loads: 8}); len(got) > 0 {
 		t.Errorf("expected %q of what is random", got)
 	}
 }
@@ -185,7 +185,7 @@ func TestSessionsAreKeptApart(t *testing.T) {
 		w.p.Observe(Access{Query: asked(a, nil, value(2000+n)), Session: one, At: w.at})
 		w.p.Observe(Access{Query: asked(b, nil, value(2000+n)), Session: one, At: w.at})
 	}
-	if got := w.expected(asked(a, nil, value(99)), Reach{0.1, 1, 8}); !slices.Contains(got, "b:i99;") {
+	if got := w.expected(asked(a, nil, value(99)), Reach{Probability: 0.1, Depth: 1, Loads: 8}); !slices.Contains(got, "b:i99;") {
 		t.Errorf("expected %q, which lacks what came in one session", got)
 	}
 }
@@ -203,10 +203,10 @@ func TestChainFollowsKeysWithoutRules(t *testing.T) {
 		round("a b c d")
 		round(fmt.Sprint("x", i, " y", i, " z", i))
 	}
-	if got := w.expected(Query{Key: "a"}, Reach{0.8, 1, 8}); !slices.Equal(got, []string{"b", "c", "d"}) {
+	if got := w.expected(Query{Key: "a"}, Reach{Probability: 0.8, Depth: 1, Loads: 8}); !slices.Equal(got, []string{"b", "c", "d"}) {
 		t.Errorf("after a: expected %q, want b, c and d", got)
 	}
-	if got := w.expected(Query{Key: "a"}, Reach{0.8, 4, 2}); len(got) != 2 {
+	if got := w.expected(Query{Key: "a"}, Reach{Probability: 0.8, Depth: 4, Loads: 2}); len(got) != 2 {
 		t.Errorf("after a: expected %q, want two", got)
 	}
 	if got := w.expected(Query{Key: "never"}, eager); len(got) != 0 {

@@ -404,13 +404,10 @@ func (m *Rule) probability(t *Template, way int) float64 {
 	return min(1, float64(m.count[way])/float64(had.of(m.each)+2))
 }
 
-// followed reports whether a mapping that is right with a probability is followed this time, and how likely what it leads to is used.
+// followed reports whether a mapping that is right with a sufficient probability is followed this time, and how likely what it leads to is used.
 // What it leads to is loaded where it is not there already, which may be where it is least likely: so it is not more likely than what was
 // loaded was used. If only that is too little, it is tried once in a while.
 func (m *Rule) followed(probability, least float64) (likely float64, ok bool) {
-	if probability < least {
-		return 0, false
-	}
 	outcomes := m.used + m.wasted
 	if outcomes < minOutcomes {
 		return probability, true
@@ -435,14 +432,19 @@ func (m *Rule) outcome(used bool) {
 	}
 }
 
-// after calls found with what usually comes after an access. The args are not valid after the call.
-func (t *Template) after(s *seen, least float64, found func(of *Template, args []Value, probability float64, by *Rule)) {
+// after calls found with what usually comes after an access; with tell also where it is not worth loading. The args are not valid after
+// the call.
+func (t *Template) after(s *seen, least float64, tell bool, found func(of *Template, args []Value, probability float64, by *Rule)) {
 	var args [maxRuleArgs]Value
 	follow := func(f *follower, m *Rule) {
 		if !m.known() {
 			return
 		}
-		p, ok := m.followed(m.probability(t, s.way()), least)
+		p := m.probability(t, s.way())
+		ok := p >= least
+		if ok && !tell {
+			p, ok = m.followed(p, least)
+		}
 		if !ok {
 			return
 		}
