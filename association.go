@@ -50,6 +50,7 @@ type learner struct {
 	told    chan any // *expected that were loaded, declared
 	asked   chan question
 	ticks   atomic.Int64
+	failed  atomic.Bool // the database failed loads since the tick before
 	cleared atomic.Int64
 
 	predictor *prediction.Predictor
@@ -136,8 +137,11 @@ func (l *learner) tell(what any) bool {
 	}
 }
 
-// tick says that an interval is over.
-func (l *learner) tick() {
+// tick says that an interval is over, and whether the database failed loads in it.
+func (l *learner) tick(failed bool) {
+	if failed {
+		l.failed.Store(true)
+	}
 	l.ticks.Add(1)
 	l.tell(nil)
 }
@@ -246,7 +250,7 @@ func (l *learner) turn() {
 	l.governor.Settle()
 	if n := l.ticks.Load(); n != l.ticked {
 		l.ticked = n
-		l.governor.Tick()
+		l.governor.Tick(l.failed.Swap(false))
 	}
 	if len(l.pending) > 2*maxExpected {
 		for key, x := range l.pending {
@@ -363,9 +367,11 @@ func (l *learner) walk(from prediction.Prediction) {
 	})
 }
 
-// expected is a key that is loaded because it is expected.
+// expected is a key that is loaded because it is expected: by association, or because it is hot.
 type expected struct {
 	key        string
+	hot        bool
+	uses       float64 // that the score of a hot one promises
 	prediction prediction.Prediction
 	entry      atomic.Pointer[entry] // once it is loaded
 	state      atomic.Int32

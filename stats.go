@@ -2,6 +2,7 @@ package preload
 
 import (
 	"maps"
+	"math"
 	"sync"
 	"sync/atomic"
 
@@ -35,6 +36,7 @@ type Stats struct {
 	Prediction PredictionStats // what is loaded because it is expected
 
 	PreloadHitRate float64 // PreloadHits / PreloadCount; 0 while nothing was loaded
+	HotUsed        float64 // the share of what ticks loaded lately, because it is hot, that was used; 0 while there was little of that
 	Models         map[string]ModelStats
 }
 
@@ -92,6 +94,7 @@ type counters struct {
 	recorded              atomic.Int64
 	preloads, preloadHits atomic.Int64
 	active                atomic.Int64
+	hotUsed               atomic.Uint64 // bits of the share
 
 	bypassed sync.Map // reason -> *atomic.Int64
 	killed   sync.Map // killedBy -> *atomic.Int64
@@ -134,6 +137,7 @@ func (c *counters) clear() {
 	for _, n := range []*atomic.Int64{&c.evicted, &c.expired, &c.recorded, &c.preloads, &c.preloadHits} {
 		n.Store(0)
 	}
+	c.hotUsed.Store(0)
 	c.bypassed.Clear()
 	c.killed.Clear()
 	c.models.Range(func(_, m any) bool {
@@ -157,6 +161,7 @@ func (p *Plugin) Stats() Stats {
 		TrackedPatterns: p.patterns.Len(),
 		Associations:    p.patterns.Associations(),
 		ActiveTasks:     int(c.active.Load()),
+		HotUsed:         math.Float64frombits(c.hotUsed.Load()),
 		Models:          map[string]ModelStats{},
 	}
 	s.Entries, s.Bytes = p.recency.Size()

@@ -32,6 +32,7 @@ type worker struct {
 	reloads chan reload
 	ahead   chan *expected
 	queue   []*expected // what left ahead; the goroutine's
+	heat    heat        // the goroutine's
 	slots   chan struct{}
 	loop    sync.WaitGroup
 
@@ -226,36 +227,6 @@ func (w *worker) stop() error {
 		w.idle.Wait()
 	}
 	return nil
-}
-
-// tick is one turn: what outlived its TTL goes, and what is hot and not in memory is loaded, hottest first.
-func (w *worker) tick() {
-	p := w.p
-	w.failing.Store(false)
-	p.learner.tick()
-	now := p.now()
-	p.recency.Each(func(owner any) {
-		if e := owner.(*entry); now.UnixNano() >= e.expires {
-			if p.drop(e) {
-				p.stats.expired.Add(1)
-			}
-			p.index.Release(&e.guard)
-		}
-	})
-	loads := 0
-	for _, hot := range p.patterns.Hottest(p.config.maxPatterns, p.config.threshold, now) {
-		if loads >= p.config.batch {
-			return
-		}
-		if _, ok := p.registry.loader(hot.Key); !ok || p.lookup(p.storeKey(hot.Key), now) != nil {
-			continue
-		}
-		if w.load(reload{key: hot.Key}) {
-			loads++
-		} else if w.room(0) == noRoom {
-			return
-		}
-	}
 }
 
 // reload asks for an entry that is read to be loaded again before it expires.
@@ -493,8 +464,8 @@ func (w *worker) loaded(x *expected, stored []*entry, err error) {
 		if stored[i].awaited {
 			state = overtook
 		}
-		// It counts as awaited until the learner has heard of it.
-		if x.state.CompareAndSwap(waiting, state) && !w.p.learner.tell(x) {
+		// It counts as awaited until the learner has heard of it, if that is to.
+		if x.state.CompareAndSwap(waiting, state) && (x.hot || !w.p.learner.tell(x)) {
 			w.awaited.Add(-1)
 		}
 	}

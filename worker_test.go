@@ -590,3 +590,53 @@ func TestAnEmptyBindValueIsLoadedAgainAsItIs(t *testing.T) {
 		t.Errorf("found %v, want the empty one", got)
 	}
 }
+
+// TestATickLoadsWhatIsHotEnoughToBeUsed has lukewarm keys that ticks load in vain, and then not.
+func TestATickLoadsWhatIsHotEnoughToBeUsed(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.idle(t, 8)
+	const hot, all = 8, 48
+	for id := range uint(all) {
+		if err := b.db.Save(&workerUser{ID: id + 1, Name: "some"}).Error; err != nil {
+			t.Fatal(err)
+		}
+	}
+	for id := range uint(all) {
+		b.read(t, id+1)
+		for id < hot && b.plugin.Stats().Hits < int64(20*(id+1)) {
+			b.read(t, id+1)
+		}
+	}
+	// rounds returns how much ticks load, and how much of that is used, while so many keys are read after each.
+	rounds := func(n int, read uint) (loaded, used int64) {
+		before := b.plugin.Stats()
+		for range n {
+			_ = b.plugin.Invalidate(&workerUser{})
+			b.tick()
+			for id := range read {
+				b.read(t, id+1)
+			}
+		}
+		after := b.plugin.Stats()
+		return after.PreloadCount - before.PreloadCount, after.PreloadHits - before.PreloadHits
+	}
+	if loaded, _ := rounds(1, hot); loaded != all {
+		t.Errorf("at first a tick loads %d keys, want %d", loaded, all)
+	}
+	rounds(40, hot)
+	loaded, used := rounds(40, hot)
+	if float64(used) < hotUsed*float64(loaded) {
+		t.Errorf("%d of %d loads were used", used, loaded)
+	}
+	if used < 30*hot {
+		t.Errorf("%d loads were used, though %d keys are hot", used, hot)
+	}
+	if share := b.plugin.Stats().HotUsed; share < hotUsed {
+		t.Errorf("Stats().HotUsed is %v", share)
+	}
+	rounds(60, all)
+	if loaded, used := rounds(10, all); used < 9*all || float64(used) < hotUsed*float64(loaded) {
+		t.Errorf("%d of %d loads were used once %d keys are hot in each of 10 rounds", used, loaded, all)
+	}
+}

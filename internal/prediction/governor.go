@@ -171,8 +171,9 @@ func (g *Governor) Access(control, hit, polluted bool) {
 	}
 }
 
-// Tick notes that an interval is over.
-func (g *Governor) Tick() {
+// Tick notes that an interval is over; failed, that the database failed loads in it, whatever they were for. Such an interval counts as
+// one that was inaccurate.
+func (g *Governor) Tick(failed bool) {
 	g.now++
 	g.Settle()
 	if g.level == 0 {
@@ -182,6 +183,8 @@ func (g *Governor) Tick() {
 		return
 	}
 	switch {
+	case failed:
+		g.verdict(true)
 	case g.fresh >= outcomesATick:
 		g.step()
 	case g.fresh == 0 && g.level < firstLevel:
@@ -212,14 +215,8 @@ func (g *Governor) to(level int) {
 // step looks at the figures and chooses the level.
 func (g *Governor) step() {
 	f := g.Figures()
-	was := g.inaccurate
-	g.inaccurate = f.Accuracy < inaccurate
 	switch {
-	case g.inaccurate && was:
-		g.to(0)
-		return
-	case g.inaccurate:
-		g.to(g.level - 1)
+	case g.verdict(f.Accuracy < inaccurate):
 	case f.Pollution >= polluting:
 		g.to(max(1, g.level-1))
 	case f.Accuracy >= accurate:
@@ -237,6 +234,19 @@ func (g *Governor) step() {
 		g.outcomes[i] /= 2
 	}
 	g.misses, g.polluted, g.fresh = g.misses/2, g.polluted/2, 0
+}
+
+// verdict goes down where loads were inaccurate, and off where they were so twice running. It reports whether they were.
+func (g *Governor) verdict(bad bool) bool {
+	was := g.inaccurate
+	g.inaccurate = bad
+	switch {
+	case bad && was:
+		g.to(0)
+	case bad:
+		g.to(g.level - 1)
+	}
+	return bad
 }
 
 // start begins to count for the control group.

@@ -50,23 +50,47 @@ func TestGovernorStopsWhenLoadsAreWastedAndTriesAgain(t *testing.T) {
 	}
 	for _, pause := range []int{1, 2, 4, 8, 8} {
 		for range pause - 1 {
-			g.Tick()
+			g.Tick(false)
 			level(t, g, 0, "in the pause")
 		}
-		g.Tick()
+		g.Tick(false)
 		level(t, g, 1, "after the pause")
 		feed(g, 2*outcomesAStep, Wasted)
 		level(t, g, 0, "after wasted loads of the trial")
 	}
 	for range longestPause {
-		g.Tick()
+		g.Tick(false)
 	}
 	feed(g, outcomesAStep, Useful)
 	level(t, g, 2, "after useful loads of the trial")
 	feed(g, 3*outcomesAStep, Wasted)
 	level(t, g, 0, "after wasted loads")
-	g.Tick()
+	g.Tick(false)
 	level(t, g, 1, "after a pause that is short again")
+}
+
+func TestGovernorStopsWhileLoadsFail(t *testing.T) {
+	t.Parallel()
+	g := NewGovernor()
+	g.Tick(true)
+	level(t, g, firstLevel-1, "after an interval with failures")
+	g.Tick(true)
+	level(t, g, 0, "after another")
+	g.Tick(true)
+	level(t, g, 1, "after the pause")
+	g.Tick(true)
+	level(t, g, 0, "after failures of the trial")
+	g.Tick(false)
+	g.Tick(false)
+	g.Tick(false)
+	g.Tick(false)
+	level(t, g, firstLevel, "once nothing failed")
+	g.Tick(true)
+	feed(g, outcomesATick, Useful)
+	g.Tick(false)
+	level(t, g, firstLevel, "after a failure, and useful loads")
+	g.Tick(true)
+	level(t, g, firstLevel-1, "after another failure that is not the second running")
 }
 
 func TestGovernorWeighs(t *testing.T) {
@@ -106,9 +130,9 @@ func TestGovernorTellsOutcomesInOrder(t *testing.T) {
 	g.Begin(first, nil)
 	feed(g, outcomesAStep, Useful)
 	level(t, g, firstLevel, "while the first is not decided")
-	g.Tick()
+	g.Tick(false)
 	level(t, g, firstLevel, "while it may still be read")
-	g.Tick()
+	g.Tick(false)
 	if f := g.Figures(); f.Wasted != 1 || f.Useful != outcomesAStep || f.Level != firstLevel+1 {
 		t.Errorf("%+v: what is unread for an interval is wasted, and the others follow", f)
 	}
@@ -147,7 +171,7 @@ func TestGovernorHeedsTheControlGroup(t *testing.T) {
 			g.Access(i%16 == 0, i%100 < c.treated && i%16 != 0 || i/16%100 < c.control && i%16 == 0, false)
 		}
 		for range judgedTicks {
-			g.Tick()
+			g.Tick(false)
 		}
 		level(t, g, c.want, c.name)
 		if f := g.Figures(); f.Treated < 0.8 || f.Control < 0.5 {
