@@ -123,6 +123,7 @@ var marks = []mark{
 	{work: "W1: of building the statement", value: "W1/preload", limit: .65},
 	{work: "W1: allocations", value: "W1/preload/allocations", limit: 28},
 	{work: "W1 prepared: of a cache-aside by hand with go-cache", value: "W1/prepared", by: "W1/aside-go-cache", limit: 1},
+	{work: "W1, recording accesses: of not doing so", value: "W1/preload-worker", by: "W1/preload", limit: 1.1},
 	{work: "W1, 2 goroutines: of 1", value: "W1-parallel/preload, 2 goroutines", limit: 1.7, least: true},
 	{work: "W1, 32 goroutines: of 2", value: "W1-parallel/preload, 32 goroutines", by: "W1-parallel/preload, 2 goroutines", limit: 1, least: true},
 	{work: "W2: of building the statement", value: "W2/preload", limit: .7},

@@ -130,6 +130,12 @@ func (q query[D]) variants(p *Place) ([]Variant, error) {
 		return nil, err
 	}
 	through("preload-worker", working)
+	learning, err := q.prepared(working)
+	if err != nil {
+		return nil, err
+	}
+	add("prepared-worker", learning)
+	all[len(all)-1] = all[len(all)-1].of(working)
 	return all, nil
 }
 
