@@ -58,6 +58,7 @@ type learner struct {
 	ticked    int64
 	forgot    int64
 	templates map[*template]*prediction.Template
+	known     map[*prediction.Template]*template
 	pending   map[string]*expected
 	args      []prediction.Value
 
@@ -83,6 +84,7 @@ func newLearner(p *Plugin) *learner {
 		predictor: prediction.New(nodesPerEntry*max(1, p.config.maxEntries), maxSessions),
 		governor:  prediction.NewGovernor(),
 		templates: map[*template]*prediction.Template{},
+		known:     map[*prediction.Template]*template{},
 		pending:   map[string]*expected{},
 	}
 	l.publish()
@@ -238,6 +240,7 @@ func (l *learner) turn() {
 		l.forgot = n
 		l.predictor.Clear()
 		clear(l.templates)
+		clear(l.known)
 		l.governor = prediction.NewGovernor()
 	}
 	for range len(l.told) {
@@ -327,14 +330,51 @@ func (l *learner) template(t *template) *prediction.Template {
 	if known == nil {
 		if len(l.templates) > templateBuckets*templatesPerBucket {
 			clear(l.templates)
+			clear(l.known)
 		}
 		known = &prediction.Template{Columns: len(t.columns()), Key: func(args []prediction.Value) (string, bool) {
 			text, ok := t.binds.Load().key(args)
 			return t.prefix + text, ok
 		}}
-		l.templates[t] = known
+		known.Leads = func(column int, to *prediction.Template, arg int) bool { return l.leads(t, column, to, arg) }
+		l.templates[t], l.known[known] = known, t
 	}
 	return known
+}
+
+// leads reports whether a relation of the models says that an arg of a template is a foreign key to what a column of another holds, or
+// the other way round.
+func (l *learner) leads(from *template, column int, to *prediction.Template, arg int) bool {
+	other := l.known[to]
+	if other == nil || from.proto.Schema == nil || other.proto.Schema == nil {
+		return false
+	}
+	asked := ""
+	for _, pinned := range other.readingOf(l.p, l.p.catalog.version.Load()).pinned {
+		if o := pinned.values; len(o.rows) == 1 && o.rows[0][o.column].Param == arg+1 {
+			asked = pinned.column.name
+		}
+	}
+	has := from.columns()[column].DBName
+	refers := func(holder, target *schema.Schema, held, found string) bool {
+		for _, r := range relations(holder) {
+			if r.FieldSchema == nil || r.FieldSchema.ModelType != target.ModelType || r.JoinTable != nil || len(r.References) != 1 {
+				continue
+			}
+			foreign, primary := r.References[0].ForeignKey, r.References[0].PrimaryKey
+			if primary == nil {
+				continue
+			}
+			if r.Type != schema.BelongsTo {
+				foreign, primary = primary, foreign
+			}
+			if strings.EqualFold(foreign.DBName, held) && strings.EqualFold(primary.DBName, found) {
+				return true
+			}
+		}
+		return false
+	}
+	return refers(from.proto.Schema, other.proto.Schema, has, asked) || refers(other.proto.Schema, from.proto.Schema, asked, has)
 }
 
 // walk has loaded what is expected after a query.

@@ -208,6 +208,73 @@ func TestAnExpectedLoadGivesWayToAReader(t *testing.T) {
 	}
 }
 
+// TestARelationIsExpectedAtOnce compares models that GORM knows to be related with models of which only their names say so.
+func TestARelationIsExpectedAtOnce(t *testing.T) {
+	t.Parallel()
+	type relatedCountry struct {
+		_    struct{} `preload:""`
+		ID   int64
+		Name string
+	}
+	type relatedMayor struct {
+		_             struct{} `preload:""`
+		ID            int64
+		RelatedTownID int64
+	}
+	type relatedTown struct {
+		_         struct{} `preload:""`
+		ID        int64
+		CountryID int64
+		Country   relatedCountry
+		Mayor     relatedMayor
+		RiverID   int64
+	}
+	type relatedRiver struct {
+		_  struct{} `preload:""`
+		ID int64
+	}
+	d := dbtest.SQLite(t)
+	db, plugin := d.Open(t), New()
+	if err := errors.Join(db.AutoMigrate(&relatedCountry{}, &relatedTown{}, &relatedMayor{}, &relatedRiver{}), db.Use(plugin)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = plugin.Close() })
+	for i := range int64(3) {
+		if err := errors.Join(
+			db.Create(&relatedCountry{ID: 10 + i}).Error, db.Create(&relatedRiver{ID: 40 + i}).Error,
+			db.Create(&relatedTown{ID: 20 + i, CountryID: 10 + i, RiverID: 40 + i}).Error, db.Create(&relatedMayor{ID: 30 + i, RelatedTownID: 20 + i}).Error,
+		); err != nil {
+			t.Fatal(err)
+		}
+	}
+	town := func(ctx context.Context, id int64) (found relatedTown) {
+		if err := db.WithContext(ctx).Where("id = ?", id).Take(&found).Error; err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	visit := ContextWithSession(context.Background(), "visit")
+	at := town(visit, 20)
+	if err := errors.Join(
+		db.WithContext(visit).Where("id = ?", at.CountryID).Take(&relatedCountry{}).Error,
+		db.WithContext(visit).Where("id = ?", at.RiverID).Take(&relatedRiver{}).Error,
+		db.WithContext(visit).Where("related_town_id = ?", at.ID).Take(&relatedMayor{}).Error,
+	); err != nil {
+		t.Fatal(err)
+	}
+	town(context.Background(), 21)
+	e, err := plugin.Explain(func(tx *gorm.DB) *gorm.DB { return tx.Where("id = ?", 21).Take(&relatedTown{}) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	related := strings.Join(plugin.RelatedKeys(e.Key), " ")
+	for table, want := range map[string]bool{"related_countries": true, "related_mayors": true, "related_rivers": false} {
+		if strings.Contains(related, table) != want {
+			t.Errorf("after one visit, %q follows another town; %s among them: want %v", related, table, want)
+		}
+	}
+}
+
 func TestRelatedKeysTellsWhatWasLearned(t *testing.T) {
 	t.Parallel()
 	b := setupLinked(t)

@@ -153,6 +153,30 @@ func TestARuleNeedsThreeSightingsWithTwoValues(t *testing.T) {
 	}
 }
 
+func TestWhatIsDeclaredIsFollowedSooner(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name     string
+		declared int // the column that leads to the arg; -1 for none
+		want     bool
+	}{{"declared", 1, true}, {"another column", 0, false}, {"nothing declared", -1, false}} {
+		w, a, b := newWorld(), named("a", 2), named("b", 0)
+		if c.declared >= 0 {
+			a.Leads = func(column int, to *Template, arg int) bool { return column == c.declared && to == b && arg == 0 }
+		}
+		likely := Reach{Probability: 0.6, Depth: 1, Loads: 8}
+		if got := w.expected(asked(a, table{{value(9), value(99)}}, value(9)), likely); len(got) > 0 {
+			t.Errorf("%s: expected %q of what never happened", c.name, got)
+		}
+		w.observe(1, asked(a, table{{value(1), value(77)}}, value(1)), asked(b, nil, value(77)))
+		w.later()
+		got := w.expected(asked(a, table{{value(9), value(99)}}, value(9)), likely)
+		if slices.Contains(got, "b:i99;") != c.want {
+			t.Errorf("%s: once it happened, expected %q, want b:i99; among them: %v", c.name, got, c.want)
+		}
+	}
+}
+
 func TestCoincidencesAreNotFollowed(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(3, 4))

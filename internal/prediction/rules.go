@@ -47,6 +47,9 @@ type Template struct {
 	Columns int
 	// Key returns the key of its query with these args, false if there is none. The args are not retained.
 	Key func(args []Value) (key string, ok bool)
+	// Leads reports whether it is declared that an arg of another template is what a column of this one refers to, or is referred to by.
+	// It may be nil.
+	Leads func(column int, to *Template, arg int) bool
 
 	chances   [2]chances // of what comes after it, by whether it came by a rule itself
 	followers []*follower
@@ -130,6 +133,8 @@ type Rule struct {
 	// What it was first right about, and whether it was right about others later.
 	first  string
 	varied bool
+	// declared says that all args that have a source have one that leads to them. It counts as having been right once before.
+	declared bool
 
 	used, wasted int // of the loads that it led to
 	occasions    int // since it is followed once in a while only
@@ -298,9 +303,17 @@ func (m *Rule) right(f *follower, a, b *seen, row int) bool {
 // narrow leaves the sources that were right.
 func (m *Rule) narrow(a, b *seen, row int) {
 	m.each = false
+	declared := a.template.Leads != nil
 	for i, sources := range m.sources {
 		m.sources[i] = slices.DeleteFunc(sources, func(s source) bool { return a.value(s, row) != b.args[i] })
-		m.each = m.each || len(m.sources[i]) > 0 && m.sources[i][0].origin == eachRow
+		sources = m.sources[i]
+		m.each = m.each || len(sources) > 0 && sources[0].origin == eachRow
+		declared = declared && m.total() < minSightings && (len(sources) == 0 || slices.ContainsFunc(sources, func(s source) bool {
+			return s.origin != arg && a.template.Leads(int(s.index), b.template, i)
+		}))
+	}
+	if m.total() < minSightings {
+		m.declared = declared
 	}
 }
 
@@ -364,7 +377,7 @@ func (f *follower) look(a, b *seen) bool {
 func (m *Rule) total() int { return m.count[0] + m.count[1] }
 
 // known reports whether the mapping was right often enough to be followed.
-func (m *Rule) known() bool { return m.total() >= minSightings && m.varied }
+func (m *Rule) known() bool { return m.declared || m.total() >= minSightings && m.varied }
 
 // sourcesOf returns what each arg of b can have come from, by a row of a, and for how many there is something.
 func sourcesOf(a, b *seen, row int) (all [][]source, n int) {
@@ -401,7 +414,11 @@ func (m *Rule) probability(t *Template, way int) float64 {
 		m.before[way] = t.chances[way].minus(had)
 		m.count[way] /= 2
 	}
-	return min(1, float64(m.count[way])/float64(had.of(m.each)+2))
+	right := m.count[way]
+	if m.declared {
+		right++
+	}
+	return min(1, float64(right)/float64(had.of(m.each)+2))
 }
 
 // followed reports whether a mapping that is right with a sufficient probability is followed this time, and how likely what it leads to is used.
