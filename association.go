@@ -4,6 +4,7 @@ import (
 	"context"
 	"hash/maphash"
 	"reflect"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -20,12 +21,19 @@ const (
 	nodesPerEntry = 20
 	// maxSessions bounds the sessions that are learned from at a time.
 	maxSessions = 1_024
-	// maxExpected bounds the expected loads that wait for their turn; more are dropped.
-	maxExpected = 256
+	// maxExpected bounds the expected loads that wait for their turn; of more, those expected last stay.
+	maxExpected = 64
+	// maxTold bounds what the learner has been told and not heard yet; more is dropped.
+	maxTold = 256
 	// bufferStripes is how many goroutines can note an access at the same time without coming in each other's way.
-	bufferStripes = 8
-	// learningShare: learning takes 1/20 of the time of one processor at most. What comes meanwhile and has no room is not learned from.
+	bufferStripes = 16
+	// learningShare: learning takes 1/20 of the time of all processors at most, on one of them. What comes meanwhile and has no room is not
+	// learned from.
 	learningShare = 20
+	// learnedAtOnce bounds the accesses that are learned from before learning rests.
+	learnedAtOnce = 128
+	// Of an access that was longer ago what follows is not loaded: it was asked for by now.
+	recently = 300 * time.Millisecond
 	// controlShare: 1 key in 16 is never loaded by association, to tell whether that helps.
 	controlShare = 16
 	// maxLearned bounds the text of values from answers that are compared with args.
@@ -60,6 +68,7 @@ type learner struct {
 	templates map[*template]*prediction.Template
 	known     map[*prediction.Template]*template
 	pending   map[string]*expected
+	walks     int64
 	args      []prediction.Value
 
 	learned  atomic.Int64
@@ -79,7 +88,7 @@ func newLearner(p *Plugin) *learner {
 	l := &learner{
 		p:         p,
 		buffer:    prediction.NewBuffer[noted](bufferStripes),
-		told:      make(chan any, maxExpected),
+		told:      make(chan any, maxTold),
 		asked:     make(chan question),
 		predictor: prediction.New(nodesPerEntry*max(1, p.config.maxEntries), maxSessions),
 		governor:  prediction.NewGovernor(),
@@ -158,6 +167,7 @@ func (l *learner) clear() {
 func (l *learner) run(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
+	rest := max(1, learningShare/time.Duration(runtime.GOMAXPROCS(0)))
 	for {
 		var (
 			first any
@@ -184,7 +194,7 @@ func (l *learner) run(ctx context.Context) {
 		})
 		l.publish()
 		l.tellRelated(q)
-		timer.Reset(learningShare * time.Since(begun))
+		timer.Reset(rest * time.Since(begun))
 		for rests := true; rests; {
 			select {
 			case <-ctx.Done():
@@ -246,7 +256,7 @@ func (l *learner) turn() {
 	for range len(l.told) {
 		l.hear(<-l.told)
 	}
-	n := l.buffer.Take(func(a *noted) {
+	n := l.buffer.Take(learnedAtOnce, func(a *noted) {
 		l.learn(a.entry.publicKey(l.p), a)
 	})
 	l.learned.Add(int64(n))
@@ -289,7 +299,10 @@ func (l *learner) learn(key string, a *noted) {
 		polluted = true
 	}
 	l.governor.Access(control(hash), a.hit, polluted)
-	l.walk(l.predictor.Observe(prediction.Access{Query: l.query(key, a.entry), Session: a.session, At: a.at}))
+	from := l.predictor.Observe(prediction.Access{Query: l.query(key, a.entry), Session: a.session, At: a.at})
+	if l.p.now().UnixNano()-a.at < int64(recently) {
+		l.walk(from)
+	}
 }
 
 // control reports whether a key is never loaded by association.
@@ -384,6 +397,7 @@ func (l *learner) walk(from prediction.Prediction) {
 		return
 	}
 	now := l.p.now()
+	l.walks++
 	l.predictor.Walk(from, reach, func(next *prediction.Prediction) bool {
 		stored := l.p.storeKey(next.Key)
 		if e := l.p.lookup(stored, now); e != nil {
@@ -396,7 +410,7 @@ func (l *learner) walk(from prediction.Prediction) {
 		if _, ok := l.p.loaderOf(next.Key); !ok {
 			return false
 		}
-		x := &expected{key: next.Key, prediction: *next}
+		x := &expected{key: next.Key, prediction: *next, walk: l.walks}
 		x.prediction.Query = prediction.Query{}
 		if !l.p.worker.expect(x) {
 			return false
@@ -412,6 +426,7 @@ type expected struct {
 	key        string
 	hot        bool
 	uses       float64 // that the score of a hot one promises
+	walk       int64   // that expects it; later ones have higher numbers
 	prediction prediction.Prediction
 	entry      atomic.Pointer[entry] // once it is loaded
 	state      atomic.Int32

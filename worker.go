@@ -1,6 +1,7 @@
 package preload
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -149,6 +150,12 @@ func (w *worker) expected() {
 	for range len(w.ahead) {
 		w.queue = append(w.queue, <-w.ahead)
 	}
+	// What was expected last comes first: the rest may be too late already.
+	slices.SortStableFunc(w.queue, func(a, b *expected) int { return cmp.Compare(b.walk, a.walk) })
+	for _, x := range w.queue[min(maxExpected, len(w.queue)):] {
+		w.over(x, void)
+	}
+	w.queue = w.queue[:min(maxExpected, len(w.queue))]
 	w.queue = slices.DeleteFunc(w.queue, func(x *expected) bool {
 		stored := w.p.storeKey(x.key)
 		over := w.p.lookup(stored, w.p.now()) != nil || w.p.flights.has(stored)

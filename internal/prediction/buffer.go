@@ -3,7 +3,8 @@ package prediction
 import "sync/atomic"
 
 // Buffer takes items from any number of goroutines to one, and never makes them wait: what finds no room, or comes in another's way, is
-// lost. It is a bounded queue after Vyukov's, whose writers do not try again.
+// lost. It consists of stripes, each a bounded queue after Vyukov's, whose writers do not try again. Where the reader does not keep up,
+// some stripes are lost, so that of the others it misses nothing.
 type Buffer[T any] struct {
 	stripes []stripe[T]
 	lost    atomic.Int64
@@ -12,7 +13,7 @@ type Buffer[T any] struct {
 }
 
 // stripeLength is the number of items that a stripe holds; a power of two.
-const stripeLength = 256
+const stripeLength = 128
 
 type stripe[T any] struct {
 	_    [64]byte // the writers of one stripe do not slow down those of the next
@@ -55,11 +56,12 @@ func (b *Buffer[T]) Put(hash uint64, item T) {
 	}
 }
 
-// Take calls do with each item that is there, and returns how many there were. Only one goroutine may take at a time.
-func (b *Buffer[T]) Take(do func(*T)) (n int) {
+// Take calls do with items that are there, those of the first stripes first, and returns how many there were, at most so many. Only one
+// goroutine may take at a time.
+func (b *Buffer[T]) Take(most int, do func(*T)) (n int) {
 	for i := range b.stripes {
 		s := &b.stripes[i]
-		for range stripeLength { // and no more: the other stripes have their turn
+		for n < most {
 			at := &s.ring[s.head%stripeLength]
 			if at.turn.Load() != s.head+1 {
 				break

@@ -13,7 +13,7 @@ func TestBufferKeepsOrderAndLosesWhatHasNoRoom(t *testing.T) {
 			b.Put(0, i)
 		}
 		next := 0
-		n := b.Take(func(i *int) {
+		n := b.Take(2*stripeLength, func(i *int) {
 			if *i != next {
 				t.Fatalf("got %d, want %d", *i, next)
 			}
@@ -23,8 +23,29 @@ func TestBufferKeepsOrderAndLosesWhatHasNoRoom(t *testing.T) {
 			t.Fatalf("took %d and lost %d", n, lost)
 		}
 	}
-	if n := b.Take(func(*int) {}); n != 0 {
+	if n := b.Take(stripeLength, func(*int) {}); n != 0 {
 		t.Errorf("took %d of nothing", n)
+	}
+}
+
+// TestBufferServesSomeWhereItCannotServeAll has more put than is taken.
+func TestBufferServesSomeWhereItCannotServeAll(t *testing.T) {
+	t.Parallel()
+	b := NewBuffer[[2]int](4)
+	var taken [4]int
+	const rounds, each = 500, 3
+	for round := range rounds {
+		for i := range each {
+			for stripe := range 4 {
+				b.Put(uint64(stripe), [2]int{stripe, each*round + i})
+			}
+		}
+		if n := b.Take(2*each, func(item *[2]int) { taken[item[0]]++ }); n != 2*each {
+			t.Fatalf("took %d, want %d", n, 2*each)
+		}
+	}
+	if taken[0] != rounds*each || taken[1] != rounds*each || b.Lost() != 2*(rounds*each-stripeLength) {
+		t.Errorf("took %d and lost %d, want all of two stripes", taken, b.Lost())
 	}
 }
 
@@ -40,7 +61,7 @@ func TestBufferTellsTheReader(t *testing.T) {
 			go b.Put(uint64(i), i)
 		}
 		<-wait
-		for b.Take(func(*int) {}) == 0 {
+		for b.Take(stripeLength, func(*int) {}) == 0 {
 			<-b.Wait()
 		}
 	}
@@ -65,7 +86,7 @@ func TestBufferUnderLoad(t *testing.T) {
 	var last [writers]int
 	taken := 0
 	take := func() int {
-		return b.Take(func(item *[2]int) {
+		return b.Take(2*stripeLength, func(item *[2]int) {
 			w, i := item[0], item[1]+1
 			if i <= last[w] {
 				t.Errorf("writer %d: %d after %d", w, i, last[w])
@@ -99,7 +120,7 @@ func BenchmarkBufferPut(b *testing.B) {
 			case <-stop:
 				return
 			case <-buffer.Wait():
-				buffer.Take(func(*[3]uintptr) {})
+				buffer.Take(100, func(*[3]uintptr) {})
 			}
 		}
 	}()
