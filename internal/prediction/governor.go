@@ -217,11 +217,13 @@ func (g *Governor) step() {
 	f := g.Figures()
 	switch {
 	case g.verdict(f.Accuracy < inaccurate):
-	case f.Pollution >= polluting:
-		g.to(max(1, g.level-1))
 	case f.Accuracy >= accurate:
 		g.pause = 1
-		g.to(g.level + 1)
+		if f.Pollution < polluting {
+			g.to(g.level + 1)
+		}
+	case f.Pollution >= polluting:
+		g.to(max(1, g.level-1))
 	case f.Lateness >= lateMuch && g.level+1 < len(levels) && levels[g.level+1].Depth > levels[g.level].Depth:
 		g.to(g.level + 1)
 	case g.level == len(levels)-1:

@@ -105,7 +105,9 @@ func TestGovernorWeighs(t *testing.T) {
 		{"not so accurate", 5, 0, 3, false, 3, 3},
 		{"not so accurate and late", 2, 3, 3, false, 3, 4},
 		{"late where it cannot be earlier", 2, 3, 3, false, 4, 4},
-		{"accurate, but what it pushes out is missed", 8, 0, 0, true, 3, 2},
+		{"accurate, but what it pushes out is missed", 8, 0, 0, true, 3, 3},
+		{"not so accurate, and what it pushes out is missed", 5, 0, 3, true, 3, 2},
+		{"not so accurate, and what it pushes out is missed, at the first level", 5, 0, 3, true, 1, 1},
 		{"not so accurate at the last level", 5, 0, 3, false, 5, 4},
 		{"inaccurate", 3, 0, 5, false, 3, 2},
 	} {
