@@ -1,6 +1,7 @@
 package preload_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -211,4 +212,33 @@ func ExamplePrepare() {
 	// Ann hits: 1
 	// Ann hits: 2
 	// Ann hits: 3
+}
+
+// What was hot before a restart is in memory again after it. The file holds queries, never what they found.
+func ExamplePlugin_LoadHot() {
+	db, before, done := open()
+	defer done()
+	for range 3 {
+		var ann Person
+		check(db.First(&ann, 1).Error)
+	}
+	var saved bytes.Buffer // a file
+	check(before.SaveHot(&saved))
+
+	// The next process.
+	again, err := gorm.Open(db.Dialector, &gorm.Config{})
+	check(err)
+	after := preload.New()
+	check(again.Use(after))
+	defer after.Close()
+	check(after.Register(&Person{})) // nothing has asked for a model yet
+	check(after.LoadHot(context.Background(), &saved, func(loaded, total int) { fmt.Println(loaded, "of", total) }))
+
+	var ann Person
+	check(again.First(&ann, 1).Error)
+	fmt.Println(ann.Name, "hits:", after.Stats().Hits, "misses:", after.Stats().Misses)
+	// Output:
+	// 0 of 1
+	// 1 of 1
+	// Ann hits: 1 misses: 0
 }
