@@ -110,9 +110,17 @@ var keySeed = maphash.MakeSeed()
 func hashOf(key string) uint64 { return maphash.String(keySeed, key) }
 
 // sessionOf returns the session of a context, and a number that spreads sessions.
-func sessionOf(ctx context.Context) (s prediction.Session, spread uint64) {
+func (p *Plugin) sessionOf(ctx context.Context) (s prediction.Session, spread uint64) {
 	if named, ok := ctx.Value(sessionKey{}).(prediction.Session); ok {
 		return named, named.ID
+	}
+	if p.config.session != nil {
+		id := ""
+		p.guard("asking for the session", func() { id = p.config.session(ctx) })
+		if id != "" {
+			named := prediction.Session{ID: hashOf(id)}
+			return named, named.ID
+		}
 	}
 	done := ctx.Done()
 	if done != nil {
@@ -128,7 +136,7 @@ func (p *Plugin) note(ctx context.Context, e *entry, now time.Time, hit bool) {
 	if !p.config.worker {
 		return
 	}
-	session, spread := sessionOf(ctx)
+	session, spread := p.sessionOf(ctx)
 	p.learner.buffer.Put(spread, noted{e, session, now.UnixNano(), hit})
 }
 

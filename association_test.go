@@ -138,6 +138,38 @@ func TestKeysThatWereNeverAskedForAreLoadedAhead(t *testing.T) {
 	}
 }
 
+// TestASessionIsWhatTheApplicationSays gives each query a context that ends by itself, as a timeout of its own does.
+func TestASessionIsWhatTheApplicationSays(t *testing.T) {
+	t.Parallel()
+	type trace struct{}
+	for name, c := range map[string]struct {
+		opts []Option
+		want bool
+	}{
+		"not said": {nil, false},
+		"said":     {[]Option{WithSession(func(ctx context.Context) string { id, _ := ctx.Value(trace{}).(string); return id })}, true},
+	} {
+		b := setupLinked(t, c.opts...)
+		for n := range int64(20) {
+			request := context.WithValue(context.Background(), trace{}, fmt.Sprint("trace", n))
+			first, end := context.WithTimeout(request, time.Minute)
+			b.author(t, first, n+1)
+			end()
+			second, end := context.WithTimeout(request, time.Minute)
+			b.books(t, second, n+1)
+			end()
+		}
+		b.author(t, context.Background(), 300)
+		e, err := b.plugin.Explain(func(tx *gorm.DB) *gorm.DB { return tx.Where("login = ?", "u300").First(&linkedAuthor{}) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if related := b.plugin.RelatedKeys(e.Key); (len(related) > 0) != c.want {
+			t.Errorf("%s: %q follows, want something: %v", name, related, c.want)
+		}
+	}
+}
+
 func TestNothingIsLoadedAheadWithoutTheWorker(t *testing.T) {
 	t.Parallel()
 	b := setupLinked(t, WithoutWorker())

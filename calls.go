@@ -51,7 +51,7 @@ func ContextWithRefresh(ctx context.Context) context.Context {
 }
 
 // ContextWithSession says that the accesses made with the context belong together: which keys follow each other is
-// learned within one session.
+// learned within one session. Without it a session is what WithSession says, or the context's Done channel.
 func ContextWithSession(ctx context.Context, id string) context.Context {
 	return context.WithValue(ctx, sessionKey{}, prediction.Session{ID: hashOf(id)})
 }

@@ -40,6 +40,7 @@ type config struct {
 	scorer           Scorer
 	logger           *slog.Logger
 	clock            Clock
+	session          func(context.Context) string
 	partition        func(context.Context) string
 	worker           bool
 
@@ -330,6 +331,18 @@ func WithPartition(partition func(context.Context) string) Option {
 	return func(c *config) {
 		c.require(partition != nil, "WithPartition", partition == nil, "a function")
 		c.partition = partition
+	}
+}
+
+// WithSession says which queries belong together where ContextWithSession does not: those for which the function returns the same
+// string, such as the id of their trace (of OpenTelemetry: trace.SpanContextFromContext(ctx).TraceID().String()). What follows what is
+// learned within such a session. Where it returns "", and by default, the session is that of the context's Done channel, which is another one
+// for each query if each has a timeout of its own. It is called for every query of a model that is opted in, and must be fast and must
+// not panic.
+func WithSession(session func(context.Context) string) Option {
+	return func(c *config) {
+		c.require(session != nil, "WithSession", session == nil, "a function")
+		c.session = session
 	}
 }
 

@@ -309,14 +309,23 @@ func TestReadFailsOpenOnScorers(t *testing.T) {
 	}
 }
 
-// A partition function that panics, although it must not, costs a database read.
-func TestReadFailsOpenOnPartition(t *testing.T) {
+// A partition or session function that panics, although it must not, costs a database read at most.
+func TestReadFailsOpenOnFunctions(t *testing.T) {
 	t.Parallel()
-	b := readSQLite(t, preload.WithPartition(func(context.Context) string { panic("partition") }))
-	for range 2 {
-		var c []readCompany
-		if err := b.db.Find(&c).Error; err != nil || len(c) != 2 {
-			t.Errorf("%d rows, %v", len(c), err)
+	for name, option := range map[string]preload.Option{
+		"partition": preload.WithPartition(func(context.Context) string { panic("partition") }),
+		"session":   preload.WithSession(func(context.Context) string { panic("session") }),
+	} {
+		b := readSQLite(t, option)
+		byName := prepare[readCompany](t, b.db, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("id > ?", arg(0)) })
+		for range 4 {
+			var c []readCompany
+			if err := b.db.Find(&c).Error; err != nil || len(c) != 2 {
+				t.Errorf("%s: %d rows, %v", name, len(c), err)
+			}
+			if c, err := byName.Find(context.Background(), 0); err != nil || len(c) != 2 {
+				t.Errorf("%s: prepared: %d rows, %v", name, len(c), err)
+			}
 		}
 	}
 }

@@ -323,7 +323,7 @@ func TestReadBadOptions(t *testing.T) {
 		{"WithPolicy", preload.WithPolicy("read_ttls", preload.Policy{})}, {"WithPolicy", preload.WithPolicy(5, preload.Policy{})},
 		{"WithDefaultPolicy", preload.WithDefaultPolicy(preload.Policy{TTL: -1})},
 		{"WithStore", preload.WithStore(nil)}, {"WithScorer", preload.WithScorer(nil)}, {"WithLogger", preload.WithLogger(nil)},
-		{"WithClock", preload.WithClock(nil)}, {"WithPartition", preload.WithPartition(nil)}, {"Option", nil},
+		{"WithClock", preload.WithClock(nil)}, {"WithPartition", preload.WithPartition(nil)}, {"WithSession", preload.WithSession(nil)}, {"Option", nil},
 	} {
 		p := preload.New(c.option, preload.WithoutWorker())
 		err := d.Open(t).Use(p)
