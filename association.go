@@ -3,6 +3,7 @@ package preload
 import (
 	"context"
 	"hash/maphash"
+	"math"
 	"reflect"
 	"runtime"
 	"strings"
@@ -47,6 +48,7 @@ type noted struct {
 	entry   *entry
 	session prediction.Session
 	at      int64
+	of      int32 // the number of Clears before it
 	hit     bool
 }
 
@@ -59,12 +61,12 @@ type learner struct {
 	asked   chan question
 	ticks   atomic.Int64
 	failed  atomic.Bool // the database failed loads since the tick before
-	cleared atomic.Int64
+	cleared atomic.Int32
 
 	predictor *prediction.Predictor
 	governor  *prediction.Governor
 	ticked    int64
-	forgot    int64
+	forgot    int32
 	templates map[*template]*prediction.Template
 	known     map[*prediction.Template]*template
 	pending   map[string]*expected
@@ -82,6 +84,7 @@ type declared struct {
 	key     string
 	related []string
 	at      int64
+	of      int32 // the number of Clears before it
 }
 
 func newLearner(p *Plugin) *learner {
@@ -137,13 +140,13 @@ func (p *Plugin) note(ctx context.Context, e *entry, now time.Time, hit bool) {
 		return
 	}
 	session, spread := p.sessionOf(ctx)
-	p.learner.buffer.Put(spread, noted{e, session, now.UnixNano(), hit})
+	p.learner.buffer.Put(spread, noted{e, session, now.UnixNano(), p.learner.cleared.Load(), hit})
 }
 
 // declare notes that an application says what follows a key.
 func (l *learner) declare(key string, related []string, now time.Time) {
 	if l.p.config.worker {
-		l.tell(declared{key, related, now.UnixNano()})
+		l.tell(declared{key, related, now.UnixNano(), l.cleared.Load()})
 	}
 }
 
@@ -168,11 +171,38 @@ func (l *learner) tick(failed bool) {
 // clear has everything forgotten that was learned.
 func (l *learner) clear() {
 	l.cleared.Add(1)
+	l.learned.Store(0)
+	l.buffer.Forget()
+	l.figures.Store(&prediction.Figures{Level: prediction.NewGovernor().Figures().Level})
 	l.tell(nil)
+}
+
+// current reports whether something is from after the last Clear, and forgets what was before.
+func (l *learner) current(of int32) bool {
+	if n := l.cleared.Load(); n != l.forgot {
+		l.forgot = n
+		l.predictor.Clear()
+		clear(l.templates)
+		clear(l.known)
+		l.governor = prediction.NewGovernor()
+	}
+	return of == l.forgot
 }
 
 // run learns until the context ends.
 func (l *learner) run(ctx context.Context) {
+	defer func() {
+		// The database may outlive the plugin.
+		l.buffer.Take(math.MaxInt, func(*noted) {})
+		for range len(l.told) {
+			if x, ok := (<-l.told).(*expected); ok {
+				x.entry.Store(nil)
+				l.p.worker.awaited.Add(-1)
+			}
+		}
+		l.predictor.Clear()
+		clear(l.pending)
+	}()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	rest := max(1, learningShare/time.Duration(runtime.GOMAXPROCS(0)))
@@ -254,20 +284,16 @@ var usual = prediction.Reach{Probability: 0.5, Depth: 1, Loads: 16, Tell: true}
 
 // turn learns from what is there.
 func (l *learner) turn() {
-	if n := l.cleared.Load(); n != l.forgot {
-		l.forgot = n
-		l.predictor.Clear()
-		clear(l.templates)
-		clear(l.known)
-		l.governor = prediction.NewGovernor()
-	}
+	l.current(0)
 	for range len(l.told) {
 		l.hear(<-l.told)
 	}
-	n := l.buffer.Take(learnedAtOnce, func(a *noted) {
-		l.learn(a.entry.publicKey(l.p), a)
+	l.buffer.Take(learnedAtOnce, func(a *noted) {
+		if l.current(a.of) {
+			l.learn(a.entry.publicKey(l.p), a)
+			l.learned.Add(1)
+		}
 	})
-	l.learned.Add(int64(n))
 	l.governor.Settle()
 	if n := l.ticks.Load(); n != l.ticked {
 		l.ticked = n
@@ -286,16 +312,23 @@ func (l *learner) turn() {
 func (l *learner) hear(what any) {
 	switch what := what.(type) {
 	case declared:
+		if !l.current(what.of) {
+			return
+		}
 		if len(what.related) > 0 {
 			l.predictor.Relate(what.key, what.related...)
 		}
 		l.walk(l.predictor.Observe(prediction.Access{Query: l.query(what.key, nil), At: what.at}))
 	case *expected:
 		// What was expected is there, and says what is to be expected after it.
+		defer l.p.worker.awaited.Add(-1)
+		loaded := what.entry.Swap(nil)
+		if !l.current(what.of) {
+			return
+		}
 		from := what.prediction
-		from.Query = l.query(what.key, what.entry.Load())
+		from.Query = l.query(what.key, loaded)
 		l.walk(from)
-		l.p.worker.awaited.Add(-1)
 	}
 }
 
@@ -418,7 +451,7 @@ func (l *learner) walk(from prediction.Prediction) {
 		if _, ok := l.p.loaderOf(next.Key); !ok {
 			return false
 		}
-		x := &expected{key: next.Key, prediction: *next, walk: l.walks}
+		x := &expected{key: next.Key, prediction: *next, walk: l.walks, of: l.forgot}
 		x.prediction.Query = prediction.Query{}
 		if !l.p.worker.expect(x) {
 			return false
@@ -435,8 +468,9 @@ type expected struct {
 	hot        bool
 	uses       float64 // that the score of a hot one promises
 	walk       int64   // that expects it; later ones have higher numbers
+	of         int32   // the number of Clears before it
 	prediction prediction.Prediction
-	entry      atomic.Pointer[entry] // once it is loaded
+	entry      atomic.Pointer[entry] // once it is loaded, until the learner has heard of it
 	state      atomic.Int32
 }
 
@@ -446,6 +480,8 @@ const (
 	overtook        // asked for before it was there
 	loaded
 	failed
+	used
+	wasted // left unread
 )
 
 // over reports whether it is not going to be loaded any more.
@@ -458,16 +494,10 @@ func (x *expected) Outcome() (prediction.Outcome, bool) {
 		return prediction.Void, true
 	case overtook:
 		return prediction.Late, true
-	case failed:
+	case failed, wasted:
 		return prediction.Wasted, true
-	case loaded:
-		e := x.entry.Load()
-		switch {
-		case !e.preloaded.Load():
-			return prediction.Useful, true
-		case !e.counted.Load() || e.guard.Dead():
-			return prediction.Wasted, true
-		}
+	case used:
+		return prediction.Useful, true
 	}
 	return 0, false
 }

@@ -36,18 +36,22 @@ func (p *Plugin) together(queue []*expected) (r reload, rest []*expected) {
 		keys  = []string{first.key}
 		later []*expected
 		other []prediction.Value
+		// values are what they differ in.
+		values []prediction.Value
 	)
 	for _, x := range rest {
 		other, ok = splitArgs(strings.TrimPrefix(x.key, t.prefix), other[:0])
 		at := differs(args, other)
-		fits := ok && len(keys) < maxTogether && strings.HasPrefix(x.key, t.prefix) && at >= 0 && !slices.Contains(keys, x.key)
+		fits := ok && len(keys) < maxTogether && strings.HasPrefix(x.key, t.prefix) && at >= 0
 		if fits && many == nil {
 			many = t.many(p, at)
+			values = append(values[:0], args[max(at, 0)])
 		}
-		if !fits || many == nil || many.at != at {
+		if !fits || many == nil || many.at != at || slices.ContainsFunc(values, func(v prediction.Value) bool { return similar(v, other[at]) }) {
 			later = append(later, x)
 			continue
 		}
+		values = append(values, other[at])
 		keys = append(keys, x.key)
 		r.with = append(r.with, reload{key: x.key, expected: x})
 	}
@@ -55,6 +59,13 @@ func (p *Plugin) together(queue []*expected) (r reload, rest []*expected) {
 		r.load = func(ctx context.Context) run { return p.reloadMany(ctx, t, many, keys) }
 	}
 	return r, later
+}
+
+// similar reports whether two bind values may find the same row, or are of different types, as 5 and "5" are.
+func similar(a, b prediction.Value) bool {
+	_, a1, _ := cutType(string(a))
+	_, b1, _ := cutType(string(b))
+	return a1[0] != b1[0] || strings.EqualFold(a1, b1)
 }
 
 // differs returns where the only difference of two lists of args is, -1 if it is not the only one.
@@ -121,6 +132,9 @@ func (t *template) list(p *Plugin, r *reading, at int, name string, field *schem
 	}
 	m := &many{at: at, head: append(slices.Clone(parts[:at]), head+"IN ("), tail: slices.Clone(parts[at+1:]), column: pinned.column, field: field}
 	m.tail[0] = ")" + m.tail[0]
+	if t.query.Limited && !t.limitsToSome(m.tail) {
+		return nil
+	}
 	// There is one row for each, so that neither order nor limit matter.
 	for j, part := range m.tail {
 		end := len(part)
@@ -138,6 +152,29 @@ func (t *template) list(p *Plugin, r *reading, at int, name string, field *schem
 		return nil
 	}
 	return m
+}
+
+// limitsToSome reports whether a query ends with a limit that leaves a row.
+func (t *template) limitsToSome(tail []string) bool {
+	last := len(tail) - 1
+	_, limit, found := cutLast(tail[last], " LIMIT ")
+	if found {
+		n, err := strconv.Atoi(limit)
+		return err == nil && n > 0
+	}
+	bound := t.binds.Load().tail
+	if tail[last] != "" || last == 0 || !strings.HasSuffix(tail[last-1], " LIMIT ") || len(bound) == 0 {
+		return false
+	}
+	n := reflect.ValueOf(bound[len(bound)-1])
+	return n.CanInt() && n.Int() > 0
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
 }
 
 // proves reports whether what the query for many is, as it is read back, is the query for one but for the list, order and limit.
@@ -274,10 +311,14 @@ func (p *Plugin) reloadMany(ctx context.Context, t *template, m *many, keys []st
 				p.landed(f)
 			}
 		}()
-		tx := t.statement(ctx, p.db, m.vars(each), reflect.Value{})
+		asked := slices.Clone(each)
+		for n := len(asked); n&(n-1) != 0; n++ {
+			asked = append(asked, each[0]) // so that there are few different statements to prepare
+		}
+		tx := t.statement(ctx, p.db, m.vars(asked), reflect.Value{})
 		stmt := tx.Statement
 		stmt.SQL.Reset()
-		stmt.SQL.WriteString(m.sql(p.db.Name(), len(each)))
+		stmt.SQL.WriteString(m.sql(p.db.Name(), len(asked)))
 		rows := reflect.New(t.rows())
 		stmt.Dest, stmt.Model, stmt.ReflectValue = rows.Interface(), rows.Interface(), rows.Elem()
 		if p.query(tx); tx.Error != nil {

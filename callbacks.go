@@ -459,6 +459,7 @@ func (p *Plugin) hit(ctx context.Context, e *entry, now time.Time) {
 	e.stats.hits.Add(1)
 	if e.preloaded.Load() && e.counted.Load() && e.preloaded.Swap(false) {
 		p.stats.preloadHits.Add(1)
+		e.fate(used)
 	}
 	p.record(e.publicKey(p), e.pattern, now)
 	p.note(ctx, e, now, true)

@@ -36,6 +36,8 @@ type entry struct {
 	// awaited says that readers waited for it when it was loaded in the background.
 	awaited bool
 	node    recency.Node
+	// expected is what it was loaded for; nil for what was not expected.
+	expected atomic.Pointer[expected]
 	// recent is by what a prepared query finds it; nil if none does.
 	recent atomic.Pointer[recent]
 	// before is how many accesses the pattern had before the answer was there for them, or asked for by one.
@@ -153,8 +155,17 @@ func (p *Plugin) uncount(e *entry) bool {
 		return false
 	}
 	e.leave()
+	e.fate(wasted)
 	e.stats.entries.Add(-1)
 	return true
+}
+
+// fate tells what was expected of an entry, that it came true or that it did not.
+func (e *entry) fate(state int32) {
+	if x := e.expected.Load(); x != nil {
+		x.state.CompareAndSwap(loaded, state)
+		e.expected.Store(nil)
+	}
 }
 
 // killed is an answer that a change killed: one that was stored, or that was being loaded in the background.

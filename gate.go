@@ -1,6 +1,7 @@
 package preload
 
 import (
+	"context"
 	"sync"
 
 	"gorm.io/gorm"
@@ -16,8 +17,9 @@ type gate struct {
 	holder int64         // the goroutine of the load, whose own statements pass
 }
 
-// enter lets a statement in, as soon as the gate is open. Each enter is followed by one leave.
-func (g *gate) enter() {
+// enter lets a statement in, as soon as the gate is open or its context has ended: then it takes no connection. Each enter is followed
+// by one leave.
+func (g *gate) enter(ctx context.Context) {
 	for {
 		g.mu.Lock()
 		shut, holder := g.shut, g.holder
@@ -28,15 +30,25 @@ func (g *gate) enter() {
 			return
 		}
 		g.mu.Unlock()
-		if holder == goroutine() {
-			// Code of the application that scans what is being loaded asks for more.
+		if ctx != nil && ctx.Err() != nil || holder == goroutine() {
+			// Of the latter kind is code of the application that scans what is being loaded and asks for more.
 			g.mu.Lock()
 			g.inside++
 			g.mu.Unlock()
 			return
 		}
-		<-shut
+		select {
+		case <-shut:
+		case <-done(ctx):
+		}
 	}
+}
+
+func done(ctx context.Context) <-chan struct{} {
+	if ctx == nil {
+		return nil
+	}
+	return ctx.Done()
 }
 
 func (g *gate) leave() {
@@ -83,7 +95,7 @@ func (g *gate) open() {
 // gated is a callback that goes through the plugin's gate.
 func (p *Plugin) gated(callback func(*gorm.DB)) func(*gorm.DB) {
 	return func(db *gorm.DB) {
-		p.gate.enter()
+		p.gate.enter(db.Statement.Context)
 		defer p.gate.leave()
 		callback(db)
 	}

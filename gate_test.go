@@ -5,7 +5,7 @@ import "testing"
 func TestAGateShutsOnNobody(t *testing.T) {
 	t.Parallel()
 	var g gate
-	g.enter()
+	g.enter(t.Context())
 	if g.close() {
 		t.Fatal("it shut on a statement that runs")
 	}
@@ -16,14 +16,14 @@ func TestAGateShutsOnNobody(t *testing.T) {
 	held := make(chan bool)
 	go func() {
 		g.hold(goroutine())
-		g.enter() // its own statements pass
+		g.enter(t.Context()) // its own statements pass
 		g.leave()
 		held <- true
 	}()
 	<-held
 	passed := make(chan bool)
 	go func() {
-		g.enter()
+		g.enter(t.Context())
 		defer g.leave()
 		passed <- true
 	}()

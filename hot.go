@@ -20,6 +20,9 @@ import (
 // hotVersion is that of the format, and of what shapes are made of.
 const hotVersion = 1
 
+// maxFailed is how many loads of one query may fail before LoadHot leaves it out.
+const maxFailed = 3
+
 // hotFile is what SaveHot writes: queries, and the keys of the hottest of them, never values of answers.
 type hotFile struct {
 	Version int        `json:"preload"`
@@ -47,7 +50,8 @@ type hotKey struct {
 // SaveHot writes down which keys are hottest, at most WithMaxPatterns, with the SQL and bind values that LoadHot needs to ask for them
 // again, but no answers. It leaves out what LoadHot could not run: own data, queries with JOINs, into types that are no models, or
 // whose bind values have types of their own, and all with WithPartition. Bind values may be worth protecting, and what LoadHot reads it
-// runs: keep the file where only the application can read and write it. SaveHot is safe for concurrent use.
+// runs: keep the file where only the application can read and write it. It is an error after Close, which forgets them. SaveHot is safe for
+// concurrent use.
 func (p *Plugin) SaveHot(to io.Writer) error {
 	if !p.ready.Load() {
 		return errNotInitialized
@@ -71,6 +75,9 @@ func (p *Plugin) SaveHot(to io.Writer) error {
 		if n >= 0 {
 			file.Keys = append(file.Keys, hotKey{n, []byte(hot.Key[len(t.prefix):])})
 		}
+	}
+	if p.closed.Load() {
+		return errors.New("preload: SaveHot: the plugin is closed and has forgotten which keys are hot: call it before Close")
 	}
 	text, err := json.Marshal(file)
 	if err == nil {
@@ -217,7 +224,7 @@ func (p *Plugin) LoadHot(ctx context.Context, from io.Reader, progress ...func(d
 		templates = make([]*template, len(file.Queries))
 		queue     []*expected
 		total     = len(file.Keys)
-		failed    = map[*template]bool{}
+		failed    = map[*template]int{}
 	)
 	if file.Dialect != p.db.Name() {
 		p.config.logger.Warn("preload: LoadHot: the keys were saved from another database", "dialect", file.Dialect, "want", p.db.Name())
@@ -238,35 +245,52 @@ func (p *Plugin) LoadHot(ctx context.Context, from io.Reader, progress ...func(d
 			queue = append(queue, &expected{key: whole})
 		}
 	}
-	for len(queue) > 0 {
+	show := func(done int) {
 		for _, show := range progress {
-			show(total-len(queue), total)
+			if show != nil {
+				show(done, total)
+			}
 		}
+	}
+	for len(queue) > 0 {
+		show(total - len(queue))
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("preload: LoadHot: %d of %d keys were not loaded: %w", len(queue), total, err)
 		}
 		if p.closed.Load() {
 			return fmt.Errorf("preload: LoadHot: %d of %d keys were not loaded: the plugin is closed", len(queue), total)
 		}
+		t := p.templates.of(queue[0].key)
 		var r reload
-		r, queue = p.together(queue)
-		t := p.templates.of(r.key)
-		if failed[t] {
+		if failed[t] == 0 {
+			r, queue = p.together(queue)
+		} else { // one of them may be to blame
+			r, queue = reload{key: queue[0].key}, queue[1:]
+			r.load, _ = p.loaderOf(r.key)
+		}
+		if r.load == nil || failed[t] > maxFailed {
 			continue
 		}
-		if err := p.loadHot(ctx, &r); err != nil {
-			if ctx.Err() == nil {
-				if gone := p.pool.Ping(); gone != nil {
-					return fmt.Errorf("preload: LoadHot: %d of %d keys were not loaded: %w: %w", len(queue)+1+len(r.with), total, errDatabase, gone)
-				}
-				failed[t] = true
-				p.config.logger.Warn("preload: LoadHot: a query is left out", "sql", t.sql, "err", err)
+		err := p.loadHot(ctx, &r)
+		if err == nil || ctx.Err() != nil {
+			continue
+		}
+		if gone := p.pool.Ping(); gone != nil {
+			return fmt.Errorf("preload: LoadHot: %d of %d keys were not loaded: %w: %w", len(queue)+1+len(r.with), total, errDatabase, gone)
+		}
+		failed[t]++
+		if len(r.with) > 0 {
+			for one := range r.all {
+				queue = append(queue, &expected{key: one.key})
 			}
+			continue
+		}
+		p.config.logger.Warn("preload: LoadHot: a key is left out", "key", r.key, "err", err)
+		if failed[t] > maxFailed {
+			p.config.logger.Warn("preload: LoadHot: a query is left out", "key", r.key)
 		}
 	}
-	for _, show := range progress {
-		show(total, total)
-	}
+	show(total)
 	return nil
 }
 
@@ -380,8 +404,14 @@ func (p *Plugin) confirm(t *template, db *gorm.DB, args []byte) bool {
 	if render(db); db.Error != nil {
 		return false
 	}
-	vars, ok := t.binds.Load().vars(string(args))
-	same := ok && stmt.SQL.String() == t.sql && slices.EqualFunc(vars, stmt.Vars, func(a, b any) bool {
+	b := t.binds.Load()
+	vars, decoded := b.vars(string(args))
+	asked := stmt.Vars
+	if !decoded && len(asked) == len(b.args)+len(b.tail) {
+		// Such as values of named types, which LoadHot has none of: the rest is compared.
+		vars, asked = b.tail, asked[len(b.args):]
+	}
+	same := stmt.SQL.String() == t.sql && slices.EqualFunc(vars, asked, func(a, b any) bool {
 		one, ok := encodeArg(a)
 		other, ok2 := encodeArg(b)
 		return ok && ok2 && one == other
@@ -389,7 +419,9 @@ func (p *Plugin) confirm(t *template, db *gorm.DB, args []byte) bool {
 	stmt.SQL.Reset()
 	stmt.Vars = nil
 	if same {
-		t.state.CompareAndSwap(restored, met)
+		if decoded {
+			t.state.CompareAndSwap(restored, met)
+		}
 		return true
 	}
 	if t.state.CompareAndSwap(restored, refuted) {

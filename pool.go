@@ -71,7 +71,7 @@ func unwrap(conn gorm.ConnPool) gorm.ConnPool {
 
 // BeginTx implements gorm.ConnPoolBeginner.
 func (c *pool) BeginTx(ctx context.Context, opts *sql.TxOptions) (gorm.ConnPool, error) {
-	c.plugin.gate.enter()
+	c.plugin.gate.enter(ctx)
 	defer c.plugin.gate.leave()
 	var inner gorm.ConnPool
 	switch beginner := c.ConnPool.(type) {

@@ -21,6 +21,7 @@ const (
 
 // heat is by what a tick chooses what to load: how hot was hot enough to be used.
 type heat struct {
+	cleared      int32 // the number of Clears that it knows of
 	limit        float64
 	used, wasted float64 // outcomes; halved each time that the limit is looked at
 	uses         float64 // the sum of what was expected of those that were wasted
@@ -40,14 +41,20 @@ func (w *worker) tick() {
 			p.index.Release(&e.guard)
 		}
 	})
+	if n := p.learner.cleared.Load(); n != w.heat.cleared {
+		w.heat = heat{cleared: n}
+	}
 	w.heat.settle(&p.stats)
 	loads := 0
-	for _, hot := range p.patterns.Hottest(p.config.maxPatterns, p.config.threshold, now) {
+	for i, hot := range p.patterns.Hottest(p.config.maxPatterns, p.config.threshold, now) {
 		if loads >= p.config.batch {
 			return
 		}
 		// The same score promises more uses of an answer that is kept for longer.
 		uses := hot.Score * float64(p.ttl(hot.Key)) / float64(p.config.ttl)
+		if i == 0 {
+			w.heat.limit = min(w.heat.limit, 2*uses)
+		}
 		if _, ok := p.registry.loader(hot.Key); !ok || uses < w.heat.limit || p.lookup(p.storeKey(hot.Key), now) != nil {
 			continue
 		}

@@ -89,23 +89,26 @@ func (w *worker) start() {
 func (w *worker) run() {
 	ticker := time.NewTicker(w.p.config.interval)
 	defer ticker.Stop()
+	defer func() {
+		for _, x := range w.queue {
+			w.over(x, void)
+		}
+	}()
 	for {
 		// What is read comes before what may be.
 		select {
+		case <-w.ctx.Done():
+			return
+		case <-ticker.C:
+			w.tick()
+			continue
 		case r := <-w.reloads:
 			w.again(r)
 			continue
 		default:
 		}
 		if len(w.queue) > 0 {
-			select {
-			case <-w.ctx.Done():
-				return
-			case <-ticker.C:
-				w.tick()
-			default:
-				w.expected()
-			}
+			w.expected()
 			continue
 		}
 		select {
@@ -146,7 +149,7 @@ func (w *worker) expect(x *expected) bool {
 
 // expected loads the first key that is expected, and with it those that one query can load, unless readers came first.
 func (w *worker) expected() {
-	shut, ok := w.acquire(true)
+	shut, ok := w.acquire()
 	for range len(w.ahead) {
 		w.queue = append(w.queue, <-w.ahead)
 	}
@@ -158,7 +161,7 @@ func (w *worker) expected() {
 	w.queue = w.queue[:min(maxExpected, len(w.queue))]
 	w.queue = slices.DeleteFunc(w.queue, func(x *expected) bool {
 		stored := w.p.storeKey(x.key)
-		over := w.p.lookup(stored, w.p.now()) != nil || w.p.flights.has(stored)
+		over := w.p.lookup(stored, w.p.now()) != nil || w.p.flights.has(stored) || w.runs(x.key)
 		if over {
 			w.over(x, overtook)
 		}
@@ -174,7 +177,9 @@ func (w *worker) expected() {
 		return
 	case len(w.queue) > 0:
 		var r reload
-		if r, w.queue = w.p.together(w.queue); w.begin(r, shut) {
+		r, w.queue = w.p.together(w.queue)
+		shut = w.narrow(shut, r.key)
+		if w.begin(r, shut) {
 			return
 		}
 		for one := range r.all {
@@ -210,6 +215,9 @@ func (w *worker) stop() error {
 	w.mu.Unlock()
 	w.cancel()
 	w.loop.Wait()
+	for range len(w.ahead) {
+		w.over(<-w.ahead, void)
+	}
 	// A load that does not heed its context must not keep the application from ending.
 	expired := false
 	deadline := time.AfterFunc(w.p.config.loadTimeout, func() {
@@ -278,10 +286,11 @@ func (w *worker) ask(r reload) {
 
 // load starts the loader of a key once there are a slot and room. It reports whether it did.
 func (w *worker) load(r reload) bool {
-	shut, ok := w.acquire(strings.HasPrefix(r.key, keyPrefix))
+	shut, ok := w.acquire()
 	if !ok {
 		return false
 	}
+	shut = w.narrow(shut, r.key)
 	if w.begin(r, shut) {
 		return true
 	}
@@ -289,23 +298,27 @@ func (w *worker) load(r reload) bool {
 	return false
 }
 
-// acquire waits for a slot, and room; false if there will be none soon. With shut, the gate is shut: for a loader of the application's,
-// which may wait for others that ask the database, it is not.
-func (w *worker) acquire(query bool) (shut, ok bool) {
+// acquire waits for a slot, and room; false if there will be none soon. With shut, the gate is shut.
+func (w *worker) acquire() (shut, ok bool) {
 	select {
 	case w.slots <- struct{}{}:
 	case <-w.ctx.Done():
 		return false, false
 	}
 	shut, ok = w.makeRoom()
-	if shut && !query {
-		w.p.gate.open()
-		shut = false
-	}
 	if !ok {
 		w.release(shut)
 	}
 	return shut, ok
+}
+
+// narrow opens a shut gate for a loader of the application's, which may wait for others that ask the database.
+func (w *worker) narrow(shut bool, key string) bool {
+	if shut && !strings.HasPrefix(key, keyPrefix) {
+		w.p.gate.open()
+		return false
+	}
+	return shut
 }
 
 // release gives back what acquire took.
@@ -374,6 +387,14 @@ func (w *worker) enter(key string, outdated bool) bool {
 	}
 	w.running[key] = false
 	return true
+}
+
+// runs reports whether a key is being loaded.
+func (w *worker) runs(key string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, runs := w.running[key]
+	return runs
 }
 
 // leave notes that a key is not being loaded any more.
@@ -466,13 +487,24 @@ func (w *worker) loaded(x *expected, stored []*entry, err error) {
 		if load, ok := w.p.loaderOf(x.key); ok {
 			w.p.keepLoader(x.key, load)
 		}
-		x.entry.Store(stored[i])
-		state := int32(loaded)
-		if stored[i].awaited {
+		e, state := stored[i], int32(loaded)
+		if e.awaited {
 			state = overtook
 		}
+		if !x.state.CompareAndSwap(waiting, state) {
+			return
+		}
+		e.expected.Store(x)
+		switch {
+		case !e.preloaded.Load():
+			e.fate(used) // it came before x was here to be told
+		case !e.counted.Load():
+			e.fate(wasted)
+		}
 		// It counts as awaited until the learner has heard of it, if that is to.
-		if x.state.CompareAndSwap(waiting, state) && (x.hot || !w.p.learner.tell(x)) {
+		x.entry.Store(e)
+		if x.hot || !w.p.learner.tell(x) {
+			x.entry.Store(nil)
 			w.awaited.Add(-1)
 		}
 	}

@@ -99,5 +99,8 @@ func (b *Buffer[T]) tell() {
 	}
 }
 
-// Lost returns how many items were lost.
+// Lost returns how many items were lost, since Forget if it was called.
 func (b *Buffer[T]) Lost() int64 { return b.lost.Load() }
+
+// Forget makes Lost count from 0 again.
+func (b *Buffer[T]) Forget() { b.lost.Store(0) }
