@@ -50,12 +50,12 @@ type desk struct {
 const (
 	journalRows    = 600 // of each
 	journalEntries = 300 // that are kept
-	journalReaders = 8
+	journalReaders = 5
 	turning        = 300 * time.Millisecond // a page
 	journalQuery   = 2 * time.Millisecond
 	interval       = 5 * time.Second
 
-	soundFor    = 12 // intervals before the poison
+	soundFor    = 8 // intervals before the poison
 	poisonedFor = 15
 	mendedFor   = 20 // and it is to be back by then
 	goesOff     = 10 // within so many intervals
@@ -236,7 +236,7 @@ func TestPoisoned(t *testing.T) {
 		{name: "associations end", connections: 20, scattered: true},
 		{name: "loads fail", connections: 20, failing: true},
 		{name: "written before read", connections: 20, outdated: true},
-		{name: "pool full", connections: 4, full: 6},
+		{name: "pool full", connections: 3, full: 4},
 	} {
 		for seed := range uint64(*poisonSeeds) {
 			off, on := publish(t, p, seed, false), publish(t, p, seed, true)

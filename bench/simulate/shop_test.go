@@ -170,13 +170,13 @@ type shop struct {
 	wrong []string
 }
 
-// ask runs a query, and notes whether it was the first time and whether the answer was there.
-func (s *shopper) ask(what string, query func(db *gorm.DB) error) {
+// ask runs a query, which keeps what it finds, and notes whether it was the first time and whether the answer was there.
+func (s *shopper) ask(what string, query func(db *gorm.DB, keep bool) error) {
 	time.Sleep(rendering)
 	loaded := false
 	db := s.db.WithContext(context.WithValue(s.db.Statement.Context, onDemand{}, &loaded))
 	begun := time.Now()
-	err := query(db)
+	err := query(db, true)
 	there := !loaded && time.Since(begun) == 0
 	s.mu.Lock()
 	s.reads++
@@ -204,11 +204,11 @@ type onDemand struct{}
 type markov struct {
 	mu      sync.Mutex
 	next    map[string]map[string]int
-	queries map[string]func(db *gorm.DB) error
+	queries map[string]func(db *gorm.DB, keep bool) error
 	running sync.WaitGroup
 }
 
-func (m *markov) follow(w *world, before, now string, query func(db *gorm.DB) error) {
+func (m *markov) follow(w *world, before, now string, query func(db *gorm.DB, keep bool) error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.queries[now] = query
@@ -225,26 +225,30 @@ func (m *markov) follow(w *world, before, now string, query func(db *gorm.DB) er
 	for next, n := range m.next[now] {
 		if n >= 2 && 2*n >= all {
 			query := m.queries[next]
-			m.running.Go(func() { _ = query(w.db) })
+			m.running.Go(func() { _ = query(w.db, false) })
 		}
 	}
 }
 
 func one[T any](s *shopper, name string, arg any, where func(db *gorm.DB) *gorm.DB) (found T) {
-	s.ask(fmt.Sprint(name, " ", arg), func(db *gorm.DB) error {
+	s.ask(fmt.Sprint(name, " ", arg), func(db *gorm.DB, keep bool) error {
 		var into T
 		err := where(db).Take(&into).Error
-		found = into
+		if keep {
+			found = into
+		}
 		return err
 	})
 	return found
 }
 
 func many[T any](s *shopper, name string, arg any, where func(db *gorm.DB) *gorm.DB) (found []T) {
-	s.ask(fmt.Sprint(name, " ", arg), func(db *gorm.DB) error {
+	s.ask(fmt.Sprint(name, " ", arg), func(db *gorm.DB, keep bool) error {
 		var into []T
 		err := where(db).Find(&into).Error
-		found = into
+		if keep {
+			found = into
+		}
 		return err
 	})
 	return found
@@ -489,7 +493,7 @@ func openShop(t *testing.T, transitions map[string]map[string]float64, seed uint
 		}
 		s := &shop{world: newWorld(t, 100, fillShop, opts...), writing: make(chan struct{}, 1), kinds: map[string][]time.Duration{}, asked: map[string]bool{}}
 		if how == "next access" {
-			s.markov = &markov{next: map[string]map[string]int{}, queries: map[string]func(*gorm.DB) error{}}
+			s.markov = &markov{next: map[string]map[string]int{}, queries: map[string]func(*gorm.DB, bool) error{}}
 		}
 		s.probe.Before(func(c dbtest.Call) error {
 			if c.Op == "query" || c.Op == "exec" {

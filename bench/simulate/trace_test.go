@@ -26,7 +26,7 @@ var (
 	traceFile    = flag.String("trace", defaultTrace, "the file of the trace: big-endian 32-bit keys, gzip")
 	capacities   = flag.String("capacity", "1000", "how many answers are kept; several, with commas between them")
 	latencies    = flag.String("latency", "5", "how many accesses a load takes; several, with commas between them")
-	accesses     = flag.Int("accesses", 150_000, "play so many accesses from the beginning; 0 for all")
+	accesses     = flag.Int("accesses", 40_000, "play so many accesses from the beginning; 0 for all")
 	concurrency  = flag.Int("concurrency", 0, "background loads at a time; 0 for the plugin's default")
 	verboseSteps = flag.Bool("progress", false, "show how far it is")
 )
