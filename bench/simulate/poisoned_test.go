@@ -245,7 +245,7 @@ func TestPoisoned(t *testing.T) {
 				queries := len(off.took[phase])
 				slowest, without := percentile(on.took[phase], .99), percentile(off.took[phase], .99)
 				row = append(row, fmt.Sprintf("%v (%v), %.4f", slowest, without, share(float64(on.background[phase]), float64(queries))))
-				if float64(slowest) > 1.1*float64(without) {
+				if float64(slowest) > 1.1*float64(without) && slowest > without+journalQuery/2 { // of so few reads chance can change the latter
 					t.Errorf("%s: the slowest of 100 reads takes %v, without loads ahead %v", p.name, slowest, without)
 				}
 			}

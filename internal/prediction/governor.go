@@ -53,9 +53,8 @@ type Load interface {
 // trial is a load whose outcome is not known yet.
 type trial struct {
 	Load
-	rule    *Rule
-	tick    int // at which it began
-	verdict int // the verdicts before
+	rule *Rule
+	tick int // at which it began
 }
 
 // maxTrials bounds the loads whose outcomes are waited for.
@@ -85,8 +84,6 @@ type Governor struct {
 	// trials are told in the order in which they began, so that those which take longest to be wasted are not told in heaps.
 	trials []trial
 	now    int // ticks
-	// verdicts counts how often it went down. Loads from before the last one do not count for the next.
-	verdicts int
 
 	inaccurate bool // it was so at the last step
 	paused     int  // ticks until it is tried again
@@ -112,7 +109,7 @@ func (g *Governor) Begin(l Load, rule *Rule) {
 		o, decided := g.trials[0].Outcome()
 		g.end(o, decided)
 	}
-	g.trials = append(g.trials, trial{l, rule, g.now, g.verdicts})
+	g.trials = append(g.trials, trial{l, rule, g.now})
 }
 
 // Settle looks what became of the loads. What is unread for a whole interval is wasted.
@@ -141,8 +138,8 @@ func (g *Governor) end(o Outcome, decided bool) {
 		t.rule.outcome(o != Wasted)
 	}
 	g.total[o]++
-	if t.verdict != g.verdicts || g.level == 0 {
-		return // the level that it was begun by has had its verdict
+	if g.level == 0 {
+		return
 	}
 	g.outcomes[o]++
 	if o != Wasted {
@@ -198,7 +195,6 @@ func (g *Governor) Tick(failed bool) {
 
 func (g *Governor) to(level int) {
 	if level < g.level {
-		g.verdicts++
 		g.outcomes = [3]float64{}
 	}
 	if level <= 0 {
