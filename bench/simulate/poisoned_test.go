@@ -256,7 +256,7 @@ func TestPoisoned(t *testing.T) {
 			poisoned, mended := on.levels[soundFor:soundFor+goesOff], on.levels[soundFor+poisonedFor:]
 			switch {
 			case p.full > 0:
-				if on.background[1] > len(on.took[1])/1_000 {
+				if on.background[1] > len(on.took[1])/100 {
 					t.Errorf("%s: %d loads ahead of %d reads", p.name, on.background[1], len(on.took[1]))
 				}
 			case !slices.Contains(poisoned, 0):

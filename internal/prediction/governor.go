@@ -17,7 +17,7 @@ const (
 
 	// The level is looked at after so many outcomes, and at each tick that saw a few.
 	outcomesAStep = 64
-	outcomesATick = 8
+	outcomesATick = 4
 
 	accurate   = 0.75 // up
 	inaccurate = 0.40 // below: down
@@ -53,8 +53,9 @@ type Load interface {
 // trial is a load whose outcome is not known yet.
 type trial struct {
 	Load
-	rule *Rule
-	tick int // at which it began
+	rule    *Rule
+	tick    int // at which it began
+	verdict int // the verdicts before
 }
 
 // maxTrials bounds the loads whose outcomes are waited for.
@@ -84,6 +85,8 @@ type Governor struct {
 	// trials are told in the order in which they began, so that those which take longest to be wasted are not told in heaps.
 	trials []trial
 	now    int // ticks
+	// verdicts counts how often it went down. Loads from before the last one do not count for the next.
+	verdicts int
 
 	inaccurate bool // it was so at the last step
 	paused     int  // ticks until it is tried again
@@ -109,7 +112,7 @@ func (g *Governor) Begin(l Load, rule *Rule) {
 		o, decided := g.trials[0].Outcome()
 		g.end(o, decided)
 	}
-	g.trials = append(g.trials, trial{l, rule, g.now})
+	g.trials = append(g.trials, trial{l, rule, g.now, g.verdicts})
 }
 
 // Settle looks what became of the loads. What is unread for a whole interval is wasted.
@@ -138,8 +141,8 @@ func (g *Governor) end(o Outcome, decided bool) {
 		t.rule.outcome(o != Wasted)
 	}
 	g.total[o]++
-	if g.level == 0 {
-		return
+	if t.verdict != g.verdicts || g.level == 0 {
+		return // the level that it was begun by has had its verdict
 	}
 	g.outcomes[o]++
 	if o != Wasted {
@@ -184,6 +187,8 @@ func (g *Governor) Tick(failed bool) {
 		g.verdict(true)
 	case g.fresh >= outcomesATick:
 		g.step()
+	case g.fresh == 0 && g.inaccurate:
+		g.to(0) // nothing that is this likely comes, after what came was not used
 	case g.fresh == 0 && g.level < firstLevel:
 		// What is this likely does not come: it can only be told how useful the rest is by trying.
 		g.to(g.level + 1)
@@ -195,6 +200,7 @@ func (g *Governor) Tick(failed bool) {
 
 func (g *Governor) to(level int) {
 	if level < g.level {
+		g.verdicts++
 		g.outcomes = [3]float64{}
 	}
 	if level <= 0 {

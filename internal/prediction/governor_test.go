@@ -93,6 +93,19 @@ func TestGovernorStopsWhileLoadsFail(t *testing.T) {
 	level(t, g, firstLevel-1, "after another failure that is not the second running")
 }
 
+func TestGovernorStopsWhereNothingFollowsWhatWasWasted(t *testing.T) {
+	t.Parallel()
+	g := NewGovernor()
+	feed(g, outcomesATick, Wasted)
+	g.Tick(false)
+	level(t, g, firstLevel-1, "after an interval with few loads, all wasted")
+	g.Tick(false)
+	level(t, g, 0, "after one without any")
+	g = NewGovernor()
+	g.Tick(false)
+	level(t, g, firstLevel, "where nothing was loaded at all")
+}
+
 func TestGovernorWeighs(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
