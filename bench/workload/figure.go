@@ -35,6 +35,7 @@ type Figure struct {
 func Studies() []Study {
 	return []Study{
 		{"W1-parallel", "W1 by several goroutines at once: operations a second, as multiples of those of one", parallel},
+		{"learning", "W1 in sessions, by as many goroutines as processors: operations a second where what follows what is learned, of those where it is not", learning},
 		{"W7", "95 % reads and 5 % updates of the same 1,000 rows", mixed},
 		{"W8", "64 readers of one key that is not in memory", crowd},
 		{"W9", "10,000 rows in memory, each an answer of W1", memory},
@@ -71,36 +72,11 @@ func scale(v Variant, rounds int) (map[int]float64, error) {
 			return nil, err
 		}
 	}
-	slice := func(n int) (float64, error) {
-		var done atomic.Int64
-		var failed atomic.Pointer[error]
-		var wg sync.WaitGroup
-		start := time.Now()
-		for g := range n {
-			wg.Go(func() {
-				i := g * 1_000
-				for ; time.Since(start) < 10*time.Millisecond; i += 16 {
-					for j := range 16 {
-						if err := v.Do(i + j); err != nil {
-							failed.Store(&err)
-							return
-						}
-					}
-				}
-				done.Add(int64(i - g*1_000))
-			})
-		}
-		wg.Wait()
-		if err := failed.Load(); err != nil {
-			return 0, *err
-		}
-		return float64(done.Load()) / float64(time.Since(start)), nil
-	}
 	rates := map[int][]float64{}
 	for round := range max(3, rounds/10) {
 		for i := range goroutines {
 			n := goroutines[(round+i)%len(goroutines)]
-			rate, err := slice(n)
+			rate, err := rate(v.Do, n, 10*time.Millisecond)
 			if err != nil {
 				return nil, err
 			}
@@ -113,6 +89,73 @@ func scale(v Variant, rounds int) (map[int]float64, error) {
 		medians[n] = measure.Quantile(all, .5)
 	}
 	return medians, nil
+}
+
+// rate returns how many operations a nanosecond so many goroutines do.
+func rate(do func(i int) error, goroutines int, slice time.Duration) (float64, error) {
+	var done atomic.Int64
+	var failed atomic.Pointer[error]
+	var wg sync.WaitGroup
+	start := time.Now()
+	for g := range goroutines {
+		wg.Go(func() {
+			i := g * 1_000
+			for ; time.Since(start) < slice; i += 16 {
+				for j := range 16 {
+					if err := do(i + j); err != nil {
+						failed.Store(&err)
+						return
+					}
+				}
+			}
+			done.Add(int64(i - g*1_000))
+		})
+	}
+	wg.Wait()
+	if err := failed.Load(); err != nil {
+		return 0, *err
+	}
+	return float64(done.Load()) / float64(time.Since(start)), nil
+}
+
+// learning measures what it costs to record accesses and to learn from them. The slices are long, so that in each the learner is
+// as busy as it may be.
+func learning(p *Place, rounds int) ([]Figure, error) {
+	sessions := make([]context.Context, 1_000)
+	for i := range sessions {
+		sessions[i] = preload.ContextWithSession(context.Background(), fmt.Sprint(i))
+	}
+	drawn := draws(people)
+	var ways [2]func(i int) error
+	for i, options := range [][]preload.Option{{preload.WithoutWorker()}, nil} {
+		db, _, err := p.plugged(options...)
+		if err != nil {
+			return nil, err
+		}
+		ways[i] = func(i int) error {
+			var found Person
+			user := users[drawn[i%len(drawn)]]
+			return db.WithContext(sessions[i/8%len(sessions)]).Where("platform = ? AND user_id = ?", platform, user).First(&found).Error
+		}
+		for n := range 1 << 14 {
+			if err := ways[i](n); err != nil {
+				return nil, err
+			}
+		}
+	}
+	var shares []float64
+	for range max(10, rounds/20) {
+		var rates [2]float64
+		for i, do := range ways {
+			var err error
+			if rates[i], err = rate(do, runtime.GOMAXPROCS(0), 100*time.Millisecond); err != nil {
+				return nil, err
+			}
+		}
+		shares = append(shares, rates[1]/rates[0])
+	}
+	slices.Sort(shares)
+	return []Figure{{"with the worker, of without", measure.Quantile(shares, .5), "x"}}, nil
 }
 
 // mixed reads and updates, and looks whether each read sees the last write.
