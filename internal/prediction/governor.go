@@ -81,6 +81,7 @@ type Governor struct {
 	outcomes         [3]float64
 	misses, polluted float64
 	fresh            int // outcomes since the last step
+	begun            int // loads since the last tick
 
 	// trials are told in the order in which they began, so that those which take longest to be wasted are not told in heaps.
 	trials []trial
@@ -112,6 +113,7 @@ func (g *Governor) Begin(l Load, rule *Rule) {
 		o, decided := g.trials[0].Outcome()
 		g.end(o, decided)
 	}
+	g.begun++
 	g.trials = append(g.trials, trial{l, rule, g.now, g.verdicts})
 }
 
@@ -187,12 +189,14 @@ func (g *Governor) Tick(failed bool) {
 		g.verdict(true)
 	case g.fresh >= outcomesATick:
 		g.step()
-	case g.fresh == 0 && g.inaccurate:
+	case g.begun > 0:
+	case g.inaccurate:
 		g.to(0) // nothing that is this likely comes, after what came was not used
-	case g.fresh == 0 && g.level < firstLevel:
+	case g.level < firstLevel:
 		// What is this likely does not come: it can only be told how useful the rest is by trying.
 		g.to(g.level + 1)
 	}
+	g.begun = 0
 	if g.ticks++; g.ticks >= judgedTicks {
 		g.judge()
 	}
