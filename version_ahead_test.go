@@ -83,8 +83,18 @@ func TestVersionsOfWhatIsLoadedAhead(t *testing.T) {
 		}
 		defer p.Close()
 
-		ctx, cancel := context.WithTimeout(context.Background(), writeLong(t, 3*time.Second))
+		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
+		// It goes on where the machine is so busy that nothing was loaded in time.
+		enough := func() bool { return p.Stats().Prediction.Useful > 0 }
+		budget := writeLong(t, 3*time.Second)
+		go func() {
+			for begun := time.Now(); ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
+				if took := time.Since(begun); took > budget && enough() || took > 10*budget {
+					cancel()
+				}
+			}
+		}()
 		var (
 			versions [aheadItems + 1]aheadVersions
 			wg       sync.WaitGroup
@@ -120,7 +130,7 @@ func TestVersionsOfWhatIsLoadedAhead(t *testing.T) {
 		stats := p.Stats()
 		t.Logf("%d pages, %d hits, %d misses, %d writes, %d loaded ahead, %d of them read: %+v", reads.Load(), stats.Hits, stats.Misses, writes.Load(),
 			stats.PreloadCount, stats.PreloadHits, stats.Prediction)
-		if !t.Failed() && (stats.Prediction.Useful == 0 || writes.Load() == 0) {
+		if !t.Failed() && (!enough() || writes.Load() == 0) {
 			t.Errorf("nothing was loaded ahead and read, or nothing written: the test tests nothing")
 		}
 	})
