@@ -99,19 +99,27 @@ func (p *Plugin) aroundQuery(next func(*gorm.DB)) func(*gorm.DB) {
 			return
 		}
 		ex := explaining(db.Statement)
-		mode := modeOf(db.Statement)
 		if stmt := db.Statement; stmt.SQL.Len() > 0 {
+			inherit(stmt)
 			if ex == nil {
 				p.stats.bypass(reasonRaw)
 			}
 			p.around(db, next, false)
 			return
 		}
-		q, reason := p.recognize(db, mode, ex)
+		q, reason := p.recognize(db, ex)
 		if q.preparing {
-			ex.shortcut = p.shortcut(db.Statement, &q, reason, mode)
+			ex.shortcut = p.shortcut(db.Statement, &q, reason)
 			return
 		}
+		if q.hit != nil && ex == nil {
+			if p.serve(db, q.template, q.hit) {
+				p.hit(db.Statement.Context, q.hit, q.now)
+				return
+			}
+			reason = reasonFault
+		}
+		inherit(db.Statement)
 		if ex != nil {
 			if q.complete {
 				render(db)
@@ -119,13 +127,6 @@ func (p *Plugin) aroundQuery(next func(*gorm.DB)) func(*gorm.DB) {
 			next(db)
 			ex.query(p, db.Statement, &q, reason)
 			return
-		}
-		if q.hit != nil {
-			if p.serve(db, q.template, q.hit) {
-				p.hit(db.Statement.Context, q.hit, q.now)
-				return
-			}
-			reason = reasonFault
 		}
 		if q.complete {
 			render(db)
@@ -170,7 +171,7 @@ type read struct {
 
 // recognize finds out whether a query qualifies, and its key; otherwise it returns why not. It leaves the statement as
 // GORM's own callback would, but for the SQL, which need not be there.
-func (p *Plugin) recognize(db *gorm.DB, mode mode, ex *explainer) (q read, reason string) {
+func (p *Plugin) recognize(db *gorm.DB, ex *explainer) (q read, reason string) {
 	q.preparing = ex != nil && ex.preparing
 	switch {
 	case db.Error != nil:
@@ -191,13 +192,19 @@ func (p *Plugin) recognize(db *gorm.DB, mode mode, ex *explainer) (q read, reaso
 			}
 		}
 	}()
-	reason = p.identify(db, mode, &q)
+	m := p.model(db.Statement.Schema)
+	var found clauses
+	if reason = p.qualify(db, m, &q, &found); reason == "" {
+		f := newFingerprint()
+		reason = p.identify(db, m.policy, &q, &found, f)
+		f.free()
+	}
 	return q, reason
 }
 
-func (p *Plugin) identify(db *gorm.DB, mode mode, q *read) (reason string) {
+// qualify finds out whether a query is of a kind whose answers can be kept, and completes its clauses if it is.
+func (p *Plugin) qualify(db *gorm.DB, m *model, q *read, found *clauses) (reason string) {
 	stmt := db.Statement
-	m := p.model(stmt.Schema)
 	if m.err != nil {
 		_ = db.AddError(m.err)
 		return reasonBadTag
@@ -215,7 +222,8 @@ func (p *Plugin) identify(db *gorm.DB, mode mode, q *read) (reason string) {
 	default:
 		return reasonPool
 	}
-	switch mode {
+	found.find(stmt)
+	switch modeOf(stmt, found) {
 	case bypass:
 		return reasonAsked
 	case refresh:
@@ -227,19 +235,22 @@ func (p *Plugin) identify(db *gorm.DB, mode mode, q *read) (reason string) {
 	if resolved(stmt) {
 		return reasonResolver
 	}
-	vacant, holds := vacancy(stmt)
-	if !vacant {
+	var vacant bool
+	if vacant, q.holds = vacancy(stmt); !vacant {
 		return reasonDest
 	}
-
-	whole := complete(db, holds)
+	found.complete(db, q.holds)
 	if q.complete = true; db.Error != nil {
 		return reasonError
 	}
-	f := newFingerprint()
-	defer f.free()
+	return ""
+}
+
+// identify finds the key of a query that qualifies, and its answer if that is in memory.
+func (p *Plugin) identify(db *gorm.DB, policy *Policy, q *read, found *clauses, f *fingerprint) (reason string) {
+	stmt := db.Statement
 	// A clause of the model may have written the SQL itself.
-	if stmt.SQL.Len() > 0 || !f.statement(stmt, holds, whole, p.builders) {
+	if stmt.SQL.Len() > 0 || !f.statement(stmt, found, q.holds, p.builders) {
 		if _, ok := stmt.Clauses["FOR"]; ok {
 			return reasonLocking
 		}
@@ -249,7 +260,7 @@ func (p *Plugin) identify(db *gorm.DB, mode mode, q *read) (reason string) {
 		if render(db); db.Error != nil {
 			return reasonError
 		}
-		if !f.rendered(stmt, holds) {
+		if !f.rendered(stmt, q.holds) {
 			return reasonArgs
 		}
 	}
@@ -270,7 +281,7 @@ func (p *Plugin) identify(db *gorm.DB, mode mode, q *read) (reason string) {
 		if render(db); db.Error != nil {
 			return reasonError
 		}
-		t = p.templates.add(p.newTemplate(string(f.shape), stmt, m.policy))
+		t = p.templates.add(p.newTemplate(string(f.shape), stmt, policy))
 	}
 	if reason := t.refusal(p); reason != "" {
 		return reason
@@ -280,7 +291,7 @@ func (p *Plugin) identify(db *gorm.DB, mode mode, q *read) (reason string) {
 		f.string('p', q.partition)
 	}
 	key := f.key(t.prefix)
-	q.template, q.now, q.holds = t, p.now(), holds
+	q.template, q.now = t, p.now()
 	q.reloadable = q.partition == ""
 	if !q.refresh {
 		if q.hit = p.lookup(p.lookupKey(key), q.now); q.hit != nil {
@@ -506,7 +517,7 @@ func vacancy(stmt *gorm.Statement) (vacant, holds bool) {
 
 // blank reports whether all memory of a value is zero, which is quicker to tell than whether it is the zero value.
 func blank(rv reflect.Value) bool {
-	memory := unsafe.Slice((*byte)(rv.Addr().UnsafePointer()), rv.Type().Size())
+	memory := unsafe.Slice((*byte)(unsafe.Pointer(rv.UnsafeAddr())), rv.Type().Size())
 	for len(memory) > len(zeros) {
 		if string(memory[:len(zeros)]) != zeros {
 			return false
@@ -625,7 +636,7 @@ var clausesOfGORM = map[string]bool{
 func (p *Plugin) aroundUnusual(db *gorm.DB, next func(*gorm.DB), completed, unseenEnd bool) {
 	if db.Error == nil && !db.DryRun {
 		if !completed {
-			complete(db, true)
+			completeByGORM(db)
 		}
 		render(db)
 	}

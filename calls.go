@@ -56,16 +56,26 @@ func ContextWithSession(ctx context.Context, id string) context.Context {
 	return context.WithValue(ctx, sessionKey{}, prediction.Session{ID: hashOf(id)})
 }
 
-// modeOf returns how a statement is to be treated. A clause of its own comes before its context.
-func modeOf(stmt *gorm.Statement) mode {
-	if c, ok := stmt.Clauses[modeClause]; ok {
-		m, _ := c.Expression.(mode)
-		// The queries that preload associations get the context, but not the clauses.
-		if of, _ := stmt.Context.Value(modeKey{}).(mode); of != m {
-			stmt.Context = context.WithValue(stmt.Context, modeKey{}, m)
+// modeOf returns how a statement whose clauses were found is to be treated. A clause of its own comes before its context.
+func modeOf(stmt *gorm.Statement, found *clauses) mode {
+	if found.others > 0 {
+		if c, ok := stmt.Clauses[modeClause]; ok {
+			m, _ := c.Expression.(mode)
+			return m
 		}
-		return m
 	}
 	m, _ := stmt.Context.Value(modeKey{}).(mode)
 	return m
+}
+
+// inherit hands the mode of a statement on to the queries that preload its associations: they get its context, but not its clauses.
+func inherit(stmt *gorm.Statement) {
+	c, ok := stmt.Clauses[modeClause]
+	if !ok {
+		return
+	}
+	m, _ := c.Expression.(mode)
+	if of, _ := stmt.Context.Value(modeKey{}).(mode); of != m {
+		stmt.Context = context.WithValue(stmt.Context, modeKey{}, m)
+	}
 }

@@ -8,52 +8,84 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// complete completes the clauses of a query as GORM does, but renders none. What the destination holds, if it may hold
-// anything, becomes a condition. It reports whether the query is of all columns of its table.
-func complete(db *gorm.DB, holds bool) (whole bool) {
-	stmt := db.Statement
-	if !holds && ofItself(stmt) {
-		selected, ok := stmt.Clauses["SELECT"]
-		if ok && selected.Expression == nil {
-			return completeByGORM(db)
+// clauseNames are the clauses that a query renders, in the order in which they are looked up: the usual ones first, as the search ends
+// when as many as there are were found.
+var clauseNames = [...]string{"WHERE", "LIMIT", "ORDER BY", "SELECT", "FROM", "GROUP BY", "FOR"}
+
+const (
+	whereClause  = 0
+	selectClause = 3
+	fromClause   = 4
+	forClause    = 6
+)
+
+// buildOrder is the order in which GORM renders them.
+var buildOrder = [...]string{"SELECT", "FROM", "WHERE", "GROUP BY", "ORDER BY", "LIMIT", "FOR"}
+
+// clauses are those of a statement that a query renders, each looked up once: that costs more than reading it.
+type clauses struct {
+	of     [len(clauseNames)]clause.Clause
+	has    [len(clauseNames)]bool
+	others int // how many more the statement has
+	// whole says that the query is of all columns of its table: SELECT and FROM are as complete set them, and not in of.
+	whole bool
+}
+
+func (c *clauses) find(stmt *gorm.Statement) {
+	c.others = len(stmt.Clauses)
+	for i := range clauseNames {
+		if c.others == 0 {
+			c.has[i] = false
+			continue
 		}
-		for _, c := range stmt.Schema.QueryClauses {
-			stmt.AddClause(c)
+		if c.of[i], c.has[i] = stmt.Clauses[clauseNames[i]]; c.has[i] {
+			c.others--
 		}
-		if stmt.SQL.Len() > 0 {
-			return false
-		}
-		stmt.Clauses["FROM"] = fromItself
-		if ok {
-			return false
-		}
-		if stmt.Distinct {
-			stmt.Clauses["SELECT"] = selectDistinct
-		} else {
-			stmt.Clauses["SELECT"] = selectAll
-		}
-		return true
 	}
-	return completeByGORM(db)
+}
+
+// complete completes the clauses of a query as GORM does, but renders none. What the destination holds, if it may hold anything,
+// becomes a condition.
+func (c *clauses) complete(db *gorm.DB, holds bool) {
+	stmt := db.Statement
+	if holds || !c.ofItself(stmt) || !steadyClauses(stmt) {
+		completeByGORM(db)
+		c.find(stmt)
+		return
+	}
+	if own := stmt.Schema.QueryClauses; len(own) > 0 {
+		for _, clause := range own {
+			stmt.AddClause(clause)
+		}
+		c.of[whereClause], c.has[whereClause] = stmt.Clauses["WHERE"]
+	}
+	stmt.Clauses["FROM"] = fromItself
+	switch {
+	case c.has[selectClause]:
+		c.of[fromClause], c.has[fromClause] = fromItself, true
+		return
+	case stmt.Distinct:
+		stmt.Clauses["SELECT"] = selectDistinct
+	default:
+		stmt.Clauses["SELECT"] = selectAll
+	}
+	c.whole = true
 }
 
 // completeByGORM lets GORM complete them, in the one function in which it does.
-func completeByGORM(db *gorm.DB) (whole bool) {
+func completeByGORM(db *gorm.DB) {
 	stmt := db.Statement
 	build := stmt.BuildClauses
 	defer func() { stmt.BuildClauses = build }()
 	stmt.BuildClauses = build[:0]
 	callbacks.BuildQuerySQL(db)
-	return false
 }
 
 // ofItself reports whether a query is of the statement's own table only, and of all columns if it has no SELECT clause: then GORM
 // completes its clauses in one way whatever they are.
-func ofItself(stmt *gorm.Statement) bool {
-	if len(stmt.Selects) > 0 || len(stmt.Omits) > 0 || len(stmt.Joins) > 0 || stmt.QueryFields || stmt.SQL.Len() > 0 {
-		return false
-	}
-	if _, ok := stmt.Clauses["FROM"]; ok {
+func (c *clauses) ofItself(stmt *gorm.Statement) bool {
+	if len(stmt.Selects) > 0 || len(stmt.Omits) > 0 || len(stmt.Joins) > 0 || stmt.QueryFields || stmt.SQL.Len() > 0 || c.has[fromClause] ||
+		c.has[selectClause] && c.of[selectClause].Expression == nil {
 		return false
 	}
 	switch rv := stmt.ReflectValue; rv.Kind() {

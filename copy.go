@@ -90,9 +90,9 @@ func (t *template) fill(stmt *gorm.Statement, e *entry) (err error) {
 		}
 		return nil
 	case dest.Kind() == reflect.Slice:
-		return t.plan.CopyInto(dest.Addr().UnsafePointer(), from)
+		return t.plan.CopyInto(unsafe.Pointer(dest.UnsafeAddr()), from)
 	case e.rows == 0 && dest.Kind() != reflect.Array:
 		return nil
 	}
-	return t.plan.Copy(dest.Addr().UnsafePointer(), from)
+	return t.plan.Copy(unsafe.Pointer(dest.UnsafeAddr()), from)
 }

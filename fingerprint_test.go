@@ -300,11 +300,13 @@ func TestEqualFingerprintsAreEqualStatements(t *testing.T) {
 			return
 		}
 		_, holds := vacancy(stmt)
-		whole := complete(db, holds)
+		var found clauses
+		found.find(stmt)
+		found.complete(db, holds)
 		f := newFingerprint()
 		defer f.free()
-		seen.structural = stmt.SQL.Len() == 0 && f.statement(stmt, holds, whole, known)
-		seen.whole, seen.hold = whole, holds
+		seen.structural = stmt.SQL.Len() == 0 && f.statement(stmt, &found, holds, known)
+		seen.whole, seen.hold = found.whole, holds
 		if render(db); db.Error != nil {
 			return
 		}

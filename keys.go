@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unsafe"
 
 	"github.com/gorm-preload/preload/internal/sqltext"
 	"gorm.io/gorm"
@@ -57,42 +58,36 @@ func newFingerprint() *fingerprint {
 func (f *fingerprint) free() { fingerprints.Put(f) }
 
 // statement reads a statement whose clauses are complete but not rendered. holds says that the destination holds a primary
-// key, whole that the query is of all columns of its table. It reports false where the shape must be taken from the SQL
-// instead.
-func (f *fingerprint) statement(stmt *gorm.Statement, holds, whole bool, known builders) bool {
+// key. It reports false where the shape must be taken from the SQL instead.
+func (f *fingerprint) statement(stmt *gorm.Statement, found *clauses, holds bool, known builders) bool {
+	if !known.render(stmt, found) {
+		return false
+	}
 	f.head(stmt, holds)
+	if !f.order(stmt) {
+		return false
+	}
 	if stmt.TableExpr != nil && !f.expr(*stmt.TableExpr) {
 		return false
 	}
-	f.flag(whole)
-	left := len(stmt.Clauses)
-	if whole {
+	if f.flag(found.whole); found.whole {
 		f.flag(stmt.Distinct)
-		left -= 2
 	}
-	for _, name := range stmt.BuildClauses {
-		told := whole && (name == "SELECT" || name == "FROM")
-		var c clause.Clause
-		if !told {
-			if left == 0 {
-				continue
-			}
-			var ok bool
-			if c, ok = stmt.Clauses[name]; !ok {
-				continue
-			}
-			left--
-		}
-		if build, ok := stmt.DB.ClauseBuilders[name]; ok && !known.are(name, build) {
-			return false
-		}
-		if told {
+	for i := range found.of {
+		if !found.has[i] {
 			continue
 		}
-		if c.Builder != nil || c.BeforeExpression != nil || c.AfterNameExpression != nil || c.AfterExpression != nil || name == "FOR" {
+		c := &found.of[i]
+		if c.Builder != nil || c.BeforeExpression != nil || c.AfterNameExpression != nil || c.AfterExpression != nil || i == forClause {
 			return false
 		}
-		f.clauseName(name, c.Name)
+		// The name by which it is found, and the one that it is rendered under.
+		if f.tag('0' + byte(i)); c.Name == clauseNames[i] {
+			f.tag('=')
+		} else {
+			f.tag('/')
+			f.text(c.Name)
+		}
 		if c.Expression != nil && !f.clause(c.Expression) {
 			return false
 		}
@@ -100,25 +95,20 @@ func (f *fingerprint) statement(stmt *gorm.Statement, holds, whole bool, known b
 	return true
 }
 
-// clauseName captures the name by which a clause is found, and the one that it is rendered under.
-func (f *fingerprint) clauseName(name, rendered string) {
-	if name != rendered {
-		f.tag('/')
-		f.text(name)
-		f.text(rendered)
-		return
+// order captures in which order clauses are rendered. It reports false if there is one among them that is not known here.
+func (f *fingerprint) order(stmt *gorm.Statement) bool {
+	usual := slices.Equal(stmt.BuildClauses, buildOrder[:])
+	if f.flag(usual); usual {
+		return true
 	}
-	switch name {
-	case "WHERE":
-		f.tag('W')
-	case "ORDER BY":
-		f.tag('O')
-	case "LIMIT":
-		f.tag('L')
-	default:
-		f.tag(':')
+	f.number(len(stmt.BuildClauses))
+	for _, name := range stmt.BuildClauses {
 		f.text(name)
+		if _, ok := stmt.Clauses[name]; ok && !slices.Contains(clauseNames[:], name) {
+			return false
+		}
 	}
+	return true
 }
 
 // rendered reads a statement that has been rendered. It reports false for bind values that cannot be told apart.
@@ -215,7 +205,10 @@ func (f *fingerprint) typ(t reflect.Type) {
 }
 
 // typeID returns where the runtime describes a type, which it does once and for good.
-func typeID(t reflect.Type) uint64 { return uint64(reflect.ValueOf(t).Pointer()) }
+func typeID(t reflect.Type) uint64 {
+	// What reflect.ValueOf(t).Pointer() returns: a reflect.Type is an interface that holds a pointer to the description.
+	return uint64((*[2]uintptr)(unsafe.Pointer(&t))[1])
+}
 
 func (f *fingerprint) clause(expression clause.Expression) bool {
 	switch e := expression.(type) {
@@ -641,6 +634,10 @@ func (f *fingerprint) string(tag byte, v string) {
 
 // measured begins an arg whose length is not told by what it is.
 func (f *fingerprint) measured(tag byte, length int) {
+	if length < 10 {
+		f.args = append(f.args, tag, '0'+byte(length), ':')
+		return
+	}
 	f.args = append(f.args, tag)
 	f.args = strconv.AppendInt(f.args, int64(length), 10)
 	f.args = append(f.args, ':')
@@ -744,6 +741,35 @@ func buildersOf(db *gorm.DB) (known builders) {
 		}
 	}
 	return known
+}
+
+// render reports whether the dialect alone renders the clauses that were found. An application's own builder may render the same
+// clause in different ways.
+func (b builders) render(stmt *gorm.Statement, found *clauses) bool {
+	if b.only(stmt.DB.ClauseBuilders) {
+		return true
+	}
+	for i, name := range clauseNames {
+		if found.has[i] || found.whole && (i == selectClause || i == fromClause) {
+			if build, ok := stmt.DB.ClauseBuilders[name]; ok && !b.are(name, build) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// only reports whether all builders are these.
+func (b builders) only(all map[string]clause.ClauseBuilder) bool {
+	if len(all) != len(b) {
+		return false
+	}
+	for i := range b {
+		if build, ok := all[b[i].name]; !ok || reflect.ValueOf(build).Pointer() != b[i].code {
+			return false
+		}
+	}
+	return true
 }
 
 // are reports whether a clause is rendered by its dialect alone. An application's own builder may render the same clause

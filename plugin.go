@@ -35,7 +35,9 @@ type Plugin struct {
 	ready      atomic.Bool
 	closed     atomic.Bool
 
-	models    sync.Map // reflect.Type -> *model
+	models       sync.Map // reflect.Type -> *model
+	recentModels recentModels
+
 	catalog   *catalog
 	templates *templates
 	index     *coherence.Index

@@ -6,7 +6,9 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/gorm-preload/preload/internal/sqltext"
 	"gorm.io/gorm/schema"
@@ -64,16 +66,32 @@ type model struct {
 	err    error   // what is wrong with its tag
 }
 
+// recentModels has the models of the schemas that were asked for last, as most statements are of few models.
+type recentModels [64]atomic.Pointer[modelOf]
+
+type modelOf struct {
+	schema *schema.Schema
+	model  *model
+}
+
+func (r *recentModels) at(s *schema.Schema) *atomic.Pointer[modelOf] {
+	return &r[uint64(uintptr(unsafe.Pointer(s)))*0x9e3779b97f4a7c15>>58]
+}
+
 // model returns what is known of the model of a schema; the first call for it learns its table and relations.
 func (p *Plugin) model(s *schema.Schema) *model {
-	if m, ok := p.models.Load(s.ModelType); ok {
-		return m.(*model)
+	if recent := p.recentModels.at(s).Load(); recent != nil && recent.schema == s {
+		return recent.model
 	}
-	p.catalog.learn(s, p.catalogued())
-	m := &model{}
-	m.policy, m.err = p.policy(s)
-	known, _ := p.models.LoadOrStore(s.ModelType, m)
-	return known.(*model)
+	m, ok := p.models.Load(s.ModelType)
+	if !ok {
+		p.catalog.learn(s, p.catalogued())
+		learned := &model{}
+		learned.policy, learned.err = p.policy(s)
+		m, _ = p.models.LoadOrStore(s.ModelType, learned)
+	}
+	p.recentModels.at(s).Store(&modelOf{s, m.(*model)})
+	return m.(*model)
 }
 
 // declared returns the policy that an option or a tag gives to a model, nil where none does.

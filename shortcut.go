@@ -21,14 +21,14 @@ type shortcut struct {
 }
 
 // shortcut makes one of a statement in which Args are open; nil if its key does not depend on them alone.
-func (p *Plugin) shortcut(stmt *gorm.Statement, q *read, reason string, mode mode) *shortcut {
+func (p *Plugin) shortcut(stmt *gorm.Statement, q *read, reason string) *shortcut {
 	steps, known := p.chain.known()
 	switch {
-	case reason != "" || q.template == nil || mode != ordinary || !known:
+	case reason != "" || q.template == nil || q.refresh || !known:
 		return nil
 	case stmt.Schema.AfterFind || len(stmt.Preloads) > 0 || stmt.Result != nil:
 		return nil // GORM does more with the answer
-	case len(stmt.Schema.QueryClauses) > 0 && !steadyClauses(stmt):
+	case !steadyClauses(stmt):
 		return nil
 	}
 	if _, ok := stmt.Dest.(gorm.StatementModifier); ok {

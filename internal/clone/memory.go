@@ -39,8 +39,15 @@ func (p *Plan) move(dst, src unsafe.Pointer) {
 	case moveTime:
 		*(*time.Time)(dst) = *(*time.Time)(src)
 	default:
-		reflect.NewAt(p.typ, dst).Elem().Set(reflect.NewAt(p.typ, src).Elem())
+		p.at(dst).Set(p.at(src))
 	}
+}
+
+// at returns the value at a place. It is reflect.NewAt, without looking for the type of the pointer.
+func (p *Plan) at(place unsafe.Pointer) reflect.Value {
+	v := p.pointer
+	(*iface)(unsafe.Pointer(&v)).data = place
+	return reflect.ValueOf(v).Elem()
 }
 
 // one returns a new value moved from the one at src.

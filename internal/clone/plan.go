@@ -35,6 +35,8 @@ type Plan struct {
 
 	slice reflect.Type // []typ, unless noscan
 
+	pointer any // a nil *typ
+
 	// raw are the fields of a struct as declared. The others list, nested
 	// structs and short arrays taken apart, what the value holds at which offset:
 	// fields what a copy works on, held what the size counts, inner what a pointer
@@ -172,7 +174,7 @@ func (b *builder) plan(t reflect.Type) *Plan {
 	if p := b.plans[t]; p != nil {
 		return p
 	}
-	p := &Plan{typ: t, size: t.Size()}
+	p := &Plan{typ: t, size: t.Size(), pointer: reflect.Zero(reflect.PointerTo(t)).Interface()}
 	b.plans[t] = p
 	b.made = append(b.made, p)
 	p.noscan = noscan(t)

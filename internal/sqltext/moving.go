@@ -16,13 +16,15 @@ func MovingTime(s string) bool {
 	if len(s) < len("now") || len(s) > longestTime {
 		return false
 	}
-	told := false
-	for i := 0; i < len(s) && !told; i++ {
-		told = inEach[s[i]]
+	for i := range len(s) {
+		if inEach[s[i]] {
+			return moving(s)
+		}
 	}
-	if !told {
-		return false
-	}
+	return false
+}
+
+func moving(s string) bool {
 	moving, prose, zone := false, false, false
 	for i := 0; i < len(s); {
 		if !letter(s[i]) {
