@@ -253,7 +253,7 @@ func TestWhatLeftIsNotHeld(t *testing.T) {
 	var met []weak.Pointer[entry]
 	for n := range int64(200) {
 		b.page(t, n+1)
-		b.plugin.recency.Each(func(owner any) { met = append(met, weak.Make(owner.(*entry))) })
+		b.plugin.recency.Each(func(e *entry) { met = append(met, weak.Make(e)) })
 	}
 	b.quiesce(t)
 	runtime.GC()

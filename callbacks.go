@@ -114,7 +114,7 @@ func (p *Plugin) aroundQuery(next func(*gorm.DB)) func(*gorm.DB) {
 		}
 		if q.hit != nil && ex == nil {
 			if p.serve(db, q.template, q.hit) {
-				p.hit(db.Statement.Context, q.hit, q.now)
+				p.hit(db.Statement.Context, q.hit, q.template.stats, q.now)
 				return
 			}
 			reason = reasonFault
@@ -343,7 +343,7 @@ func (p *Plugin) answer(db *gorm.DB, q *read, next func(*gorm.DB)) {
 		// The database tells it in its own words.
 	}
 	if found != nil && p.serve(db, q.template, found) {
-		p.hit(db.Statement.Context, found, q.now)
+		p.hit(db.Statement.Context, found, q.template.stats, q.now)
 		return
 	}
 	p.miss(q)
@@ -412,7 +412,7 @@ func (p *Plugin) lead(db *gorm.DB, q *read, f *flight, next func(*gorm.DB)) {
 	}
 	next(db)
 	p.guard("keeping an answer", func() {
-		f.entry.pattern = p.record(q.key, nil, q.now)
+		f.entry.pattern = p.record(q.key, q.now)
 		f.entry.before = f.entry.pattern.Count() - 1
 		if steady && p.fill(db, q.template, f) {
 			if p.store(f) && q.reloadable {
@@ -464,15 +464,19 @@ func (p *Plugin) store(f *flight) (kept bool) {
 	return kept
 }
 
-// hit notes that an entry was read.
-func (p *Plugin) hit(ctx context.Context, e *entry, now time.Time) {
+// hit notes that an entry was read. stats are the entry's, which the caller has at hand.
+func (p *Plugin) hit(ctx context.Context, e *entry, stats *modelStats, now time.Time) {
 	e.node.Use()
-	e.stats.hits.Add(1)
+	stats.hits.Add(1)
 	if e.preloaded.Load() && e.counted.Load() && e.preloaded.Swap(false) {
 		p.stats.preloadHits.Add(1)
 		e.fate(used)
 	}
-	p.record(e.publicKey(p), e.pattern, now)
+	if e.pattern != nil {
+		p.recordAgain(e.pattern, now)
+	} else {
+		p.record(e.publicKey(p), now)
+	}
 	p.note(ctx, e, now, true)
 	if now.UnixNano() >= e.stale {
 		p.worker.reload(e)

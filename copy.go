@@ -35,6 +35,7 @@ func (t *template) weigh(image reflect.Value) int64 {
 // serve gives a reader its own copy of an answer, in the way in which gorm.Scan would have filled its destination.
 func (p *Plugin) serve(db *gorm.DB, t *template, e *entry) bool {
 	stmt := db.Statement
+	e.fetch()
 	if err := t.fill(stmt, e); err != nil {
 		p.fault("copying the answer of "+e.key, err)
 		return false

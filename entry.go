@@ -16,32 +16,34 @@ import (
 )
 
 // entry is the answer of a key: made with its lease, filled by the load, and stored if the lease still lives then.
-// After that its value does not change. What a hit looks at comes first, so that it lies close together.
+// After that its value does not change. What every hit looks at fills one cache line: from node.used, at the end of node, to the first
+// byte of guard, which says that it is dead.
 type entry struct {
 	key string
-	// value is a copy of what Statement.ReflectValue held; for own data, an any that holds the value.
-	value   unsafe.Pointer
-	rows    int64
-	expires int64 // nanoseconds since 1970
-	stale   int64 // from when on a read starts its reload
-	pattern *hotness.Pattern
-	guard   coherence.Guard
-	stats   *modelStats
-
-	preloaded atomic.Bool // loaded in the background and not read since
-	reloading atomic.Bool
-	counted   atomic.Bool // part of the gauges
-	// ahead says that it is loaded in the background. It is set, with pattern and before, before the lease is taken.
-	ahead bool
-	// awaited says that readers waited for it when it was loaded in the background.
-	awaited bool
-	node    recency.Node
 	// expected is what it was loaded for; nil for what was not expected.
 	expected atomic.Pointer[expected]
 	// recent is by what a prepared query finds it; nil if none does.
 	recent atomic.Pointer[recent]
+
+	node recency.Node[*entry]
+	// value is a copy of what Statement.ReflectValue held; for own data, an any that holds the value.
+	value     unsafe.Pointer
+	rows      int64
+	expires   int64 // nanoseconds since 1970
+	stale     int64 // from when on a read starts its reload
+	pattern   *hotness.Pattern
+	preloaded atomic.Bool // loaded in the background and not read since
+	counted   atomic.Bool // part of the gauges
+	guard     coherence.Guard
+
+	stats *modelStats
 	// before is how many accesses the pattern had before the answer was there for them, or asked for by one.
-	before int64
+	before    int64
+	reloading atomic.Bool
+	// ahead says that it is loaded in the background. It is set, with pattern and before, before the lease is taken.
+	ahead bool
+	// awaited says that readers waited for it when it was loaded in the background.
+	awaited bool
 }
 
 // newEntry returns the entry of an answer that is about to be loaded.
@@ -54,6 +56,13 @@ func newEntry(key string, stats *modelStats) *entry {
 // alive reports whether the entry may be served at now.
 func (e *entry) alive(now time.Time) bool {
 	return !e.guard.Dead() && now.UnixNano() < e.expires
+}
+
+// fetch looks at what a hit will change, so that it comes from memory together with the value that is about to be copied, and not after it.
+func (e *entry) fetch() {
+	if e.pattern != nil {
+		e.pattern.Tracked()
+	}
 }
 
 // keyLocks order the writers of one key: an entry is stored only while its guard lives, and what is deleted is the
@@ -75,7 +84,7 @@ func (p *Plugin) lookup(key string, now time.Time) *entry {
 		return nil
 	}
 	e, ok := value.(*entry)
-	if !ok || e.key != key {
+	if !ok || p.config.keepsKeys && e.key != key {
 		return nil
 	}
 	if e.alive(now) {
@@ -102,7 +111,7 @@ func (p *Plugin) keep(e *entry, weight int64) bool {
 	e.stats.entries.Add(1)
 	e.counted.Store(true)
 	for _, victim := range victims {
-		v := victim.Owner.(*entry)
+		v := victim.Owner
 		if p.drop(v) {
 			p.stats.evicted.Add(1)
 		}

@@ -236,11 +236,11 @@ func (p *Plugin) ownData(ctx context.Context, key string, want reflect.Type, loa
 	now := p.now()
 	if e := p.lookup(p.ownPrefix+key, now); e != nil {
 		if v, ok := p.ownCopy(e, want); ok {
-			p.hit(ctx, e, now)
+			p.hit(ctx, e, e.stats, now)
 			return v, nil
 		}
 	}
-	p.record(key, nil, now)
+	p.record(key, now)
 	f, leader := p.ownFlight(nil, key, false)
 	if f != nil && !leader {
 		if f.wait(ctx) {

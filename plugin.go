@@ -43,7 +43,7 @@ type Plugin struct {
 	index     *coherence.Index
 	own       *coherence.Group // of own data, which depends on no table
 	ownPrefix string           // of their keys in the store, which other plugins may use, too
-	recency   *recency.Ring
+	recency   *recency.Ring[*entry]
 	keyLocks  keyLocks
 	flights   flights
 	patterns  *hotness.Table
@@ -69,7 +69,7 @@ func New(opts ...Option) *Plugin {
 		index:     coherence.New(c.clock.Now),
 		own:       coherence.NewGroup(coherence.Reading{}),
 		ownPrefix: "own:" + strconv.FormatInt(plugins.Add(1), 36) + ":",
-		recency:   recency.New(max(1, c.maxEntries), max(1, c.maxBytes)),
+		recency:   recency.New[*entry](max(1, c.maxEntries), max(1, c.maxBytes)),
 		registry:  newRegistry(max(1, c.maxLoaders)),
 	}
 	p.patterns = hotness.New(max(1, c.maxPatterns), c.scorer)
@@ -279,7 +279,7 @@ func (p *Plugin) RecordAccess(key string, related ...string) {
 		return
 	}
 	now := p.now()
-	p.record(key, nil, now)
+	p.record(key, now)
 	p.learner.declare(key, related, now)
 	if len(related) > 0 {
 		p.patterns.Relate(key, related...)
@@ -287,18 +287,24 @@ func (p *Plugin) RecordAccess(key string, related ...string) {
 	p.stats.recorded.Add(1)
 }
 
-// record notes an access to a key, whose pattern the caller may have kept.
-func (p *Plugin) record(key string, known *hotness.Pattern, now time.Time) *hotness.Pattern {
-	if known != nil {
-		p.patterns.Record(known, now)
-	} else {
-		known = p.patterns.Touch(key, now)
-	}
+// record notes an access to a key, and returns its pattern.
+func (p *Plugin) record(key string, now time.Time) *hotness.Pattern {
+	pattern := p.patterns.Touch(key, now)
+	p.clearIfClosed()
+	return pattern
+}
+
+// recordAgain notes an access to a key whose pattern is known.
+func (p *Plugin) recordAgain(pattern *hotness.Pattern, now time.Time) {
+	p.patterns.Record(pattern, now)
+	p.clearIfClosed()
+}
+
+// clearIfClosed clears the patterns again if Close may have done so before the last access came.
+func (p *Plugin) clearIfClosed() {
 	if p.closed.Load() {
-		// Close may have cleared them before this access came.
 		p.patterns.Clear()
 	}
-	return known
 }
 
 // ShouldPreload reports whether a key's score has reached the threshold.

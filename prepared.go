@@ -94,31 +94,25 @@ func (p *Prepared[T]) WithTx(tx *gorm.DB) *Prepared[T] {
 
 // First returns the first row in the order of the query, and then of the primary key. The error is gorm.ErrRecordNotFound if
 // there is none.
-func (p *Prepared[T]) First(ctx context.Context, args ...any) (T, error) {
-	if hit := p.first.look(p.plugin, ctx, args); hit.entry != nil && hit.entry.rows > 0 {
-		if row, ok := take[T](p.plugin, hit); ok {
-			return row, nil
-		}
+func (p *Prepared[T]) First(ctx context.Context, args ...any) (row T, err error) {
+	if hit := p.first.look(p.plugin, ctx, args); hit.entry != nil && hit.entry.rows > 0 && take(p.plugin, &hit, &row) {
+		return row, nil
 	}
 	return ask(p, p.first, ctx, args, func(tx *gorm.DB, row *T) *gorm.DB { return tx.First(row) })
 }
 
 // Find returns all rows.
-func (p *Prepared[T]) Find(ctx context.Context, args ...any) ([]T, error) {
-	if hit := p.find.look(p.plugin, ctx, args); hit.entry != nil && hit.entry.rows > 0 {
-		if rows, ok := take[[]T](p.plugin, hit); ok {
-			return rows, nil
-		}
+func (p *Prepared[T]) Find(ctx context.Context, args ...any) (rows []T, err error) {
+	if hit := p.find.look(p.plugin, ctx, args); hit.entry != nil && hit.entry.rows > 0 && take(p.plugin, &hit, &rows) {
+		return rows, nil
 	}
 	return ask(p, p.find, ctx, args, func(tx *gorm.DB, rows *[]T) *gorm.DB { return tx.Find(rows) })
 }
 
 // Count returns how many rows there are.
-func (p *Prepared[T]) Count(ctx context.Context, args ...any) (int64, error) {
-	if hit := p.count.look(p.plugin, ctx, args); hit.entry != nil {
-		if n, ok := take[int64](p.plugin, hit); ok {
-			return n, nil
-		}
+func (p *Prepared[T]) Count(ctx context.Context, args ...any) (n int64, err error) {
+	if hit := p.count.look(p.plugin, ctx, args); hit.entry != nil && take(p.plugin, &hit, &n) {
+		return n, nil
 	}
 	return ask(p, p.count, ctx, args, func(tx *gorm.DB, n *int64) *gorm.DB {
 		if tx.Statement.Model == nil && tx.Statement.Table == "" {

@@ -1,18 +1,157 @@
 package preload
 
 import (
-	"hash/maphash"
-	"slices"
+	"math/bits"
+	"math/rand/v2"
+	"strings"
 	"sync/atomic"
 )
 
 // recent is an entry that a prepared query found, by the args as they were given. It is asked before the store: comparing args is
-// cheaper than making a key of them.
+// cheaper than making a key of them. What most of them are compared by is in it, so that it fills one cache line.
 type recent struct {
 	entry *entry
-	args  []any
 	at    *atomic.Pointer[recent] // where it is found
 	used  atomic.Bool             // since it was last in another's way
+	kinds kinds
+	words [2]word
+	rest  *rest // nil where the above is all
+}
+
+// rest is what a recent has no room for.
+type rest struct {
+	words [maxGiven - 2]word
+	texts [maxGiven]string // of kind longText
+}
+
+// given are the args of a call as they are compared.
+type given struct {
+	args  []any
+	kinds kinds
+	words [maxGiven]word
+	hash  uint64
+}
+
+// maxGiven is how many args a call may have to be found by them.
+const maxGiven = 4
+
+// kinds says of what type each arg is. Types that differ in Go differ in a key only now and then, so they always do here.
+type kinds [maxGiven]uint8
+
+const (
+	noArg    = iota
+	longText // a text of more than 16 bytes: its hash and its length are the word
+	_Int
+	_Int64
+	_Int32
+	_Uint
+	_Uint64
+	_Uint32
+	text // and its length: the word tells its bytes
+)
+
+// word is what is compared of an arg.
+type word [2]uint64
+
+// take tells args apart; false where they are too many, or of other types: two that are equal in Go must be equal in a key.
+func (g *given) take() bool {
+	if len(g.args) > maxGiven {
+		return false
+	}
+	g.hash = seeds[0]
+	for i, arg := range g.args {
+		w := &g.words[i]
+		switch v := arg.(type) {
+		case string:
+			if len(v) > 16 {
+				g.kinds[i], w[0], w[1] = longText, hashOf(v), uint64(len(v))
+			} else {
+				g.kinds[i] = text + uint8(len(v))
+				*w = wordOf(v)
+			}
+		case int:
+			g.kinds[i], w[0] = _Int, uint64(v)
+		case int64:
+			g.kinds[i], w[0] = _Int64, uint64(v)
+		case int32:
+			g.kinds[i], w[0] = _Int32, uint64(v)
+		case uint:
+			g.kinds[i], w[0] = _Uint, uint64(v)
+		case uint64:
+			g.kinds[i], w[0] = _Uint64, v
+		case uint32:
+			g.kinds[i], w[0] = _Uint32, uint64(v)
+		default:
+			return false
+		}
+		high, low := bits.Mul64(g.hash^w[0], w[1]^seeds[1])
+		g.hash = high ^ low ^ uint64(g.kinds[i])
+	}
+	return true
+}
+
+// seeds keep an application's users from choosing what shares a place. They are odd: a product with one is not 0 for all.
+var seeds = [2]uint64{rand.Uint64() | 1, rand.Uint64() | 1}
+
+// wordOf returns all bytes of a text of at most 16: of two that are as long it is the same only if they are.
+func wordOf(s string) word {
+	switch n := len(s); {
+	case n >= 8:
+		return word{eight(s), eight(s[n-8:])}
+	case n >= 4:
+		return word{four(s) | four(s[n-4:])<<32}
+	case n > 0:
+		return word{uint64(s[0]) | uint64(s[n/2])<<8 | uint64(s[n-1])<<16}
+	}
+	return word{}
+}
+
+func eight(s string) uint64 {
+	_ = s[7]
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+}
+
+func four(s string) uint64 {
+	_ = s[3]
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24
+}
+
+// is reports whether it was found by these args.
+func (r *recent) is(g *given) bool {
+	if r.kinds != g.kinds || r.words[0] != g.words[0] || r.words[1] != g.words[1] {
+		return false
+	}
+	return r.rest == nil || r.rest.is(g)
+}
+
+func (r *rest) is(g *given) bool {
+	if [maxGiven - 2]word(g.words[2:]) != r.words {
+		return false
+	}
+	for i, kind := range g.kinds {
+		if kind == longText && g.args[i].(string) != r.texts[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// recent makes one of an entry that was found by these args. It keeps none of the caller's memory.
+func (g *given) recent(e *entry, at *atomic.Pointer[recent]) *recent {
+	r := &recent{entry: e, at: at, kinds: g.kinds, words: [2]word(g.words[:2])}
+	for i, kind := range g.kinds {
+		if kind != longText && (i < 2 || kind == noArg) {
+			continue
+		}
+		if r.rest == nil {
+			r.rest = &rest{words: [maxGiven - 2]word(g.words[2:])}
+		}
+		if kind == longText {
+			r.rest.texts[i] = strings.Clone(g.args[i].(string))
+		}
+	}
+	return r
 }
 
 // recents holds the recent entries of one prepared query, each at one of the places that its args share with few others.
@@ -29,8 +168,6 @@ const (
 	minPlaces = 1 << 7
 	maxPlaces = 1 << 13
 )
-
-var recentSeed = maphash.MakeSeed()
 
 func (r *recents) make() {
 	first := make([]places, minPlaces)
@@ -57,58 +194,23 @@ func (r *recents) grow() {
 	}
 }
 
-// of returns the places of some args; nil where there are none: two that are equal in Go must be equal in a key.
-func (r *recents) of(args []any) *places {
-	all := r.all.Load()
-	if all == nil {
-		return nil
-	}
-	var h uint64
-	for _, arg := range args {
-		var of uint64
-		switch v := arg.(type) {
-		case string:
-			of = maphash.String(recentSeed, v)
-		case int:
-			of = uint64(v)
-		case int64:
-			of = uint64(v)
-		case uint:
-			of = uint64(v)
-		case uint64:
-			of = v
-		case int32:
-			of = uint64(v)
-		case uint32:
-			of = uint64(v)
-		default:
-			return nil
-		}
-		h = (h ^ of) * 0x9e3779b97f4a7c15
-		h ^= h >> 32
-	}
-	return &(*all)[h%uint64(len(*all))]
+// of returns the places of some args.
+func (r *recents) of(g *given) *places {
+	all := *r.all.Load()
+	return &all[g.hash%uint64(len(all))]
 }
 
 // find returns the entry that was found by these args; nil if it is not here.
-func (ps *places) find(args []any) *entry {
+func (ps *places) find(g *given) *entry {
 	for i := range ps {
-		if r := ps[i].Load(); r.is(args) {
+		if r := ps[i].Load(); r != nil && r.is(g) {
+			if !r.used.Load() {
+				r.used.Store(true)
+			}
 			return r.entry
 		}
 	}
 	return nil
-}
-
-// is reports whether it was found by these args, and notes that it was used.
-func (r *recent) is(args []any) bool {
-	if r == nil || !slices.Equal(r.args, args) {
-		return false
-	}
-	if !r.used.Load() {
-		r.used.Store(true)
-	}
-	return true
 }
 
 // free returns a place that is empty, or whose entry was not used since it was last in the way; nil if there is none.
@@ -123,7 +225,7 @@ func (ps *places) free() (at *atomic.Pointer[recent], before *recent) {
 }
 
 // put makes an entry be found by these args, at one of their places.
-func (r *recents) put(e *entry, ps *places, args []any) {
+func (r *recents) put(e *entry, ps *places, g *given) {
 	at, before := ps.free()
 	if at == nil || before != nil {
 		r.grow()
@@ -131,12 +233,12 @@ func (r *recents) put(e *entry, ps *places, args []any) {
 	if at == nil {
 		return
 	}
-	e.come(at, before, args)
+	e.come(at, before, g)
 }
 
 // come makes an entry be found by these args at a place, where another one was before.
-func (e *entry) come(at *atomic.Pointer[recent], before *recent, args []any) {
-	r := &recent{entry: e, args: slices.Clone(args), at: at}
+func (e *entry) come(at *atomic.Pointer[recent], before *recent, g *given) {
+	r := g.recent(e, at)
 	if !e.recent.CompareAndSwap(nil, r) {
 		return // it is found elsewhere, by another query or in another guise
 	}

@@ -85,7 +85,7 @@ type hit struct {
 }
 
 // look looks for the answer in memory.
-func (s *shortcuts) look(p *Plugin, ctx context.Context, args []any) (found hit) {
+func (s *shortcuts) look(p *Plugin, ctx context.Context, args []any) hit {
 	if s == nil {
 		return hit{}
 	}
@@ -96,34 +96,43 @@ func (s *shortcuts) look(p *Plugin, ctx context.Context, args []any) (found hit)
 	if ctx == nil || ctx.Err() != nil || ctx.Value(modeKey{}) != nil {
 		return hit{}
 	}
+	if p.config.partition != nil {
+		return taken.look(p, ctx, args)
+	}
+	g := given{args: args}
+	if !g.take() {
+		return taken.look(p, ctx, args)
+	}
+	now := p.now() // before what may have to come from far memory: reading the clock waits for that
+	at := s.recents.of(&g)
+	if e := at.find(&g); e != nil && e.alive(now) {
+		return hit{taken.template, e, now, ctx}
+	}
+	found := taken.look(p, ctx, args)
+	if found.entry != nil {
+		s.recents.put(found.entry, at, &g)
+	}
+	return found
+}
+
+// look looks for the answer in the store.
+func (s *shortcut) look(p *Plugin, ctx context.Context, args []any) (found hit) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			p.fault("looking for the answer of a prepared query", fault)
 			found = hit{}
 		}
 	}()
-	now := p.now()
-	var at *places
-	if p.config.partition == nil {
-		if at = s.recents.of(args); at != nil {
-			if e := at.find(args); e != nil && e.alive(now) {
-				return hit{taken.template, e, now, ctx}
-			}
-		}
-	}
 	f := newFingerprint()
 	defer f.free()
-	if !taken.key(f, args) || f.moving {
+	if !s.key(f, args) || f.moving {
 		return hit{}
 	}
 	if p.config.partition != nil {
 		f.string('p', p.config.partition(ctx))
 	}
-	found = hit{taken.template, p.lookup(p.lookupKey(f.key(taken.template.prefix)), now), now, ctx}
-	if at != nil && found.entry != nil {
-		s.recents.put(found.entry, at, args)
-	}
-	return found
+	now := p.now()
+	return hit{s.template, p.lookup(p.lookupKey(f.key(s.template.prefix)), now), now, ctx}
 }
 
 // key puts the args of a call in their places. It reports false where that is not how GORM would render them: their number is
@@ -146,21 +155,22 @@ func (s *shortcut) key(f *fingerprint, args []any) bool {
 	return len(args) == int(most)+1
 }
 
-// take returns a copy of an answer for one reader; false if it cannot be copied.
-func take[D any](p *Plugin, from hit) (dest D, ok bool) {
-	dest = *(*D)(from.entry.value)
-	if !from.template.plan.Renew(unsafe.Pointer(&dest)) {
+// take gives a reader a copy of an answer; false if it cannot be copied.
+func take[D any](p *Plugin, from *hit, dest *D) bool {
+	from.entry.fetch()
+	*dest = *(*D)(from.entry.value)
+	if !from.template.plan.Renew(unsafe.Pointer(dest)) {
 		copied := new(D)
 		if !p.copyTo(unsafe.Pointer(copied), from) {
-			return dest, false
+			return false
 		}
-		dest = *copied
+		*dest = *copied
 	}
-	p.hit(from.ctx, from.entry, from.now)
-	return dest, true
+	p.hit(from.ctx, from.entry, from.template.stats, from.now)
+	return true
 }
 
-func (p *Plugin) copyTo(dest unsafe.Pointer, from hit) (ok bool) {
+func (p *Plugin) copyTo(dest unsafe.Pointer, from *hit) (ok bool) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			p.fault("copying the answer of "+from.entry.key, fault)

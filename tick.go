@@ -33,8 +33,8 @@ func (w *worker) tick() {
 	p := w.p
 	p.learner.tick(w.failing.Swap(false))
 	now := p.now()
-	p.recency.Each(func(owner any) {
-		if e := owner.(*entry); now.UnixNano() >= e.expires {
+	p.recency.Each(func(e *entry) {
+		if now.UnixNano() >= e.expires {
 			if p.drop(e) {
 				p.stats.expired.Add(1)
 			}

@@ -12,16 +12,17 @@ import (
 )
 
 // Node is one element of a Ring. It is embedded in, or kept beside, what it stands for.
-type Node struct {
-	used       atomic.Bool
-	prev, next *Node // nil when not in a ring; guarded by the ring's lock
+type Node[T any] struct {
+	prev, next *Node[T] // nil when not in a ring; guarded by the ring's lock
 	weight     int64
 
-	Owner any // whatever the caller wants back as a victim; not touched here
+	Owner T // whatever the caller wants back as a victim; not touched here
+
+	used atomic.Bool // last, so that what a use looks at besides can lie beside it
 }
 
 // Use marks the node as used. It takes no lock.
-func (n *Node) Use() {
+func (n *Node[T]) Use() {
 	// The check keeps readers of one hot node from passing its cache line around.
 	if !n.used.Load() {
 		n.used.Store(true)
@@ -29,24 +30,24 @@ func (n *Node) Use() {
 }
 
 // Ring holds nodes up to a number and a weight. It is safe for concurrent use.
-type Ring struct {
+type Ring[T any] struct {
 	maxNodes  int
 	maxWeight int64
 
 	mu     sync.Mutex
-	hand   *Node // the next candidate; nil when empty
+	hand   *Node[T] // the next candidate; nil when empty
 	nodes  int
 	weight int64
 }
 
 // New returns an empty ring that keeps at most maxNodes nodes of at most maxWeight in all.
-func New(maxNodes int, maxWeight int64) *Ring {
-	return &Ring{maxNodes: maxNodes, maxWeight: maxWeight}
+func New[T any](maxNodes int, maxWeight int64) *Ring[T] {
+	return &Ring[T]{maxNodes: maxNodes, maxWeight: maxWeight}
 }
 
 // Add puts a node in and returns those that have to leave for it. A node that alone is heavier than the
 // ring may be is not put in; false says so.
-func (r *Ring) Add(n *Node, weight int64) (victims []*Node, ok bool) {
+func (r *Ring[T]) Add(n *Node[T], weight int64) (victims []*Node[T], ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if weight > r.maxWeight || n.next != nil {
@@ -72,7 +73,7 @@ func (r *Ring) Add(n *Node, weight int64) (victims []*Node, ok bool) {
 }
 
 // Remove takes a node out. It reports whether the node was in.
-func (r *Ring) Remove(n *Node) bool {
+func (r *Ring[T]) Remove(n *Node[T]) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if n.next == nil {
@@ -83,16 +84,16 @@ func (r *Ring) Remove(n *Node) bool {
 }
 
 // Size returns how many nodes there are, and their weight.
-func (r *Ring) Size() (nodes int, weight int64) {
+func (r *Ring[T]) Size() (nodes int, weight int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.nodes, r.weight
 }
 
 // Each calls do with every node's owner, outside the lock.
-func (r *Ring) Each(do func(owner any)) {
+func (r *Ring[T]) Each(do func(owner T)) {
 	r.mu.Lock()
-	owners := make([]any, 0, r.nodes)
+	owners := make([]T, 0, r.nodes)
 	for n, i := r.hand, 0; i < r.nodes; n, i = n.next, i+1 {
 		owners = append(owners, n.Owner)
 	}
@@ -102,7 +103,7 @@ func (r *Ring) Each(do func(owner any)) {
 	}
 }
 
-func (r *Ring) coldest() *Node {
+func (r *Ring[T]) coldest() *Node[T] {
 	// Two rounds at most: readers may mark nodes again as fast as the hand clears them.
 	for i := 0; i < 2*r.nodes && r.hand.used.Load(); i++ {
 		r.hand.used.Store(false)
@@ -111,7 +112,7 @@ func (r *Ring) coldest() *Node {
 	return r.hand
 }
 
-func (r *Ring) remove(n *Node) {
+func (r *Ring[T]) remove(n *Node[T]) {
 	if r.hand == n {
 		r.hand = n.next
 	}

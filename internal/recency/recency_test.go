@@ -7,19 +7,19 @@ import (
 	"pgregory.net/rapid"
 )
 
-func owners(nodes []*Node) (names []string) {
+func owners(nodes []*Node[string]) (names []string) {
 	for _, n := range nodes {
-		names = append(names, n.Owner.(string))
+		names = append(names, n.Owner)
 	}
 	return names
 }
 
 func TestTheLeastRecentlyUsedLeave(t *testing.T) {
 	t.Parallel()
-	r := New(3, 100)
-	nodes := map[string]*Node{}
+	r := New[string](3, 100)
+	nodes := map[string]*Node[string]{}
 	add := func(name string, weight int64) []string {
-		nodes[name] = &Node{Owner: name}
+		nodes[name] = &Node[string]{Owner: name}
 		victims, _ := r.Add(nodes[name], weight)
 		return owners(victims)
 	}
@@ -35,7 +35,7 @@ func TestTheLeastRecentlyUsedLeave(t *testing.T) {
 	if left := fmt.Sprint(add("heavy", 99)); left != "[c a]" && left != "[c d]" && left != "[a d]" && left != "[d a]" {
 		t.Errorf("heavy pushed %s out, want two that were not used lately", left)
 	}
-	if _, ok := r.Add(&Node{}, 101); ok {
+	if _, ok := r.Add(&Node[string]{}, 101); ok {
 		t.Error("a node heavier than the ring may be was put in")
 	}
 	n, weight := r.Size()
@@ -48,13 +48,12 @@ func TestRingAgainstModel(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		maxNodes, maxWeight := rapid.IntRange(1, 5).Draw(t, "nodes"), rapid.Int64Range(1, 20).Draw(t, "weight")
-		r := New(maxNodes, maxWeight)
-		in := map[*Node]int64{}
-		var all []*Node
+		r := New[int](maxNodes, maxWeight)
+		in := map[*Node[int]]int64{}
+		var all []*Node[int]
 		t.Repeat(map[string]func(*rapid.T){
 			"add": func(t *rapid.T) {
-				n, weight := &Node{}, rapid.Int64Range(0, 25).Draw(t, "w")
-				n.Owner = n
+				n, weight := &Node[int]{Owner: len(all)}, rapid.Int64Range(0, 25).Draw(t, "w")
 				victims, ok := r.Add(n, weight)
 				if ok != (weight <= maxWeight) {
 					t.Fatalf("weight %d of %d: %t", weight, maxWeight, ok)
@@ -94,10 +93,10 @@ func TestRingAgainstModel(t *testing.T) {
 				if nodes != len(in) || weight != sum || nodes > maxNodes || weight > maxWeight {
 					t.Fatalf("%d nodes of %d, want %d of %d", nodes, weight, len(in), sum)
 				}
-				seen := map[any]bool{}
-				r.Each(func(owner any) { seen[owner] = true })
+				seen := map[int]bool{}
+				r.Each(func(owner int) { seen[owner] = true })
 				for n := range in {
-					if !seen[n] || n.next.prev != n || n.prev.next != n {
+					if !seen[n.Owner] || n.next.prev != n || n.prev.next != n {
 						t.Fatal("the ring is broken")
 					}
 				}
@@ -110,8 +109,8 @@ func TestRingAgainstModel(t *testing.T) {
 func TestHitRatioIsThatOfLRU(t *testing.T) {
 	t.Parallel()
 	const capacity, accesses = 200, 60_000
-	r := New(capacity, 1<<40)
-	clock := map[int]*Node{}
+	r := New[int](capacity, 1<<40)
+	clock := map[int]*Node[int]{}
 	var lru []int
 	clockHits, lruHits := 0, 0
 	state := uint64(1)
@@ -123,10 +122,10 @@ func TestHitRatioIsThatOfLRU(t *testing.T) {
 			n.Use()
 			clockHits++
 		} else {
-			n := &Node{Owner: key}
+			n := &Node[int]{Owner: key}
 			victims, _ := r.Add(n, 1)
 			for _, v := range victims {
-				delete(clock, v.Owner.(int))
+				delete(clock, v.Owner)
 			}
 			clock[key] = n
 		}
