@@ -3,9 +3,12 @@ package preload
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
+	"strconv"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -23,8 +26,12 @@ func (a Arg) String() string { return fmt.Sprintf("preload.Arg(%d)", int(a)) }
 // GormValue implements gorm.Valuer. It is asked only where no value took the place of the Arg, which is an error.
 func (a Arg) GormValue(_ context.Context, db *gorm.DB) clause.Expr {
 	_ = db.AddError(fmt.Errorf("preload: %v is where Prepare puts no value, or outside of Prepare", a))
-	return clause.Expr{SQL: "NULL"}
+	// GORM drops the errors of subqueries: this one the database tells.
+	return clause.Expr{SQL: unbound + strconv.Itoa(int(a))}
 }
+
+// unbound begins the name of a column that there is not, in the place of an Arg that got no value.
+const unbound = "preload_arg_without_value_"
 
 // binding puts values in the places of Args. What it changes it copies before: the parts of a statement may be shared.
 type binding struct {
@@ -123,13 +130,32 @@ func (b *binding) named(values map[string]any) (map[string]any, bool) {
 
 // subquery binds a statement in a statement.
 func (b *binding) subquery(db *gorm.DB) (*gorm.DB, bool) {
-	inside := binding{met: map[Arg]bool{}}
-	if inside.statement(db.Statement); len(inside.met) == 0 {
+	tx := db.Session(&gorm.Session{Initialized: true}) // statement changes it
+	inside := binding{values: b.values, met: map[Arg]bool{}}
+	if inside.statement(tx.Statement); len(inside.met) == 0 {
 		return db, false
 	}
-	tx := db.Session(&gorm.Session{Initialized: true})
-	b.statement(tx.Statement)
+	if b.met != nil {
+		maps.Copy(b.met, inside.met)
+	}
 	return tx, true
+}
+
+// listOf returns the values of a list that GORM, where it finds one in a map of conditions or among primary keys, takes apart.
+func listOf(value any) ([]any, bool) {
+	switch value.(type) {
+	case driver.Valuer, gorm.Valuer:
+		return nil, false
+	}
+	rv := reflect.Indirect(reflect.ValueOf(value))
+	if rv.Kind() != reflect.Slice && rv.Kind() != reflect.Array {
+		return nil, false
+	}
+	values := make([]any, rv.Len())
+	for i := range values {
+		values[i] = rv.Index(i).Interface()
+	}
+	return values, true
 }
 
 func (b *binding) expressions(exprs []clause.Expression) ([]clause.Expression, bool) {
@@ -156,7 +182,13 @@ func (b *binding) expression(expression clause.Expression) (clause.Expression, b
 		e.Vars, ok = b.list(e.Vars)
 		return e, ok
 	case clause.Eq:
+		_, isArg := e.Value.(Arg)
 		e.Value, ok = b.value(e.Value)
+		if _, isColumn := e.Column.(clause.Column); ok && isArg && isColumn {
+			if values, isList := listOf(e.Value); isList {
+				return clause.IN{Column: e.Column, Values: values}, true
+			}
+		}
 		return e, ok
 	case clause.Neq:
 		e.Value, ok = b.value(e.Value)
@@ -178,6 +210,11 @@ func (b *binding) expression(expression clause.Expression) (clause.Expression, b
 		return e, ok
 	case clause.IN:
 		e.Values, ok = b.list(e.Values)
+		if ok && len(e.Values) == 1 && e.Column == clause.PrimaryColumn {
+			if values, isList := listOf(e.Values[0]); isList {
+				e.Values = values
+			}
+		}
 		return e, ok
 	case clause.AndConditions:
 		e.Exprs, ok = b.expressions(e.Exprs)

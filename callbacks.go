@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"reflect"
 	"slices"
@@ -58,8 +59,11 @@ func (p *Plugin) register(db *gorm.DB) error {
 		ours := r.around(next)
 		code := reflect.ValueOf(ours).Pointer()
 		watch := func(db *gorm.DB) {
-			// A read that was answered from memory has no SQL.
-			if p.active() && !db.DryRun && db.Statement.SQL.Len() > 0 && reflect.ValueOf(r.processor.Get(r.name)).Pointer() != code {
+			switch {
+			case !p.active() || db.DryRun:
+			case db.Statement.SQL.Len() == 0:
+				settle(db.Statement) // a read that was answered from memory
+			case reflect.ValueOf(r.processor.Get(r.name)).Pointer() != code:
 				r.displaced(db)
 			}
 		}
@@ -120,16 +124,15 @@ func (p *Plugin) aroundQuery(next func(*gorm.DB)) func(*gorm.DB) {
 			reason = reasonFault
 		}
 		inherit(db.Statement)
+		next := next
+		if q.complete {
+			render(db)
+			next = completed(db.Statement, next)
+		}
 		if ex != nil {
-			if q.complete {
-				render(db)
-			}
 			next(db)
 			ex.query(p, db.Statement, &q, reason)
 			return
-		}
-		if q.complete {
-			render(db)
 		}
 		if reason != "" {
 			// What GORM renders as a subquery, with a logger of its own, is part of a query that is counted itself.
@@ -146,6 +149,19 @@ func (p *Plugin) aroundQuery(next func(*gorm.DB)) func(*gorm.DB) {
 		}
 		missed := q // what escapes to the heap is made on a miss only
 		p.answer(db, &missed, next)
+	}
+}
+
+// completed returns next for a statement whose clauses are complete: GORM adds those of the model once more, which only its own do not
+// mind.
+func completed(stmt *gorm.Statement, next func(*gorm.DB)) func(*gorm.DB) {
+	if steadyClauses(stmt) {
+		return next
+	}
+	return func(db *gorm.DB) {
+		clauses := maps.Clone(db.Statement.Clauses)
+		next(db)
+		db.Statement.Clauses = clauses
 	}
 }
 

@@ -100,22 +100,32 @@ func (c *clauses) ofItself(stmt *gorm.Statement) bool {
 // What GORM adds to the clauses of a query of all columns. All statements share them, as nothing in them can change.
 var (
 	fromItself     = clause.Clause{Name: "FROM", Expression: itself{}}
+	fromNothing    = clause.Clause{Name: "FROM", Expression: clause.From{}}
 	selectAll      = clause.Clause{Name: "SELECT", Expression: clause.Select{}}
 	selectDistinct = clause.Clause{Name: "SELECT", Expression: clause.Select{Distinct: true}}
 )
 
 // itself is a FROM clause of the statement's own table, and renders as the empty clause.From. It is not one, because GORM
-// makes a new clause of each clause.From after the query, to take the joins out that the query put in. This one has none.
+// makes a new clause of each clause.From after the query, to take the joins out that the query put in. This one has none. Settle puts an empty clause.From in its place when that is over.
 type itself struct{}
 
 func (itself) Build(builder clause.Builder) { clause.From{}.Build(builder) }
 
+// settle leaves a statement as GORM would have left it, as far as it shows.
+func settle(stmt *gorm.Statement) {
+	if stmt.Clauses["FROM"].Expression == (itself{}) {
+		stmt.Clauses["FROM"] = fromNothing
+	}
+}
+
 // usualSQL is for how many bytes of SQL there is room at first, as in GORM.
 const usualSQL = 100
 
-// render writes the SQL of a statement whose clauses are complete.
+// render writes the SQL of a statement whose clauses are complete. From here on it looks as GORM would have left it.
 func render(db *gorm.DB) {
-	if stmt := db.Statement; stmt.SQL.Len() == 0 && db.Error == nil {
+	stmt := db.Statement
+	settle(stmt)
+	if stmt.SQL.Len() == 0 && db.Error == nil {
 		stmt.SQL.Grow(usualSQL)
 		stmt.Build(stmt.BuildClauses...)
 	}

@@ -91,10 +91,9 @@ func (p *Plugin) lookup(key string, now time.Time) *entry {
 		return e
 	}
 	if !e.guard.Dead() {
-		if p.drop(e) {
+		if p.discard(e) {
 			p.stats.expired.Add(1)
 		}
-		p.index.Release(&e.guard)
 	}
 	return nil
 }
@@ -112,10 +111,9 @@ func (p *Plugin) keep(e *entry, weight int64) bool {
 	e.counted.Store(true)
 	for _, victim := range victims {
 		v := victim.Owner
-		if p.drop(v) {
+		if p.discard(v) {
 			p.stats.evicted.Add(1)
 		}
-		p.index.Release(&v.guard)
 		if e.ahead {
 			p.learner.push(v.publicKey(p))
 		}
@@ -156,6 +154,12 @@ func (p *Plugin) drop(e *entry) bool {
 		p.config.store.Delete(e.key)
 	}
 	return counted
+}
+
+// discard drops an entry whose guard lives. The guard dies first: the entry may be about to be stored, which is seen to then.
+func (p *Plugin) discard(e *entry) bool {
+	p.index.Release(&e.guard)
+	return p.drop(e)
 }
 
 func (p *Plugin) uncount(e *entry) bool {

@@ -403,11 +403,12 @@ func (f *fingerprint) equal(value any) bool {
 			f.tag('N')
 			return true
 		}
-		if _, ok := value.(gorm.Valuer); ok {
+		switch value.(type) {
+		case gorm.Valuer, clause.Expression:
 			return false
 		}
 		f.tag('?')
-		return f.driverArg(inner)
+		return driver.IsValue(inner) && f.driverArg(inner)
 	}
 	if rv := reflect.ValueOf(value); rv.Kind() == reflect.Pointer && rv.IsNil() {
 		f.tag('N')
@@ -462,7 +463,8 @@ func (f *fingerprint) value(value any) bool {
 		return f.arg(v)
 	}
 	if rv := reflect.ValueOf(value); rv.Kind() == reflect.Slice || rv.Kind() == reflect.Array {
-		if rv.Type().Elem().Kind() == reflect.Uint8 {
+		// Named bytes, and none at all, GORM spreads.
+		if rv.Len() > 0 && rv.Type().Elem() == byteType {
 			f.tag('b')
 			f.number(rv.Len())
 			return f.arg(value)
@@ -501,7 +503,7 @@ func (f *fingerprint) arg(value any) bool {
 			return false
 		}
 		inner, err := driverValue(v)
-		return err == nil && f.driverArg(inner)
+		return err == nil && driver.IsValue(inner) && f.driverArg(inner) // or database/sql does not take it
 	case gorm.Valuer:
 		return false
 	}
@@ -699,7 +701,10 @@ func driverValue(v driver.Valuer) (driver.Value, error) {
 	return v.Value()
 }
 
-var valuerType = reflect.TypeFor[driver.Valuer]()
+var (
+	valuerType = reflect.TypeFor[driver.Valuer]()
+	byteType   = reflect.TypeFor[byte]()
+)
 
 // longArgs is from how many bytes on the args of a key are replaced by their SHA-256.
 const longArgs = 512
@@ -726,7 +731,7 @@ type builder struct {
 }
 
 // buildersOf finds the builders that are part of a dialect's package; others are the application's.
-func buildersOf(db *gorm.DB) (known builders) {
+func buildersOf(db *gorm.DB) builders {
 	dialect := reflect.TypeOf(db.Dialector)
 	if dialect == nil {
 		return nil
@@ -734,13 +739,17 @@ func buildersOf(db *gorm.DB) (known builders) {
 	if dialect.Kind() == reflect.Pointer {
 		dialect = dialect.Elem()
 	}
+	return slices.DeleteFunc(allBuilders(db), func(b builder) bool {
+		f := runtime.FuncForPC(b.code)
+		return f == nil || !strings.HasPrefix(f.Name(), dialect.PkgPath()+".")
+	})
+}
+
+func allBuilders(db *gorm.DB) (all builders) {
 	for name, build := range db.ClauseBuilders {
-		code := reflect.ValueOf(build).Pointer()
-		if f := runtime.FuncForPC(code); f != nil && strings.HasPrefix(f.Name(), dialect.PkgPath()+".") {
-			known = append(known, builder{name, code})
-		}
+		all = append(all, builder{name, codeOf(build)})
 	}
-	return known
+	return all
 }
 
 // render reports whether the dialect alone renders the clauses that were found. An application's own builder may render the same
@@ -759,13 +768,21 @@ func (b builders) render(stmt *gorm.Statement, found *clauses) bool {
 	return true
 }
 
+// codeOf returns what reflect.ValueOf(build).Pointer() does: a func is a pointer to what begins with the address of its code.
+func codeOf(build clause.ClauseBuilder) uintptr {
+	if build == nil {
+		return 0
+	}
+	return **(**uintptr)(unsafe.Pointer(&build))
+}
+
 // only reports whether all builders are these.
 func (b builders) only(all map[string]clause.ClauseBuilder) bool {
 	if len(all) != len(b) {
 		return false
 	}
 	for i := range b {
-		if build, ok := all[b[i].name]; !ok || reflect.ValueOf(build).Pointer() != b[i].code {
+		if build, ok := all[b[i].name]; !ok || codeOf(build) != b[i].code {
 			return false
 		}
 	}
@@ -775,7 +792,7 @@ func (b builders) only(all map[string]clause.ClauseBuilder) bool {
 // are reports whether a clause is rendered by its dialect alone. An application's own builder may render the same clause
 // in different ways.
 func (b builders) are(name string, build clause.ClauseBuilder) bool {
-	return slices.Contains(b, builder{name, reflect.ValueOf(build).Pointer()})
+	return slices.Contains(b, builder{name, codeOf(build)})
 }
 
 // standard reports whether that holds for all clauses of a statement.

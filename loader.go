@@ -66,7 +66,9 @@ func keptVar(v any) (any, bool) {
 		v = inner
 	}
 	switch v := v.(type) {
-	case nil, string, bool, int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64, float32, float64, time.Time:
+	case string:
+		return strings.Clone(v), true
+	case nil, bool, int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64, float32, float64, time.Time:
 		return v, true
 	case []byte:
 		return bytes.Clone(v), true
@@ -78,7 +80,11 @@ func keptVar(v any) (any, bool) {
 			return nil, true
 		}
 		return keptVar(rv.Elem().Interface())
-	case reflect.Bool, reflect.String, reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+	case reflect.String:
+		own := reflect.New(rv.Type()).Elem()
+		own.SetString(strings.Clone(rv.String()))
+		return own.Interface(), true
+	case reflect.Bool, reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
 		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Float32, reflect.Float64:
 		return v, true
 	}

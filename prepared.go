@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
@@ -15,7 +16,6 @@ import (
 // copy: GORM builds no statement for it. Make one with Prepare. It is safe for concurrent use.
 type Prepared[T any] struct {
 	plugin *Plugin
-	build  func(tx *gorm.DB) *gorm.DB
 	query  *gorm.DB // what build made, with its Args
 	args   int      // how many there are
 	err    error    // what every call returns, if anything
@@ -51,11 +51,17 @@ func Prepare[T any](db *gorm.DB, build func(tx *gorm.DB) *gorm.DB) (*Prepared[T]
 		return nil, errors.New("preload: Prepare: the *gorm.DB is a transaction, which ends: prepare the query outside, and ask it in here with WithTx")
 	}
 	p := &Prepared[T]{
-		plugin: plugin, build: build, query: build(db.Session(&gorm.Session{})),
+		plugin: plugin, query: build(db.Session(&gorm.Session{})),
 		first: &shortcuts{}, find: &shortcuts{}, count: &shortcuts{},
 	}
 	if p.query == nil {
 		return nil, errors.New("preload: Prepare: build returned nil: want its argument with conditions")
+	}
+	if p.query.Config == nil || p.query.Statement == nil {
+		return nil, errors.New("preload: Prepare: build returned a *gorm.DB that gorm.Open did not make: want its argument with conditions")
+	}
+	if of, _ := From(p.query); of != plugin || inTransaction(p.query) {
+		return nil, errors.New("preload: Prepare: build returned a handle of another database, or a transaction: want its argument with conditions")
 	}
 	p.query = p.query.Session(&gorm.Session{})
 	met := map[Arg]bool{}
@@ -72,6 +78,9 @@ func Prepare[T any](db *gorm.DB, build func(tx *gorm.DB) *gorm.DB) (*Prepared[T]
 	if tx.Error != nil {
 		return nil, fmt.Errorf("preload: Prepare: %w", tx.Error)
 	}
+	if strings.Contains(tx.Statement.SQL.String(), unbound) {
+		return nil, errors.New("preload: Prepare: an Arg is where no value can be put: in the scope, the raw SQL or the struct of a subquery, or in a list of lists")
+	}
 	p.args = len(met)
 	return p, nil
 }
@@ -81,20 +90,46 @@ func inTransaction(db *gorm.DB) bool {
 	return ok
 }
 
-// WithTx returns the query as part of a transaction: it is asked of the database through tx, and what it reads is not kept.
+// WithTx returns the query as part of a transaction: it is asked of the database on the connection of tx, and what it reads is not kept.
+// A clause that tx has and the query has not, such as clause.Locking, holds for it.
 func (p *Prepared[T]) WithTx(tx *gorm.DB) *Prepared[T] {
-	switch {
-	case p.query == nil:
+	if p == nil || p.query == nil {
 		return p
-	case tx == nil || tx.Config == nil:
-		return &Prepared[T]{query: p.query, err: errors.New("preload: WithTx(nil): want the *gorm.DB of a transaction")}
 	}
-	return &Prepared[T]{plugin: p.plugin, build: p.build, query: p.build(tx.Session(&gorm.Session{})).Session(&gorm.Session{}), args: p.args}
+	in := &Prepared[T]{plugin: p.plugin, args: p.args, err: p.err}
+	in.query = p.query.WithContext(p.query.Statement.Context) // a statement of its own
+	switch {
+	case tx == nil || tx.Config == nil || tx.Statement == nil:
+		in.err = errors.New("preload: WithTx(nil): want the *gorm.DB of a transaction")
+	case tx.Error != nil:
+		in.err = tx.Error
+	case !join(in.query.Statement, tx.Scopes().Statement): // the one that tx would begin
+		in.err = errors.New("preload: WithTx: the *gorm.DB has conditions of its own: want the one of a transaction, with no more than clauses that the prepared query has not")
+	}
+	return in
+}
+
+// join makes a statement part of a transaction, with the clauses of a statement there, if that is all that this one has and both can be had.
+func join(stmt, tx *gorm.Statement) bool {
+	if len(tx.Selects) > 0 || len(tx.Omits) > 0 || len(tx.Joins) > 0 || len(tx.Preloads) > 0 || tx.TableExpr != nil || tx.Unscoped {
+		return false
+	}
+	for name, c := range tx.Clauses {
+		if _, both := stmt.Clauses[name]; both {
+			return false
+		}
+		stmt.Clauses[name] = c
+	}
+	stmt.ConnPool = tx.ConnPool
+	return true
 }
 
 // First returns the first row in the order of the query, and then of the primary key. The error is gorm.ErrRecordNotFound if
 // there is none.
 func (p *Prepared[T]) First(ctx context.Context, args ...any) (row T, err error) {
+	if p == nil {
+		return row, errNotPrepared[T]()
+	}
 	if hit := p.first.look(p.plugin, ctx, args); hit.entry != nil && hit.entry.rows > 0 && take(p.plugin, &hit, &row) {
 		return row, nil
 	}
@@ -103,6 +138,9 @@ func (p *Prepared[T]) First(ctx context.Context, args ...any) (row T, err error)
 
 // Find returns all rows.
 func (p *Prepared[T]) Find(ctx context.Context, args ...any) (rows []T, err error) {
+	if p == nil {
+		return rows, errNotPrepared[T]()
+	}
 	if hit := p.find.look(p.plugin, ctx, args); hit.entry != nil && hit.entry.rows > 0 && take(p.plugin, &hit, &rows) {
 		return rows, nil
 	}
@@ -111,22 +149,32 @@ func (p *Prepared[T]) Find(ctx context.Context, args ...any) (rows []T, err erro
 
 // Count returns how many rows there are.
 func (p *Prepared[T]) Count(ctx context.Context, args ...any) (n int64, err error) {
+	if p == nil {
+		return n, errNotPrepared[T]()
+	}
 	if hit := p.count.look(p.plugin, ctx, args); hit.entry != nil && take(p.plugin, &hit, &n) {
+		if hit.entry.rows != 1 {
+			n = hit.entry.rows // as GORM counts
+		}
 		return n, nil
 	}
 	return ask(p, p.count, ctx, args, func(tx *gorm.DB, n *int64) *gorm.DB {
-		if tx.Statement.Model == nil && tx.Statement.Table == "" {
+		if tx.Statement.Model == nil && (tx.Statement.Table == "" || reflect.TypeFor[T]().Kind() == reflect.Struct) {
 			tx = tx.Model(new(T))
 		}
 		return tx.Count(n)
 	})
 }
 
+func errNotPrepared[T any]() error {
+	return fmt.Errorf("preload: a Prepared[%v] that Prepare did not make", reflect.TypeFor[T]())
+}
+
 // ask asks the query in the way in which it is written out, and makes a shortcut for the next time.
 func ask[T, D any](p *Prepared[T], s *shortcuts, ctx context.Context, args []any, finish func(*gorm.DB, *D) *gorm.DB) (dest D, err error) {
 	switch {
 	case p.query == nil:
-		return dest, fmt.Errorf("preload: a Prepared[%v] that Prepare did not make", reflect.TypeFor[T]())
+		return dest, errNotPrepared[T]()
 	case p.err != nil:
 		return dest, p.err
 	case len(args) != p.args:
@@ -137,7 +185,7 @@ func ask[T, D any](p *Prepared[T], s *shortcuts, ctx context.Context, args []any
 		b.statement(tx.Statement)
 		return tx
 	}), &dest).Error
-	if s != nil && s.due(p.plugin) {
+	if s != nil && s.due(p.plugin, p.query) {
 		ex := &explainer{preparing: true}
 		finish(p.query.Session(&gorm.Session{DryRun: true, Logger: logger.Discard}).Set(explainSetting, ex), new(D))
 		s.made(p.plugin, p.query, ex.shortcut, reflect.TypeFor[D]())

@@ -32,8 +32,12 @@ type given struct {
 	hash  uint64
 }
 
-// maxGiven is how many args a call may have to be found by them.
-const maxGiven = 4
+const (
+	// maxGiven is how many args a call may have to be found by them.
+	maxGiven = 4
+	// longestRecent is how long a text may be among them.
+	longestRecent = 256
+)
 
 // kinds says of what type each arg is. Types that differ in Go differ in a key only now and then, so they always do here.
 type kinds [maxGiven]uint8
@@ -63,6 +67,9 @@ func (g *given) take() bool {
 		w := &g.words[i]
 		switch v := arg.(type) {
 		case string:
+			if len(v) > longestRecent {
+				return false
+			}
 			if len(v) > 16 {
 				g.kinds[i], w[0], w[1] = longText, hashOf(v), uint64(len(v))
 			} else {
@@ -165,7 +172,7 @@ type places [2]atomic.Pointer[recent]
 
 // How many places there are: at first, and at most. They double when more than one in four was wanted in vain.
 const (
-	minPlaces = 1 << 7
+	minPlaces = 1 << 4
 	maxPlaces = 1 << 13
 )
 
@@ -238,9 +245,16 @@ func (r *recents) put(e *entry, ps *places, g *given) {
 
 // come makes an entry be found by these args at a place, where another one was before.
 func (e *entry) come(at *atomic.Pointer[recent], before *recent, g *given) {
+	elsewhere := e.recent.Load()
+	if elsewhere != nil && elsewhere.used.Swap(false) {
+		return // by another query, or in another guise, and in use
+	}
 	r := g.recent(e, at)
-	if !e.recent.CompareAndSwap(nil, r) {
-		return // it is found elsewhere, by another query or in another guise
+	if !e.recent.CompareAndSwap(elsewhere, r) {
+		return
+	}
+	if elsewhere != nil {
+		elsewhere.at.CompareAndSwap(elsewhere, nil)
 	}
 	if !at.CompareAndSwap(before, r) {
 		e.recent.CompareAndSwap(r, nil)
@@ -250,7 +264,9 @@ func (e *entry) come(at *atomic.Pointer[recent], before *recent, g *given) {
 		before.entry.recent.CompareAndSwap(before, nil)
 	}
 	if !e.counted.Load() {
-		e.leave() // it left the store meanwhile
+		// It left the store meanwhile, and may have been here too late to be seen.
+		e.leave()
+		at.CompareAndSwap(r, nil)
 	}
 }
 

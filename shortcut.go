@@ -18,6 +18,7 @@ type shortcut struct {
 	args     []byte         // of the key, but for the values that each call gives
 	open     []opening      // where these go
 	steps    unsafe.Pointer // of the chain for which that holds
+	builders builders       // of clauses, likewise
 }
 
 // shortcut makes one of a statement in which Args are open; nil if its key does not depend on them alone.
@@ -26,6 +27,8 @@ func (p *Plugin) shortcut(stmt *gorm.Statement, q *read, reason string) *shortcu
 	switch {
 	case reason != "" || q.template == nil || q.refresh || !known:
 		return nil
+	case grouped(stmt):
+		return nil // Count then returns how many rows there are
 	case stmt.Schema.AfterFind || len(stmt.Preloads) > 0 || stmt.Result != nil:
 		return nil // GORM does more with the answer
 	case !steadyClauses(stmt):
@@ -34,7 +37,14 @@ func (p *Plugin) shortcut(stmt *gorm.Statement, q *read, reason string) *shortcu
 	if _, ok := stmt.Dest.(gorm.StatementModifier); ok {
 		return nil
 	}
-	return &shortcut{template: q.template, args: q.args, open: q.open, steps: steps}
+	return &shortcut{template: q.template, args: q.args, open: q.open, steps: steps, builders: allBuilders(stmt.DB)}
+}
+
+// grouped reports whether an answer of one number is of groups.
+func grouped(stmt *gorm.Statement) bool {
+	_, ok := stmt.Clauses["GROUP BY"]
+	_, number := stmt.Dest.(*int64)
+	return ok && number
 }
 
 // steadyClauses reports whether the clauses that a model adds to its queries are GORM's: others may look at the context.
@@ -54,16 +64,25 @@ type shortcuts struct {
 	recents recents                  // what was found lately
 }
 
-// due reports whether it is time to look for a shortcut: less and less often, where there never is one.
-func (s *shortcuts) due(p *Plugin) bool {
+// due reports whether it is time to look for a shortcut to a query: less and less often, where there never is one, and never where that
+// would run code of the application.
+func (s *shortcuts) due(p *Plugin, query *gorm.DB) bool {
 	n := s.asked.Add(1)
 	taken := s.taken.Load()
-	return n&(n-1) == 0 && p.active() && (taken == nil || taken.steps != p.chain.steps())
+	if taken != nil && !taken.builders.only(query.ClauseBuilders) {
+		taken = nil
+		s.taken.Store(nil)
+	}
+	if n&(n-1) != 0 || !p.active() || taken != nil && taken.steps == p.chain.steps() {
+		return false
+	}
+	_, known := p.chain.known()
+	return known && !deferred(query.Statement)
 }
 
 // made takes a shortcut to answers that are read into a type.
 func (s *shortcuts) made(p *Plugin, query *gorm.DB, made *shortcut, dest reflect.Type) {
-	if made == nil || query.DryRun || made.template.destType != reflect.PointerTo(dest) || made.template.plan.Type() != dest || deferred(query.Statement) {
+	if made == nil || query.DryRun || made.template.destType != reflect.PointerTo(dest) || made.template.plan.Type() != dest {
 		return
 	}
 	s.recents.make()
@@ -90,7 +109,11 @@ func (s *shortcuts) look(p *Plugin, ctx context.Context, args []any) hit {
 		return hit{}
 	}
 	taken := s.taken.Load()
-	if taken == nil || !p.active() || taken.steps != p.chain.steps() || taken.template.refusal(p) != "" {
+	if taken == nil || !p.active() || taken.template.refusal(p) != "" {
+		return hit{}
+	}
+	// That a builder was added is seen at once, that one was replaced at the next query that is not in memory.
+	if taken.steps != p.chain.steps() || len(taken.builders) != len(p.db.ClauseBuilders) {
 		return hit{}
 	}
 	if ctx == nil || ctx.Err() != nil || ctx.Value(modeKey{}) != nil {

@@ -35,10 +35,9 @@ func (w *worker) tick() {
 	now := p.now()
 	p.recency.Each(func(e *entry) {
 		if now.UnixNano() >= e.expires {
-			if p.drop(e) {
+			if p.discard(e) {
 				p.stats.expired.Add(1)
 			}
-			p.index.Release(&e.guard)
 		}
 	})
 	if n := p.learner.cleared.Load(); n != w.heat.cleared {
