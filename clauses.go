@@ -24,24 +24,37 @@ var buildOrder = [...]string{"SELECT", "FROM", "WHERE", "GROUP BY", "ORDER BY", 
 
 // clauses are those of a statement that a query renders, each looked up once: that costs more than reading it.
 type clauses struct {
-	of     [len(clauseNames)]clause.Clause
-	has    [len(clauseNames)]bool
+	of     [len(clauseNames)]found
 	others int // how many more the statement has
 	// whole says that the query is of all columns of its table: SELECT and FROM are as complete set them, and not in of.
 	whole bool
+}
+
+// found is what decides how a clause is rendered.
+type found struct {
+	has        bool
+	custom     bool // it has parts that GORM does not give it by itself
+	name       string
+	expression clause.Expression
 }
 
 func (c *clauses) find(stmt *gorm.Statement) {
 	c.others = len(stmt.Clauses)
 	for i := range clauseNames {
 		if c.others == 0 {
-			c.has[i] = false
+			c.of[i].has = false
 			continue
 		}
-		if c.of[i], c.has[i] = stmt.Clauses[clauseNames[i]]; c.has[i] {
+		if c.look(stmt, i); c.of[i].has {
 			c.others--
 		}
 	}
+}
+
+func (c *clauses) look(stmt *gorm.Statement, i int) {
+	of, has := stmt.Clauses[clauseNames[i]]
+	custom := of.Builder != nil || of.BeforeExpression != nil || of.AfterNameExpression != nil || of.AfterExpression != nil
+	c.of[i] = found{has, custom, of.Name, of.Expression}
 }
 
 // complete completes the clauses of a query as GORM does, but renders none. What the destination holds, if it may hold anything,
@@ -57,12 +70,12 @@ func (c *clauses) complete(db *gorm.DB, holds bool) {
 		for _, clause := range own {
 			stmt.AddClause(clause)
 		}
-		c.of[whereClause], c.has[whereClause] = stmt.Clauses["WHERE"]
+		c.look(stmt, whereClause)
 	}
 	stmt.Clauses["FROM"] = fromItself
 	switch {
-	case c.has[selectClause]:
-		c.of[fromClause], c.has[fromClause] = fromItself, true
+	case c.of[selectClause].has:
+		c.look(stmt, fromClause)
 		return
 	case stmt.Distinct:
 		stmt.Clauses["SELECT"] = selectDistinct
@@ -84,8 +97,8 @@ func completeByGORM(db *gorm.DB) {
 // ofItself reports whether a query is of the statement's own table only, and of all columns if it has no SELECT clause: then GORM
 // completes its clauses in one way whatever they are.
 func (c *clauses) ofItself(stmt *gorm.Statement) bool {
-	if len(stmt.Selects) > 0 || len(stmt.Omits) > 0 || len(stmt.Joins) > 0 || stmt.QueryFields || stmt.SQL.Len() > 0 || c.has[fromClause] ||
-		c.has[selectClause] && c.of[selectClause].Expression == nil {
+	if len(stmt.Selects) > 0 || len(stmt.Omits) > 0 || len(stmt.Joins) > 0 || stmt.QueryFields || stmt.SQL.Len() > 0 || c.of[fromClause].has ||
+		c.of[selectClause].has && c.of[selectClause].expression == nil {
 		return false
 	}
 	switch rv := stmt.ReflectValue; rv.Kind() {

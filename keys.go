@@ -74,21 +74,21 @@ func (f *fingerprint) statement(stmt *gorm.Statement, found *clauses, holds bool
 		f.flag(stmt.Distinct)
 	}
 	for i := range found.of {
-		if !found.has[i] {
+		c := &found.of[i]
+		if !c.has {
 			continue
 		}
-		c := &found.of[i]
-		if c.Builder != nil || c.BeforeExpression != nil || c.AfterNameExpression != nil || c.AfterExpression != nil || i == forClause {
+		if c.custom || i == forClause {
 			return false
 		}
 		// The name by which it is found, and the one that it is rendered under.
-		if f.tag('0' + byte(i)); c.Name == clauseNames[i] {
+		if f.tag('0' + byte(i)); c.name == clauseNames[i] {
 			f.tag('=')
 		} else {
 			f.tag('/')
-			f.text(c.Name)
+			f.text(c.name)
 		}
-		if c.Expression != nil && !f.clause(c.Expression) {
+		if c.expression != nil && !f.clause(c.expression) {
 			return false
 		}
 	}
@@ -97,7 +97,7 @@ func (f *fingerprint) statement(stmt *gorm.Statement, found *clauses, holds bool
 
 // order captures in which order clauses are rendered. It reports false if there is one among them that is not known here.
 func (f *fingerprint) order(stmt *gorm.Statement) bool {
-	usual := slices.Equal(stmt.BuildClauses, buildOrder[:])
+	usual := memoryOf(stmt.BuildClauses) == memoryOf(buildOrder[:]) || slices.Equal(stmt.BuildClauses, buildOrder[:])
 	if f.flag(usual); usual {
 		return true
 	}
@@ -109,6 +109,11 @@ func (f *fingerprint) order(stmt *gorm.Statement) bool {
 		}
 	}
 	return true
+}
+
+// memoryOf returns where the texts of a list are. Two lists with the same are equal, which is the quick way to see it.
+func memoryOf(texts []string) string {
+	return unsafe.String((*byte)(unsafe.Pointer(unsafe.SliceData(texts))), len(texts)*int(unsafe.Sizeof("")))
 }
 
 // rendered reads a statement that has been rendered. It reports false for bind values that cannot be told apart.
@@ -430,7 +435,15 @@ func (f *fingerprint) values(values []any) bool {
 // value captures something that is passed to Statement.AddVar.
 func (f *fingerprint) value(value any) bool {
 	switch v := value.(type) {
-	case nil, string, int, int64, uint, uint64, bool, float64, int32, uint32, time.Time:
+	case string:
+		f.tag('?')
+		f.textArg(v)
+		return true
+	case int:
+		f.tag('?')
+		f.integer(int64(v))
+		return true
+	case nil, int64, uint, uint64, bool, float64, int32, uint32, time.Time:
 		f.tag('?')
 		return f.arg(v)
 	case Arg:
@@ -490,8 +503,7 @@ func (f *fingerprint) list(rv reflect.Value) bool {
 func (f *fingerprint) arg(value any) bool {
 	switch v := value.(type) {
 	case string:
-		f.moving = f.moving || sqltext.MovingTime(v)
-		f.string('s', v)
+		f.textArg(v)
 		return true
 	case int:
 		f.integer(int64(v))
@@ -526,8 +538,7 @@ func (f *fingerprint) driverArg(value any) bool {
 		f.float(v)
 		return true
 	case string:
-		f.moving = f.moving || sqltext.MovingTime(v)
-		f.string('s', v)
+		f.textArg(v)
 		return true
 	case []byte:
 		if v == nil {
@@ -578,8 +589,7 @@ func (f *fingerprint) driverArg(value any) bool {
 	case reflect.Float64:
 		f.float(rv.Float())
 	case reflect.String:
-		f.moving = f.moving || sqltext.MovingTime(rv.String())
-		f.string('s', rv.String())
+		f.textArg(rv.String())
 	case reflect.Slice:
 		if rv.Type().Elem().Kind() != reflect.Uint8 {
 			return false
@@ -589,6 +599,11 @@ func (f *fingerprint) driverArg(value any) bool {
 		return false
 	}
 	return true
+}
+
+func (f *fingerprint) textArg(v string) {
+	f.moving = f.moving || sqltext.MovingTime(v)
+	f.string('s', v)
 }
 
 func (f *fingerprint) integer(v int64) {
@@ -636,13 +651,16 @@ func (f *fingerprint) string(tag byte, v string) {
 
 // measured begins an arg whose length is not told by what it is.
 func (f *fingerprint) measured(tag byte, length int) {
-	if length < 10 {
+	switch {
+	case length < 10:
 		f.args = append(f.args, tag, '0'+byte(length), ':')
-		return
+	case length < 100:
+		f.args = append(f.args, tag, '0'+byte(length/10), '0'+byte(length%10), ':')
+	default:
+		f.args = append(f.args, tag)
+		f.args = strconv.AppendInt(f.args, int64(length), 10)
+		f.args = append(f.args, ':')
 	}
-	f.args = append(f.args, tag)
-	f.args = strconv.AppendInt(f.args, int64(length), 10)
-	f.args = append(f.args, ':')
 }
 
 // longestMoving is how long a text can be that a database reads as a moving time.
@@ -722,12 +740,13 @@ func (f *fingerprint) key(prefix string) []byte {
 	return f.whole
 }
 
-// builders are the functions with which a dialect renders clauses, by the code that they run.
+// builders are the functions that render clauses, by the code that they run: first those of clauses that queries have.
 type builders []builder
 
 type builder struct {
-	name string
-	code uintptr
+	name    string
+	code    uintptr
+	queries bool
 }
 
 // buildersOf finds the builders that are part of a dialect's package; others are the application's.
@@ -745,27 +764,16 @@ func buildersOf(db *gorm.DB) builders {
 	})
 }
 
-func allBuilders(db *gorm.DB) (all builders) {
+func allBuilders(db *gorm.DB) (first builders) {
+	var rest builders
 	for name, build := range db.ClauseBuilders {
-		all = append(all, builder{name, codeOf(build)})
-	}
-	return all
-}
-
-// render reports whether the dialect alone renders the clauses that were found. An application's own builder may render the same
-// clause in different ways.
-func (b builders) render(stmt *gorm.Statement, found *clauses) bool {
-	if b.only(stmt.DB.ClauseBuilders) {
-		return true
-	}
-	for i, name := range clauseNames {
-		if found.has[i] || found.whole && (i == selectClause || i == fromClause) {
-			if build, ok := stmt.DB.ClauseBuilders[name]; ok && !b.are(name, build) {
-				return false
-			}
+		if slices.Contains(clauseNames[:], name) {
+			first = append(first, builder{name, codeOf(build), true})
+		} else {
+			rest = append(rest, builder{name, codeOf(build), false})
 		}
 	}
-	return true
+	return append(first, rest...)
 }
 
 // codeOf returns what reflect.ValueOf(build).Pointer() does: a func is a pointer to what begins with the address of its code.
@@ -776,12 +784,21 @@ func codeOf(build clause.ClauseBuilder) uintptr {
 	return **(**uintptr)(unsafe.Pointer(&build))
 }
 
-// only reports whether all builders are these.
+// are reports whether a clause is rendered by one of these. An application's own builder may render the same clause in different ways.
+func (b builders) are(name string, build clause.ClauseBuilder) bool {
+	return slices.ContainsFunc(b, func(known builder) bool { return known.name == name && known.code == codeOf(build) })
+}
+
+// only reports whether there are no other builders of queries than these. That nobody takes another one away, with which a dialect
+// inserts, for one of a query is taken on trust.
 func (b builders) only(all map[string]clause.ClauseBuilder) bool {
 	if len(all) != len(b) {
 		return false
 	}
 	for i := range b {
+		if !b[i].queries {
+			break
+		}
 		if build, ok := all[b[i].name]; !ok || codeOf(build) != b[i].code {
 			return false
 		}
@@ -789,13 +806,22 @@ func (b builders) only(all map[string]clause.ClauseBuilder) bool {
 	return true
 }
 
-// are reports whether a clause is rendered by its dialect alone. An application's own builder may render the same clause
-// in different ways.
-func (b builders) are(name string, build clause.ClauseBuilder) bool {
-	return slices.Contains(b, builder{name, codeOf(build)})
+// render reports whether these render the clauses that were found.
+func (b builders) render(stmt *gorm.Statement, found *clauses) bool {
+	if b.only(stmt.DB.ClauseBuilders) {
+		return true
+	}
+	for i, name := range clauseNames {
+		if found.of[i].has || found.whole && (i == selectClause || i == fromClause) {
+			if build, ok := stmt.DB.ClauseBuilders[name]; ok && !b.are(name, build) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
-// standard reports whether that holds for all clauses of a statement.
+// standard reports whether these render all clauses of a statement.
 func (b builders) standard(db *gorm.DB) bool {
 	for _, name := range db.Statement.BuildClauses {
 		if build, ok := db.ClauseBuilders[name]; ok && !b.are(name, build) {
