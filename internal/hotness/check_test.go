@@ -22,7 +22,7 @@ func (t *Table) check() error {
 	}
 	floor := math.Inf(-1)
 	if len(t.heap) > 0 {
-		floor = t.heap[0].placed
+		floor = t.heap[0].at
 	}
 	// A failed readmission publishes; a repair before a place is given is
 	// followed by a publication too: the floor is never behind the root.
@@ -33,8 +33,8 @@ func (t *Table) check() error {
 		if err := t.checkPattern(p); err != nil {
 			return fmt.Errorf("heap[%d] %q: %w", i, p.Key, err)
 		}
-		if parent := t.heap[(i-1)/2]; i > 0 && parent.placed > p.placed {
-			return fmt.Errorf("heap[%d] %q placed at %v below its parent %q at %v", i, p.Key, p.placed, parent.Key, parent.placed)
+		if parent := t.heap[(i-1)/2]; i > 0 && parent.at > p.at {
+			return fmt.Errorf("heap[%d] %q placed at %v below its parent %q at %v", i, p.Key, p.at, parent.Key, parent.at)
 		}
 	}
 	indexed := 0
@@ -45,21 +45,21 @@ func (t *Table) check() error {
 	return nil
 }
 
-func (t *Table) checkPattern(p *Pattern) error {
+func (t *Table) checkPattern(p placed) error {
 	weight := p.ownWeight()
 	switch {
 	case !p.tracked.Load():
 		return fmt.Errorf("not marked as tracked")
 	case p.forward.Load() != nil:
 		return fmt.Errorf("tracked and forwards")
-	case t.Lookup(p.Key) != p:
+	case t.Lookup(p.Key) != p.Pattern:
 		return fmt.Errorf("the index has another pattern")
 	case p.epoch != t.epoch.Load():
 		return fmt.Errorf("of epoch %d, table is at %d", p.epoch, t.epoch.Load())
-	case math.IsNaN(weight) || math.IsNaN(p.placed):
-		return fmt.Errorf("weight %v placed at %v", weight, p.placed)
-	case p.placed > weight:
-		return fmt.Errorf("placed at %v above its weight %v", p.placed, weight)
+	case math.IsNaN(weight) || math.IsNaN(p.at):
+		return fmt.Errorf("weight %v placed at %v", weight, p.at)
+	case p.at > weight:
+		return fmt.Errorf("placed at %v above its weight %v", p.at, weight)
 	case p.count.Load() < 1 || p.last.Load() == never:
 		return fmt.Errorf("tracked without an access")
 	}

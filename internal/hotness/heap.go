@@ -3,7 +3,13 @@ package hotness
 // minHeap orders patterns by the weight at which they were placed. Since
 // weights only grow, what the root was placed at is a lower bound of them all.
 // Only the root is ever looked at or replaced, so no pattern knows its index.
-type minHeap []*Pattern
+type minHeap []placed
+
+// placed is a pattern and the weight at which it was placed.
+type placed struct {
+	*Pattern
+	at float64
+}
 
 // coldest returns the pattern of the lowest weight, at the root. The heap must
 // not be empty.
@@ -12,29 +18,28 @@ func (h minHeap) coldest() *Pattern {
 	// the bound changes nothing. Without it, accesses to all the patterns at
 	// once could keep this going for as long as they last.
 	for range len(h) {
-		root := h[0]
+		root := h[0].Pattern
 		weight := root.ownWeight()
-		if weight == root.placed {
+		if weight == h[0].at {
 			break
 		}
-		root.placed = weight
+		h[0].at = weight
 		h.down()
 		// Still the root: it was the coldest when its weight was read. Looking
 		// again could go on forever if it is accessed all the time.
-		if h[0] == root {
+		if h[0].Pattern == root {
 			break
 		}
 	}
-	return h[0]
+	return h[0].Pattern
 }
 
 func (h *minHeap) push(p *Pattern) {
-	p.placed = p.ownWeight()
-	*h = append(*h, p)
+	*h = append(*h, placed{p, p.ownWeight()})
 	s := *h
 	for i := len(s) - 1; i > 0; {
 		parent := (i - 1) / 2
-		if s[parent].placed <= s[i].placed {
+		if s[parent].at <= s[i].at {
 			return
 		}
 		s[parent], s[i] = s[i], s[parent]
@@ -44,8 +49,7 @@ func (h *minHeap) push(p *Pattern) {
 
 // replaceRoot puts p in place of the root.
 func (h minHeap) replaceRoot(p *Pattern) {
-	p.placed = p.ownWeight()
-	h[0] = p
+	h[0] = placed{p, p.ownWeight()}
 	h.down()
 }
 
@@ -56,10 +60,10 @@ func (h minHeap) down() {
 		if child >= len(h) {
 			return
 		}
-		if right := child + 1; right < len(h) && h[right].placed < h[child].placed {
+		if right := child + 1; right < len(h) && h[right].at < h[child].at {
 			child = right
 		}
-		if h[i].placed <= h[child].placed {
+		if h[i].at <= h[child].at {
 			return
 		}
 		h[i], h[child] = h[child], h[i]

@@ -322,7 +322,7 @@ func TestVictimsAreThoseOfARescan(t *testing.T) {
 		repaired := 0
 		for i := range accesses {
 			key, now := fmt.Sprint(keys.Uint64()), at(float64(i)/20)
-			if root := table.heap; len(root) > 0 && root[0].placed != root[0].ownWeight() {
+			if root := table.heap; len(root) > 0 && root[0].at != root[0].ownWeight() {
 				repaired++
 			}
 			table.Touch(key, now)

@@ -13,15 +13,18 @@ const never = math.MinInt64
 // Pattern is the statistics of one key. It may be kept, and recorded with
 // [Table.Record] at the cost of a few atomics. If it loses its place it keeps
 // counting for whoever kept it; if it has been merged into another pattern of
-// its key, its methods answer for that one.
+// its key, its methods answer for that one. It fills a cache line.
 type Pattern struct {
 	Key string
 
-	// What an access looks at lies together.
 	count   atomic.Int64
 	last    atomic.Int64  // UnixNano, only moves forward
 	weight  atomic.Uint64 // bits of a float64 that is never NaN and only grows
 	tracked atomic.Bool   // written under Table.mu
+
+	// epoch is that of the table when the pattern was made. A pattern of an
+	// earlier epoch was there before a Clear and is never tracked again.
+	epoch uint32
 
 	// forward is nil until the pattern is merged into another of its key, or
 	// superseded after a Clear. It then stays set, though it may skip ahead
@@ -34,15 +37,10 @@ type Pattern struct {
 	// a write that the merge came too early to see is carried by its writer.
 	forward atomic.Pointer[Pattern]
 
-	// epoch is that of the table when the pattern was made. A pattern of an
-	// earlier epoch was there before a Clear and is never tracked again.
-	epoch uint64
-
 	related atomic.Pointer[[]string]
-	placed  float64 // weight at which the heap placed it; under Table.mu
 }
 
-func newPattern(key string, epoch uint64) *Pattern {
+func newPattern(key string, epoch uint32) *Pattern {
 	p := &Pattern{Key: key, epoch: epoch}
 	p.last.Store(never)
 	p.weight.Store(math.Float64bits(math.Inf(-1)))

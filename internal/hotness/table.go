@@ -2,7 +2,6 @@ package hotness
 
 import (
 	"math"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,7 +18,7 @@ type Table struct {
 	keys sync.Map
 
 	size  atomic.Int64  // len(heap); written under mu
-	epoch atomic.Uint64 // the number of Clears; written under mu
+	epoch atomic.Uint32 // the number of Clears; written under mu
 	// floor is the placed weight of the root, as float64 bits; written under
 	// mu. It is never above the weight of the coldest tracked pattern, so a
 	// pattern that does not exceed it need not ask for the lock.
@@ -136,7 +135,7 @@ func (t *Table) unite(p *Pattern) *Pattern {
 //
 // It needs no lock: a Clear starts the new epoch under mu, so what tracks or
 // merges patterns has either finished with p or will leave it alone.
-func (t *Table) supersede(p *Pattern, epoch uint64) *Pattern {
+func (t *Table) supersede(p *Pattern, epoch uint32) *Pattern {
 	fresh := t.Lookup(p.Key)
 	// While the Clear is under way, what is found may still be of p's epoch, or
 	// be p itself.
@@ -177,7 +176,7 @@ func (t *Table) track(p *Pattern) {
 	if len(t.heap) < t.limit {
 		t.heap.push(p)
 	} else {
-		victim := t.heap[0]
+		victim := t.heap[0].Pattern
 		t.keys.Delete(victim.Key)
 		victim.tracked.Store(false)
 		t.heap.replaceRoot(p)
@@ -191,7 +190,7 @@ func (t *Table) track(p *Pattern) {
 func (t *Table) publish() {
 	floor := math.Inf(-1)
 	if len(t.heap) > 0 {
-		floor = t.heap[0].placed
+		floor = t.heap[0].at
 	}
 	t.floor.Store(math.Float64bits(floor))
 	t.size.Store(int64(len(t.heap)))
@@ -222,5 +221,9 @@ func (t *Table) Clear() {
 func (t *Table) patterns() []*Pattern {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return slices.Clone(t.heap)
+	patterns := make([]*Pattern, len(t.heap))
+	for i, p := range t.heap {
+		patterns[i] = p.Pattern
+	}
+	return patterns
 }

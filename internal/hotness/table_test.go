@@ -8,6 +8,7 @@ import (
 	"slices"
 	"testing"
 	"time"
+	"unsafe"
 	"weak"
 )
 
@@ -577,4 +578,12 @@ func TestEvictedPatternsAreGarbage(t *testing.T) {
 		t.Errorf("count %d, want 41", kept.Count())
 	}
 	runtime.KeepAlive(table)
+}
+
+// TestAPatternFillsACacheLine: or an access may have to wait for two.
+func TestAPatternFillsACacheLine(t *testing.T) {
+	t.Parallel()
+	if size := unsafe.Sizeof(Pattern{}); size > 64 {
+		t.Errorf("it has %d bytes", size)
+	}
 }
