@@ -11,7 +11,7 @@ import (
 
 const (
 	// entryOverhead is about what an entry holds besides its value and its key.
-	entryOverhead = int64(unsafe.Sizeof(entry{})) + 232
+	entryOverhead = int64(unsafe.Sizeof(entry{})) + 208
 	// valueOverhead is about what a value costs by which changes find an entry.
 	valueOverhead = 45
 )
