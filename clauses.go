@@ -126,7 +126,7 @@ func (itself) Build(builder clause.Builder) { clause.From{}.Build(builder) }
 
 // settle leaves a statement as GORM would have left it, as far as it shows.
 func settle(stmt *gorm.Statement) {
-	if stmt.Clauses["FROM"].Expression == (itself{}) {
+	if _, ok := stmt.Clauses["FROM"].Expression.(itself); ok {
 		stmt.Clauses["FROM"] = fromNothing
 	}
 }

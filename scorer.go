@@ -59,16 +59,16 @@ func logOf(count int64) float64 {
 //
 // With lambda = -ln(decay) per hour the order of two such scores is that of ln(count) + lambda*last, whatever the time.
 func NewCountScorer(decay float64) Scorer {
-	return countScorer{decay: decay, lambda: -math.Log(decay)}
+	return &countScorer{decay: decay, lambda: -math.Log(decay)}
 }
 
 type countScorer struct{ decay, lambda float64 }
 
-func (s countScorer) Weigh(_ float64, count int64, now time.Time) float64 {
+func (s *countScorer) Weigh(_ float64, count int64, now time.Time) float64 {
 	return logOf(count) + s.lambda*hours(now)
 }
 
-func (s countScorer) Score(_ float64, count int64, last, now time.Time) float64 {
+func (s *countScorer) Score(_ float64, count int64, last, now time.Time) float64 {
 	return float64(count) * math.Pow(s.decay, max(0, now.Sub(last).Hours()))
 }
 
