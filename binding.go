@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -141,6 +142,12 @@ func (b *binding) subquery(db *gorm.DB) (*gorm.DB, bool) {
 	return tx, true
 }
 
+// ofMap reports whether a column is one as GORM makes it of a map of conditions.
+func ofMap(column any) bool {
+	c, ok := column.(clause.Column)
+	return ok && (c.Table == clause.CurrentTable || c.Table == "" && strings.Contains(c.Name, "."))
+}
+
 // listOf returns the values of a list that GORM, where it finds one in a map of conditions or among primary keys, takes apart.
 func listOf(value any) ([]any, bool) {
 	switch value.(type) {
@@ -184,7 +191,7 @@ func (b *binding) expression(expression clause.Expression) (clause.Expression, b
 	case clause.Eq:
 		_, isArg := e.Value.(Arg)
 		e.Value, ok = b.value(e.Value)
-		if _, isColumn := e.Column.(clause.Column); ok && isArg && isColumn {
+		if ok && isArg && ofMap(e.Column) {
 			if values, isList := listOf(e.Value); isList {
 				return clause.IN{Column: e.Column, Values: values}, true
 			}

@@ -72,7 +72,7 @@ func (p *Plugin) register(db *gorm.DB) error {
 			return err
 		}
 		if r.name == "gorm:query" {
-			p.chain = chainOf(r.processor.(queryProcessor), code, "preload:displaced:"+r.name)
+			p.chain.init(r.processor.(queryProcessor), code, "preload:displaced:"+r.name)
 		}
 	}
 	return nil
@@ -118,6 +118,9 @@ func (p *Plugin) aroundQuery(next func(*gorm.DB)) func(*gorm.DB) {
 		}
 		if q.hit != nil && ex == nil {
 			if p.serve(db, q.template, q.hit) {
+				if p.chain.others() {
+					settle(db.Statement)
+				}
 				p.hit(db.Statement.Context, q.hit, q.template.stats, q.now)
 				return
 			}

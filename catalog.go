@@ -377,13 +377,28 @@ func (t *tableInfo) merge(before *tableInfo) (changed bool) {
 func relations(s *schema.Schema) []*schema.Relationship {
 	s.Relationships.Mux.RLock()
 	defer s.Relationships.Mux.RUnlock()
-	return slices.Collect(maps.Values(s.Relationships.Relations))
+	all := map[*schema.Relationship]bool{}
+	eachRelation(&s.Relationships, func(r *schema.Relationship) { all[r] = true })
+	return slices.Collect(maps.Keys(all))
 }
 
-func relationCount(s *schema.Schema) int {
+// eachRelation calls do for each relation, for some twice: two embedded structs may have one of the same name each, of which only one
+// stands among the others.
+func eachRelation(rs *schema.Relationships, do func(*schema.Relationship)) {
+	for _, r := range rs.Relations {
+		do(r)
+	}
+	for _, embedded := range rs.EmbeddedRelations {
+		eachRelation(embedded, do)
+	}
+}
+
+// relationCount returns a number that grows with the relations.
+func relationCount(s *schema.Schema) (n int) {
 	s.Relationships.Mux.RLock()
 	defer s.Relationships.Mux.RUnlock()
-	return len(s.Relationships.Relations)
+	eachRelation(&s.Relationships, func(*schema.Relationship) { n++ })
+	return n
 }
 
 // constraintOf returns what the constraint of a relation's foreign key does to the table that the key is in when rows of the

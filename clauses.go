@@ -88,9 +88,14 @@ func (c *clauses) complete(db *gorm.DB, holds bool) {
 // completeByGORM lets GORM complete them, in the one function in which it does.
 func completeByGORM(db *gorm.DB) {
 	stmt := db.Statement
+	if !steadyClauses(stmt) {
+		// The model's own clauses may change what is built, and how: then it is built here.
+		callbacks.BuildQuerySQL(db)
+		return
+	}
 	build := stmt.BuildClauses
 	defer func() { stmt.BuildClauses = build }()
-	stmt.BuildClauses = build[:0]
+	stmt.BuildClauses = build[:0:0]
 	callbacks.BuildQuerySQL(db)
 }
 

@@ -118,10 +118,16 @@ func (p *Plugin) keep(e *entry, weight int64) bool {
 			p.learner.push(v.publicKey(p))
 		}
 	}
+	if e.preloaded.Load() {
+		p.stats.preloads.Add(1) // before anybody can read it
+	}
 	p.set(e)
 	if e.guard.Dead() || p.closed.Load() {
 		// Killed between the check above and now: the killer, or Close, may have come too early to find it.
 		p.drop(e)
+		if e.preloaded.Swap(false) {
+			p.stats.preloads.Add(-1)
+		}
 		return false
 	}
 	return true

@@ -230,6 +230,10 @@ func (p *Plugin) LoadHot(ctx context.Context, from io.Reader, progress ...func(d
 		p.config.logger.Warn("preload: LoadHot: the keys were saved from another database", "dialect", file.Dialect, "want", p.db.Name())
 		file.Queries, file.Keys = nil, nil
 	}
+	if p.config.partition != nil && len(file.Keys) > 0 {
+		p.config.logger.Warn("preload: LoadHot: keys do not tell the partition that they are of, so that none is loaded: remove WithPartition, or do not call LoadHot")
+		file.Queries, file.Keys = nil, nil
+	}
 	for i, q := range file.Queries {
 		if templates[i], err = p.hotTemplate(q); err != nil {
 			p.config.logger.Warn("preload: LoadHot: a query is left out", "model", q.Model, "sql", q.SQL, "err", err)
@@ -304,7 +308,6 @@ func (p *Plugin) loadHot(ctx context.Context, r *reload) (err error) {
 		}
 		var stored []*entry
 		stored, err = run()
-		p.stats.preloads.Add(int64(len(stored)))
 		for _, e := range stored {
 			if load, ok := p.loaderOf(e.key); ok {
 				p.keepLoader(e.key, load)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 	"unsafe"
@@ -208,11 +209,16 @@ func (p *Plugin) Preload(ctx context.Context, key string, loader Loader) error {
 	if p.closed.Load() {
 		return fmt.Errorf("preload: Preload(%q): the plugin is closed", key)
 	}
+	given := key
+	key, ok := p.ownKey(ctx, key)
+	if !ok {
+		return fmt.Errorf("preload: Preload(%q): the function of WithPartition panicked", given)
+	}
 	f, leader := p.ownFlight(nil, key, true)
 	if !leader {
 		_, err := loader(ctx)
 		if err == nil {
-			err = fmt.Errorf("preload: Preload(%q): all answers are being invalidated: try again", key)
+			err = fmt.Errorf("preload: Preload(%q): all answers are being invalidated: try again", given)
 		}
 		return err
 	}
@@ -221,9 +227,9 @@ func (p *Plugin) Preload(ctx context.Context, key string, loader Loader) error {
 	case err != nil:
 		return err
 	case !f.filled:
-		return fmt.Errorf("preload: Preload(%q): the value cannot be copied, so it cannot be kept", key)
+		return fmt.Errorf("preload: Preload(%q): the value cannot be copied, so it cannot be kept", given)
 	case !f.entry.counted.Load() && p.lookup(p.ownPrefix+key, p.now()) == nil:
-		return fmt.Errorf("preload: Preload(%q): the value is larger than WithMaxBytes allows, or was invalidated while it was loaded", key)
+		return fmt.Errorf("preload: Preload(%q): the value is larger than WithMaxBytes allows, or was invalidated while it was loaded", given)
 	}
 	return nil
 }
@@ -235,9 +241,28 @@ func checkOwnKey(key string) error {
 	return nil
 }
 
+// ownKey returns the key of own data in the partition of a context; false where that cannot be told. A partition that has a name gives
+// it a beginning that no key of a query has, and none that users can give.
+func (p *Plugin) ownKey(ctx context.Context, key string) (_ string, ok bool) {
+	partition, ok := "", true
+	if p.config.partition != nil {
+		ok = p.guard("asking for the partition", func() { partition = p.config.partition(ctx) })
+	}
+	if partition == "" {
+		return key, ok
+	}
+	return ownInPartition + strconv.Itoa(len(partition)) + ":" + partition + ":" + key, ok
+}
+
+const ownInPartition = keyPrefix + "#"
+
 func (p *Plugin) ownData(ctx context.Context, key string, want reflect.Type, load Loader) (any, error) {
 	if err := checkOwnKey(key); err != nil {
 		return nil, err
+	}
+	key, ok := p.ownKey(ctx, key)
+	if !ok {
+		return load(ctx)
 	}
 	now := p.now()
 	if e := p.lookup(p.ownPrefix+key, now); e != nil {
@@ -246,6 +271,7 @@ func (p *Plugin) ownData(ctx context.Context, key string, want reflect.Type, loa
 			return v, nil
 		}
 	}
+	key = strings.Clone(key) // the caller's may be a part of something large
 	p.record(key, now)
 	f, leader := p.ownFlight(nil, key, false)
 	if f != nil && !leader {
@@ -270,20 +296,24 @@ func (p *Plugin) ownData(ctx context.Context, key string, want reflect.Type, loa
 // ownFlight gets the reader of own data onto a flight: as its leader, always with force; as one who waits; or onto none
 // where the value could not be kept. over ends the waiting for a background load.
 func (p *Plugin) ownFlight(over <-chan struct{}, key string, force bool) (f *flight, leader bool) {
-	stored := p.ownPrefix + key
+	stored, self := p.ownPrefix+key, goroutine()
 	if !force {
-		if f = p.flights.join(stored); f != nil {
-			return f, false
+		f = p.flights.join(stored)
+	}
+	if f == nil {
+		mine := &flight{entry: newEntry(stored, p.stats.model(ownTable)), done: make(chan struct{}), over: over}
+		mine.leader.Store(self)
+		if !p.index.Lease(p.own, &mine.entry.guard, nil) {
+			return nil, false
+		}
+		if f = p.start(mine, force); f == nil {
+			return mine, true
 		}
 	}
-	mine := &flight{entry: newEntry(stored, p.stats.model(ownTable)), done: make(chan struct{}), over: over}
-	if !p.index.Lease(p.own, &mine.entry.guard, nil) {
-		return nil, false
+	if f.leader.Load() == self {
+		return nil, false // a load of the key in the load of the key
 	}
-	if other := p.start(mine, force); other != nil {
-		return other, false
-	}
-	return mine, true
+	return f, false
 }
 
 // ownLoad leads a flight of own data.
@@ -316,12 +346,16 @@ func (p *Plugin) ownLoad(ctx context.Context, f *flight, want reflect.Type, load
 		if !p.store(f) {
 			return
 		}
+		if strings.HasPrefix(key, ownInPartition) {
+			return // which is known in a request only
+		}
 		p.keepLoader(key, func(ctx context.Context) run {
 			again, leader := p.ownFlight(ctx.Done(), key, false)
 			if !leader {
 				return nil
 			}
 			return func() (stored []*entry, err error) {
+				again.leader.Store(goroutine())
 				again.entry.preloaded.Store(true)
 				_, err = p.ownLoad(ctx, again, want, load)
 				if again.entry.counted.Load() {

@@ -213,3 +213,53 @@ func TestQueryClausesShowOnce(t *testing.T) {
 		t.Errorf("plain %s, plugin on a miss %s", want, got)
 	}
 }
+
+type narrowFinal string
+
+func (narrowFinal) QueryClauses(*schema.Field) []clause.Interface {
+	return []clause.Interface{narrowFinalClause{}}
+}
+
+type narrowFinalClause struct{ narrowJoin }
+
+func (narrowFinalClause) ModifyStatement(s *gorm.Statement) {
+	s.Clauses["TAIL"] = clause.Clause{Expression: clause.Expr{SQL: "LIMIT 1"}}
+	s.BuildClauses = append(s.BuildClauses, "TAIL")
+}
+
+type narrowTailed struct {
+	_  struct{} `preload:""`
+	ID uint
+	F  narrowFinal
+}
+
+// TestQueryClausesThatAreBuilt: those of a model may add one to the list of what is built, which all statements share.
+func TestQueryClausesThatAreBuilt(t *testing.T) {
+	b := narrowBench(t, &narrowTailed{})
+	readMust(t, b.plain.Create(&[]narrowTailed{{ID: 1}, {ID: 2}}).Error)
+	for range 2 {
+		narrowSame[narrowTailed](t, b, func(tx *gorm.DB) *gorm.DB { return tx })
+	}
+	if order := b.db.Callback().Query().Clauses; order[0] != "SELECT" {
+		t.Errorf("GORM's own list is %q", order)
+	}
+}
+
+// TestCallbacksSeeGORMsFrom: those that run between the query and what GORM does after it, too.
+func TestCallbacksSeeGORMsFrom(t *testing.T) {
+	t.Parallel()
+	d := dbtest.SQLite(t)
+	readSeed(t, d.Plain(t))
+	b := readOpen(t, d)
+	readMust(t, b.db.Callback().Query().After("gorm:query").Before("gorm:preload").Register("mine", func(tx *gorm.DB) {
+		if _, ok := tx.Statement.Clauses["FROM"].Expression.(clause.From); !ok {
+			t.Errorf("FROM is a %T", tx.Statement.Clauses["FROM"].Expression)
+		}
+	}))
+	for range 3 {
+		readMust(t, b.db.Find(&[]readCompany{}).Error)
+	}
+	if b.p.Stats().Hits == 0 {
+		t.Error("nothing was answered from memory")
+	}
+}

@@ -109,23 +109,16 @@ func (c *config) require(ok bool, option string, got any, want string) {
 
 // systemClock reads the wall clock once a second and lets the monotonic clock carry on in between, which costs half as much. It
 // follows steps of the wall clock, and the end of a suspension, within a second.
-type systemClock struct{ last atomic.Pointer[glance] }
-
-// glance is a look at the wall clock, and what it told in nanoseconds since 1970.
-type glance struct {
-	at    time.Time
-	nanos int64
-}
+type systemClock struct{ read atomic.Pointer[time.Time] }
 
 func (c *systemClock) Now() time.Time {
-	if last := c.last.Load(); last != nil {
-		if passed := time.Since(last.at); passed < time.Second {
-			now := last.nanos + int64(passed)
-			return time.Unix(now/int64(time.Second), now%int64(time.Second))
+	if read := c.read.Load(); read != nil {
+		if passed := time.Since(*read); passed < time.Second {
+			return read.Add(passed) // with its monotonic reading, by which hold-outs go
 		}
 	}
 	now := time.Now()
-	c.last.Store(&glance{now, now.UnixNano()})
+	c.read.Store(&now)
 	return now
 }
 

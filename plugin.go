@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -279,6 +280,14 @@ func (p *Plugin) RecordAccess(key string, related ...string) {
 		return
 	}
 	now := p.now()
+	// What is kept is no part of a text of the caller's.
+	if len(related) > 0 || p.patterns.Lookup(key) == nil {
+		key = strings.Clone(key)
+	}
+	related = slices.Clone(related)
+	for i := range related {
+		related[i] = strings.Clone(related[i])
+	}
 	p.record(key, now)
 	p.learner.declare(key, related, now)
 	if len(related) > 0 {

@@ -31,6 +31,9 @@ func (p *Plugin) wrap(db *gorm.DB) *pool {
 		// A handle for dry runs only.
 		return &pool{nil, p}
 	}
+	if _, tx := db.ConnPool.(gorm.TxCommitter); tx {
+		return &pool{db.ConnPool, p}
+	}
 	front, ok := db.ConnPool.(*pool)
 	if !ok || front.plugin != p {
 		front = &pool{db.ConnPool, p}

@@ -111,9 +111,11 @@ func (p *Prepared[T]) WithTx(tx *gorm.DB) *Prepared[T] {
 
 // join makes a statement part of a transaction, with the clauses of a statement there, if that is all that this one has and both can be had.
 func join(stmt, tx *gorm.Statement) bool {
-	if len(tx.Selects) > 0 || len(tx.Omits) > 0 || len(tx.Joins) > 0 || len(tx.Preloads) > 0 || tx.TableExpr != nil || tx.Unscoped {
+	if len(tx.Selects) > 0 || len(tx.Omits) > 0 || len(tx.Joins) > 0 || len(tx.Preloads) > 0 || len(tx.ColumnMapping) > 0 ||
+		tx.TableExpr != nil || tx.Unscoped || tx.Distinct || tx.DB.DryRun || deferred(tx) {
 		return false
 	}
+	stmt.SkipHooks = stmt.SkipHooks || tx.SkipHooks
 	for name, c := range tx.Clauses {
 		if _, both := stmt.Clauses[name]; both {
 			return false

@@ -192,3 +192,48 @@ func TestWithTxTakesClauses(t *testing.T) {
 		return nil
 	}))
 }
+
+// TestWithTxRefusesWhatItWouldDrop: scopes may say whose rows are asked for.
+func TestWithTxRefusesWhatItWouldDrop(t *testing.T) {
+	t.Parallel()
+	b := readSQLite(t)
+	p := prepare[readUser](t, b.db, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("age >= ?", arg(0)) })
+	readMust(t, b.db.Transaction(func(tx *gorm.DB) error {
+		for name, own := range map[string]*gorm.DB{
+			"scopes":   tx.Scopes(func(tx *gorm.DB) *gorm.DB { return tx.Where("id = 1") }),
+			"distinct": tx.Distinct(),
+			"mapping":  tx.MapColumns(map[string]string{"name": "code"}),
+			"dry run":  tx.Session(&gorm.Session{DryRun: true}),
+		} {
+			if _, err := p.WithTx(own).Find(context.Background(), 0); err == nil || !strings.Contains(err.Error(), "WithTx") {
+				t.Errorf("%s: %v, want an error of WithTx", name, err)
+			}
+		}
+		return nil
+	}))
+}
+
+// TestPreparedSeesTheOrderOfClauses: what an application builds no more is another query.
+func TestPreparedSeesTheOrderOfClauses(t *testing.T) {
+	t.Parallel()
+	b := readSQLite(t)
+	p := prepare[readUser](t, b.db, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("age >= ?", arg(0)) })
+	for range 4 {
+		readMust(t, second(p.Find(context.Background(), 40)))
+	}
+	b.db.Callback().Query().Clauses = []string{"SELECT", "FROM"}
+	var written []readUser
+	readMust(t, b.db.Where("age >= ?", 40).Find(&written).Error)
+	if got, _ := p.Find(context.Background(), 40); len(got) != len(written) {
+		t.Errorf("written out %d rows, prepared %d", len(written), len(got))
+	}
+}
+
+// TestPreparedBytesInAnEq: only a map of conditions takes a list apart.
+func TestPreparedBytesInAnEq(t *testing.T) {
+	t.Parallel()
+	b := readSQLite(t)
+	samePrepared[readUser](t, b, "eq", false, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
+		return tx.Where(clause.Eq{Column: clause.Column{Name: "data"}, Value: arg(0)})
+	}, []any{[]byte{0, 1, 255}})
+}

@@ -39,7 +39,7 @@ func (p *Plugin) rawStatement(stmt *gorm.Statement, unseenEnd bool) (done func(e
 		return p.begin(stmt.ConnPool, p.wrote(stmt, meaning.Names), unseenEnd)
 	case sqltext.Savepoint, sqltext.RollbackTo, sqltext.Release:
 		if tx == nil {
-			return nil
+			return p.begin(stmt.ConnPool, everything(), true)
 		}
 		return func(err error) {
 			switch {

@@ -194,6 +194,9 @@ func (c *column) operand(o sqltext.Operand, vars []any) coherence.Value {
 	case sqltext.Null:
 		return c.null()
 	case sqltext.Number, sqltext.Text:
+		if o.Kind == sqltext.Number && c.class == textual {
+			return "" // MySQL compares as numbers: 7 is '7', '07' and '7 days'
+		}
 		if o.Text == "" {
 			return "" // NULL, if the server is set so
 		}

@@ -264,9 +264,10 @@ func (e *entry) come(at *atomic.Pointer[recent], before *recent, g *given) {
 		before.entry.recent.CompareAndSwap(before, nil)
 	}
 	if !e.counted.Load() {
-		// It left the store meanwhile, and may have been here too late to be seen.
-		e.leave()
-		at.CompareAndSwap(r, nil)
+		e.leave() // it left the store meanwhile
+	}
+	if e.recent.Load() != r {
+		at.CompareAndSwap(r, nil) // or was taken over, and this came too late to be seen
 	}
 }
 

@@ -3,6 +3,8 @@ package preload
 import (
 	"fmt"
 	"reflect"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"unsafe"
 
@@ -82,5 +84,34 @@ func TestWhatAHitLooksAtLiesTogether(t *testing.T) {
 	}
 	if size := unsafe.Sizeof(recent{}); size != 64 {
 		t.Errorf("a recent has %d bytes", size)
+	}
+}
+
+// TestWhatIsTakenOverHoldsNothing: two queries find one entry at once, which then leaves.
+func TestWhatIsTakenOverHoldsNothing(t *testing.T) {
+	t.Parallel()
+	for range 20_000 {
+		e := &entry{}
+		e.counted.Store(true)
+		var a, b places
+		one, two := given{args: []any{1}}, given{args: []any{2}}
+		one.take()
+		two.take()
+		var wg sync.WaitGroup
+		var start atomic.Bool
+		for _, come := range []func(){func() { e.come(&a[0], nil, &one) }, func() { e.come(&b[0], nil, &two) }} {
+			wg.Go(func() {
+				for !start.Load() {
+				}
+				come()
+			})
+		}
+		start.Store(true)
+		wg.Wait()
+		e.counted.Store(false)
+		e.leave()
+		if a[0].Load() != nil || b[0].Load() != nil {
+			t.Fatal("an entry that left is still held")
+		}
 	}
 }

@@ -19,6 +19,7 @@ type shortcut struct {
 	open     []opening      // where these go
 	steps    unsafe.Pointer // of the chain for which that holds
 	builders builders       // of clauses, likewise
+	order    []string       // in which they are built, likewise
 }
 
 // shortcut makes one of a statement in which Args are open; nil if its key does not depend on them alone.
@@ -37,7 +38,7 @@ func (p *Plugin) shortcut(stmt *gorm.Statement, q *read, reason string) *shortcu
 	if _, ok := stmt.Dest.(gorm.StatementModifier); ok {
 		return nil
 	}
-	return &shortcut{template: q.template, args: q.args, open: q.open, steps: steps, builders: allBuilders(stmt.DB)}
+	return &shortcut{template: q.template, args: q.args, open: q.open, steps: steps, builders: allBuilders(stmt.DB), order: stmt.BuildClauses}
 }
 
 // grouped reports whether an answer of one number is of groups.
@@ -69,7 +70,7 @@ type shortcuts struct {
 func (s *shortcuts) due(p *Plugin, query *gorm.DB) bool {
 	n := s.asked.Add(1)
 	taken := s.taken.Load()
-	if taken != nil && !taken.builders.only(query.ClauseBuilders) {
+	if taken != nil && (!taken.builders.only(query.ClauseBuilders) || memoryOf(taken.order) != memoryOf(*p.chain.order)) {
 		taken = nil
 		s.taken.Store(nil)
 	}
@@ -113,7 +114,7 @@ func (s *shortcuts) look(p *Plugin, ctx context.Context, args []any) hit {
 		return hit{}
 	}
 	// That a builder was added is seen at once, that one was replaced at the next query that is not in memory.
-	if taken.steps != p.chain.steps() || len(taken.builders) != len(p.db.ClauseBuilders) {
+	if taken.steps != p.chain.steps() || len(taken.builders) != len(p.db.ClauseBuilders) || memoryOf(taken.order) != memoryOf(*p.chain.order) {
 		return hit{}
 	}
 	if ctx == nil || ctx.Err() != nil || ctx.Value(modeKey{}) != nil {
@@ -214,22 +215,44 @@ type chain struct {
 	processor queryProcessor
 	compiled  reflect.Value      // the slice of functions, made anew whenever a callback is added, replaced or removed
 	ours      map[string]uintptr // the code of those that are known
+	order     *[]string          // in which GORM builds clauses
+	// plain are the steps of which known was true last.
+	plain atomic.Pointer[byte]
 }
 
-// chainOf returns the chain in which the plugin has these callbacks.
-func chainOf(processor queryProcessor, around uintptr, watch string) chain {
-	c := chain{processor: processor, ours: map[string]uintptr{
+// init says in which processor the plugin has these callbacks.
+func (c *chain) init(processor queryProcessor, around uintptr, watch string) {
+	c.processor, c.order = processor, new([]string)
+	c.ours = map[string]uintptr{
 		"gorm:query":       around,
 		"gorm:preload":     reflect.ValueOf(callbacks.Preload).Pointer(),
 		"gorm:after_query": reflect.ValueOf(callbacks.AfterQuery).Pointer(),
 		watch:              reflect.ValueOf(processor.Get(watch)).Pointer(),
-	}}
-	if v := reflect.ValueOf(processor); v.Kind() == reflect.Pointer && v.Elem().Kind() == reflect.Struct {
-		if fns := v.Elem().FieldByName("fns"); fns.IsValid() && fns.Kind() == reflect.Slice {
-			c.compiled = fns
+	}
+	v := reflect.Indirect(reflect.ValueOf(processor))
+	if v.Kind() != reflect.Struct {
+		return
+	}
+	if order := v.FieldByName("Clauses"); order.IsValid() && order.CanAddr() {
+		if order, ok := order.Addr().Interface().(*[]string); ok {
+			c.order = order
 		}
 	}
-	return c
+	if fns := v.FieldByName("fns"); fns.IsValid() && fns.Kind() == reflect.Slice {
+		c.compiled = fns
+	}
+}
+
+// others reports whether there may be callbacks of others in it.
+func (c *chain) others() bool {
+	if steps := c.steps(); steps != nil && steps == unsafe.Pointer(c.plain.Load()) {
+		return false
+	}
+	steps, known := c.known()
+	if known {
+		c.plain.Store((*byte)(steps))
+	}
+	return !known
 }
 
 // steps tells whether the chain is still the same: after any change it is another, as long as the old one is kept. nil means

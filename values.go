@@ -57,7 +57,7 @@ func newColumn(dialect string, f *schema.Field) column {
 	}
 	declared := strings.ToLower(f.TagSettings["TYPE"])
 	c.derived = !f.Creatable && !f.Updatable ||
-		strings.Contains(declared, "generated") || strings.Contains(declared, " as ") ||
+		strings.Contains(declared, "generated") || strings.Contains(strings.ReplaceAll(declared, "(", " ("), " as ") ||
 		strings.Contains(declared, "on update") || strings.Contains(strings.ToLower(f.TagSettings["DEFAULT"]), "on update") ||
 		// ON UPDATE CURRENT_TIMESTAMP, which the first TIMESTAMP of a table may have without saying so.
 		dialect == "mysql" && dataType(f) == schema.Time

@@ -449,7 +449,6 @@ func (w *worker) execute(r reload, run run, cancel context.CancelFunc, limit tim
 		}
 	}()
 	stored, err := run()
-	p.stats.preloads.Add(int64(len(stored)))
 	for one := range r.all {
 		if one.expected != nil {
 			w.loaded(one.expected, stored, err)

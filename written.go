@@ -60,6 +60,9 @@ func created(stmt *gorm.Statement) written {
 func (p *Plugin) updated(stmt *gorm.Statement) written { return p.rendered(stmt, updated) }
 
 func updated(stmt *gorm.Statement) written {
+	if update, ok := stmt.Clauses["UPDATE"].Expression.(clause.Update); ok && update.Modifier != "" {
+		return written{changes: tableChanges(stmt, coherence.Any)} // OR REPLACE deletes rows
+	}
 	return written{changes: tableChanges(stmt, coherence.Update)}
 }
 
@@ -292,7 +295,12 @@ func (i *insertion) upsert(n *namer, on clause.OnConflict) coherence.Change {
 			change.Columns.All = true
 			continue
 		}
+		again := slices.Contains(change.Columns.Names, name)
 		change.Columns.Names = append(change.Columns.Names, name)
+		if again { // the last one counts
+			change.Set = slices.DeleteFunc(change.Set, func(p coherence.Pin) bool { return p.Column == name })
+			continue
+		}
 		if !n.wants(name) {
 			continue
 		}
