@@ -39,7 +39,7 @@ func (p *Plugin) rawStatement(stmt *gorm.Statement, unseenEnd bool) (done func(e
 		return p.begin(stmt.ConnPool, p.wrote(stmt, meaning.Names), unseenEnd)
 	case sqltext.Savepoint, sqltext.RollbackTo, sqltext.Release:
 		if tx == nil {
-			return p.begin(stmt.ConnPool, everything(), true)
+			return p.rawSavepoint(stmt, meaning)
 		}
 		return func(err error) {
 			switch {
@@ -66,6 +66,9 @@ func (p *Plugin) rawStatement(stmt *gorm.Statement, unseenEnd bool) (done func(e
 			return func(error) { p.endRaw(false) }
 		}
 	}
+	if _, direct := unwrap(stmt.ConnPool).(*pool); direct && meaning.Open {
+		p.beginRaw() // even if it fails: the transaction may have begun before that
+	}
 	if tx != nil {
 		// It may have ended the transaction, and so made visible all that is held, which everything covers.
 		tx.lose()
@@ -81,6 +84,8 @@ type rawTransactions struct {
 	begun int
 	since time.Time
 	held  *coherence.Announcement // that anything changes, while one is open
+	// savepoint is the one that began a transaction; "" if none did.
+	savepoint string
 }
 
 // rawLimit is how many hold-outs a transaction that was begun as a statement is thought to be open.
@@ -116,15 +121,47 @@ func (r *rawTransactions) end(overdue bool) (held *coherence.Announcement) {
 		r.begun = 0
 	}
 	if r.begun == 0 {
-		held, r.held = r.held, nil
+		held, r.held, r.savepoint = r.held, nil, ""
 	}
 	return held
+}
+
+// beganBy notes, or reports, which savepoint began the transaction.
+func (r *rawTransactions) beganBy(name string, note bool) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if note {
+		r.savepoint = name
+	}
+	return r.begun > 0 && r.savepoint == name
 }
 
 func (r *rawTransactions) overdue(now time.Time, limit time.Duration) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.begun > 0 && now.Sub(r.since) >= limit
+}
+
+// rawSavepoint is rawStatement for a savepoint outside of any transaction that is known. In SQLite it begins one, which its release ends.
+func (p *Plugin) rawSavepoint(stmt *gorm.Statement, meaning sqltext.Statement) (done func(error)) {
+	_, direct := unwrap(stmt.ConnPool).(*pool)
+	switch {
+	case direct && meaning.Kind == sqltext.Savepoint && stmt.Dialector.Name() == "sqlite" && !p.raw.open():
+		p.beginRaw()
+		p.raw.beganBy(meaning.Name, true)
+		return func(err error) {
+			if err != nil {
+				p.endRaw(false)
+			}
+		}
+	case direct && meaning.Kind == sqltext.Release && p.raw.beganBy(meaning.Name, false):
+		return func(err error) {
+			if err == nil {
+				p.endRaw(false)
+			}
+		}
+	}
+	return p.begin(stmt.ConnPool, everything(), true)
 }
 
 func (p *Plugin) beginRaw() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/dbtest"
@@ -228,4 +229,59 @@ func TestAGeneratedColumnWithoutBlanks(t *testing.T) {
 	oddStale(t, b, oddFind[oddGenerated](func(db *gorm.DB) *gorm.DB { return db.Select("id", "twice") }), func(db *gorm.DB) error {
 		return db.Model(&oddGenerated{ID: 1}).Update("qty", 5).Error
 	})
+}
+
+// TestBeginAmongOtherStatements: what was read in between is not kept.
+func TestBeginAmongOtherStatements(t *testing.T) {
+	t.Parallel()
+	b := readSQLite(t)
+	readMust(t, b.db.Exec("BEGIN; INSERT INTO read_companies (id, name) VALUES (77, 'dirty')").Error)
+	var got readCompany
+	b.db.Find(&got, 77) // on the connection of the transaction
+	pool, _ := b.db.DB()
+	conn, err := pool.Conn(context.Background()) // takes that connection
+	readMust(t, err)
+	got = readCompany{}
+	b.db.Find(&got, 77) // any other reader
+	if got.ID != 0 {
+		t.Errorf("an uncommitted row is served: %+v", got)
+	}
+	readMust(t, conn.Close())
+	readMust(t, b.db.Exec("ROLLBACK").Error)
+}
+
+// TestASavepointIsATransaction in SQLite: nothing is kept until it is released, however long that takes.
+func TestASavepointIsATransaction(t *testing.T) {
+	t.Parallel()
+	clock := dbtest.NewClock()
+	b := readSQLite(t, preload.WithClock(clock))
+	pool, _ := b.db.DB()
+	pool.SetMaxOpenConns(1)
+	ask := func() (queries int64) {
+		return int64(b.queries(func() { readMust(t, b.db.First(&readCompany{}, 1).Error) }))
+	}
+	readMust(t, b.db.SavePoint("sp").Error)
+	clock.Advance(5 * time.Second)
+	if first, again := ask(), ask(); first != 1 || again != 1 {
+		t.Errorf("%d and %d queries within, want one each", first, again)
+	}
+	readMust(t, b.db.Exec("RELEASE sp").Error)
+	clock.Advance(5 * time.Second)
+	if first, again := ask(), ask(); first != 1 || again != 0 {
+		t.Errorf("%d and %d queries after it, want 1 and 0", first, again)
+	}
+}
+
+// TestSetLocal changes nothing that is kept.
+func TestSetLocal(t *testing.T) {
+	t.Parallel()
+	b := readOpen(t, dbtest.Postgres(t))
+	readMust(t, b.plain.AutoMigrate(&oddCounter{}))
+	ask := oddFind[oddCounter](func(db *gorm.DB) *gorm.DB { return db })
+	_, _ = ask(b.db)
+	readMust(t, b.db.Transaction(func(tx *gorm.DB) error { return tx.Exec("SET LOCAL statement_timeout = '5s'").Error }))
+	_, _ = ask(b.db)
+	if n := b.queries(func() { _, _ = ask(b.db) }); n != 0 {
+		t.Errorf("%d queries: nothing is kept after SET LOCAL", n)
+	}
 }

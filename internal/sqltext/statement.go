@@ -30,6 +30,8 @@ type Statement struct {
 	Kind  Kind
 	Names []string // of Write and Everything: every identifier, folded, sorted, unique
 	Name  string   // of a savepoint, folded
+	// Open says that it begins a transaction, among other things, that it does not end.
+	Open bool
 }
 
 // Classify says what a raw statement may do. dialect is GORM's dialector name:
@@ -39,7 +41,7 @@ func Classify(dialect, sql string) Statement {
 	if foreign(sql) {
 		result.Kind = Everything
 	}
-	names := nameSet{}
+	names, open := nameSet{}, false
 	for i, r := range readings(dialect, sql) {
 		tokens, doubt := r.tokens(sql)
 		names.addAll(tokens)
@@ -48,6 +50,7 @@ func Classify(dialect, sql string) Statement {
 		if doubt && !broken {
 			s.Kind = Everything
 		}
+		open = open || s.Open
 		if i == 0 {
 			s.Kind = max(s.Kind, result.Kind)
 			result = s
@@ -58,6 +61,7 @@ func Classify(dialect, sql string) Statement {
 	if result.Kind == Write || result.Kind == Everything {
 		result.Name, result.Names = "", names.sorted()
 	}
+	result.Open = open && result.Kind == Everything
 	return result
 }
 
@@ -102,11 +106,19 @@ func statements(tokens []token) [][]token {
 // classify combines the statements of a text. The last one of a broken text
 // cannot run, but counts for the tables it names.
 func classify(dialect string, tokens []token, broken bool) Statement {
-	result := Statement{}
+	result, open := Statement{}, false
 	all := statements(tokens)
 	for i, tokens := range all {
-		result = worst(result, classifyOne(dialect, tokens, broken && i == len(all)-1))
+		s := classifyOne(dialect, tokens, broken && i == len(all)-1)
+		switch s.Kind {
+		case Begin:
+			open = true
+		case Commit, Rollback:
+			open = false
+		}
+		result = worst(result, s)
 	}
+	result.Open = open
 	return result
 }
 
@@ -189,6 +201,12 @@ func byKeyword(dialect string, tokens []token) Statement {
 		if !second.is("table") && !second.is("foreign") {
 			return Statement{Kind: Write}
 		}
+	case "set":
+		// For the rest of a transaction, which the cache does not serve.
+		if dialect == postgres && (second.is("local") || second.is("transaction")) {
+			return Statement{}
+		}
+		return transaction(dialect, tokens)
 	default:
 		return transaction(dialect, tokens)
 	}

@@ -107,6 +107,14 @@ func TestClassifyKinds(t *testing.T) {
 		{any, "DROP TABLE x", Everything, ""},
 		{any, "RENAME TABLE x TO y", Everything, ""},
 		{any, "SET x = 1", Everything, ""},
+		{postgres, "SET search_path = x", Everything, ""},
+		{postgres, "SET SESSION x = 1", Everything, ""},
+		{postgres, "SET CONSTRAINTS ALL IMMEDIATE", Everything, ""},
+		{postgres, "SET LOCAL x = 1", Read, ""},
+		{postgres, "SET LOCAL x = 1; DELETE FROM t", Write, ""},
+		{postgres, "SET TRANSACTION READ ONLY", Read, ""},
+		{mysql, "SET TRANSACTION READ ONLY", Everything, ""},
+		{mysql, "SET LOCAL autocommit = 1", Everything, ""},
 		{any, "PRAGMA foreign_keys = 1", Everything, ""},
 		{any, "PRAGMA foreign_keys(1)", Everything, ""},
 		{"sqlite", "PRAGMA foreign_keys", Read, ""},
@@ -373,5 +381,21 @@ func TestMovingTimeDoesNotAllocate(t *testing.T) { //nolint:paralleltest // Allo
 func BenchmarkMovingTime(b *testing.B) {
 	for b.Loop() {
 		MovingTime("somebody@example.com")
+	}
+}
+
+func TestOpen(t *testing.T) {
+	t.Parallel()
+	for sql, open := range map[string]bool{
+		"BEGIN; INSERT INTO t VALUES (1)":            true,
+		"INSERT INTO t VALUES (1); BEGIN":            true,
+		"BEGIN; INSERT INTO t VALUES (1); COMMIT":    false,
+		"BEGIN; COMMIT; BEGIN; DELETE FROM t":        true,
+		"INSERT INTO t VALUES (1); DELETE FROM t":    false,
+		"BEGIN; INSERT INTO t VALUES (1); ROLLBACK;": false,
+	} {
+		if got := Classify("sqlite", sql); got.Open != open {
+			t.Errorf("%s: open %t", sql, got.Open)
+		}
 	}
 }
