@@ -178,6 +178,8 @@ func (p *Plugin) landed(f *flight) {
 // and call their own if it fails. Its error is returned as it is and not kept. load is called later too, with a
 // context of the plugin's, so it must not hold on to a request or a transaction. Writes to tables do not touch own data:
 // Invalidate() without models, Clear, and statements that forget everything (DDL, CALL) do. A key must not begin with "sql:". A nil plugin calls load.
+//
+// In a partition that has a name (WithPartition) the value is that partition's own, and is not loaded in the background.
 func Load[T any](ctx context.Context, p *Plugin, key string, load func(context.Context) (T, error)) (T, error) {
 	var zero T
 	if load == nil {

@@ -91,7 +91,7 @@ func inTransaction(db *gorm.DB) bool {
 }
 
 // WithTx returns the query as part of a transaction: it is asked of the database on the connection of tx, and what it reads is not kept.
-// A clause that tx has and the query has not, such as clause.Locking, holds for it.
+// A clause that tx has and the query has not, such as clause.Locking, holds for it; the query returns an error where tx has more than that.
 func (p *Prepared[T]) WithTx(tx *gorm.DB) *Prepared[T] {
 	if p == nil || p.query == nil {
 		return p
