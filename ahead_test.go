@@ -14,6 +14,7 @@ import (
 	"time"
 	"weak"
 
+	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/dbtest"
 	"gorm.io/gorm"
 )
@@ -250,17 +251,17 @@ func TestWhatLeftIsNotHeld(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = b.plugin.Invalidate()
-	var met []weak.Pointer[entry]
+	var met []weak.Pointer[cache.Entry]
 	for n := range int64(200) {
 		b.page(t, n+1)
-		b.plugin.recency.Each(func(e *entry) { met = append(met, weak.Make(e)) })
+		b.plugin.cache.Each(func(e *cache.Entry) { met = append(met, weak.Make(e)) })
 	}
 	b.quiesce(t)
 	runtime.GC()
 	runtime.GC()
-	held := map[*entry]bool{}
+	held := map[*cache.Entry]bool{}
 	for _, w := range met {
-		if e := w.Value(); e != nil && !e.counted.Load() {
+		if e := w.Value(); e != nil && !e.Stored() {
 			held[e] = true
 		}
 	}
@@ -406,7 +407,8 @@ type panickyBook struct {
 	Code string
 }
 
-// TestAValuerThatPanicsWhileAssociationsAreLearned has one that does so on the goroutine that learns.
+// TestAValuerThatPanicsWhileAssociationsAreLearned has one that does so on the goroutine that
+// learns.
 func TestAValuerThatPanicsWhileAssociationsAreLearned(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -443,6 +445,7 @@ func TestAValuerThatPanicsWhileAssociationsAreLearned(t *testing.T) {
 	}
 	_ = b.plugin.Invalidate()
 	panickyCodes.Store(true)
+	t.Cleanup(func() { panickyCodes.Store(false) })
 	x := &expected{key: key}
 	x.prediction.Probability = 1
 	b.plugin.worker.expect(x)

@@ -15,26 +15,35 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// Arg stands in the function of Prepare where a value goes that each call gives: preload.Arg(0) where the first goes, preload.Arg(1)
-// the second. It can be wherever GORM takes a bind value, as in tx.Where("id = ?", preload.Arg(0)) or
-// tx.Where(map[string]any{"name": preload.Arg(1)}), in conditions of associations, joins and subqueries too. A place that takes
-// something else (Limit, Offset, a column's name, Raw) cannot hold one.
+// Arg stands in the function of Prepare where a value goes that each call gives: preload.Arg(0)
+// where the first goes, preload.Arg(1) the second. It can be wherever GORM takes a bind value, as
+// in tx.Where("id = ?", preload.Arg(0)) or tx.Where(map[string]any{"name": preload.Arg(1)}), in
+// conditions of associations, joins and subqueries too. A place that takes something else (Limit,
+// Offset, a column's name, Raw) cannot hold one.
 type Arg int
 
 // String returns the expression that makes the Arg.
 func (a Arg) String() string { return fmt.Sprintf("preload.Arg(%d)", int(a)) }
 
-// GormValue implements gorm.Valuer. It is asked only where no value took the place of the Arg, which is an error.
+// GormValue implements gorm.Valuer. It is asked only where no value took the place of the Arg,
+// which is an error.
 func (a Arg) GormValue(_ context.Context, db *gorm.DB) clause.Expr {
 	_ = db.AddError(fmt.Errorf("preload: %v is where Prepare puts no value, or outside of Prepare", a))
 	// GORM drops the errors of subqueries: this one the database tells.
 	return clause.Expr{SQL: unbound + strconv.Itoa(int(a))}
 }
 
+// placeOfArg tells an Arg from a value.
+func placeOfArg(value any) (int, bool) {
+	a, ok := value.(Arg)
+	return int(a), ok
+}
+
 // unbound begins the name of a column that there is not, in the place of an Arg that got no value.
 const unbound = "preload_arg_without_value_"
 
-// binding puts values in the places of Args. What it changes it copies before: the parts of a statement may be shared.
+// binding puts values in the places of Args. What it changes it copies before: the parts of a
+// statement may be shared.
 type binding struct {
 	values []any
 	met    map[Arg]bool // those that were met; nil to keep none
@@ -148,7 +157,8 @@ func ofMap(column any) bool {
 	return ok && (c.Table == clause.CurrentTable || c.Table == "" && strings.Contains(c.Name, "."))
 }
 
-// listOf returns the values of a list that GORM, where it finds one in a map of conditions or among primary keys, takes apart.
+// listOf returns the values of a list that GORM, where it finds one in a map of conditions or among
+// primary keys, takes apart.
 func listOf(value any) ([]any, bool) {
 	switch value.(type) {
 	case driver.Valuer, gorm.Valuer:

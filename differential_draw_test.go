@@ -107,7 +107,8 @@ var (
 		time.Date(2026, 1, 1, 2, 0, 0, 0, time.FixedZone("", 2*3600)), // the same moment
 		time.Date(2026, 1, 1, 0, 0, 0, 500_400, time.UTC),
 	}
-	// diffOdd are values of types that a column does not have, which databases convert, each in its way.
+	// diffOdd are values of types that a column does not have, which databases convert, each in its
+	// way.
 	diffOdd = []any{"1", 1, int8(2), 1.0, true, "x", []byte("a"), "01", "a", nil, "2026-01-01"}
 )
 
@@ -164,7 +165,8 @@ func (g *diffDraw) column(label string, s *diffTable) *schema.Field {
 	return s.columns[g.below(label+" column", len(s.columns))]
 }
 
-// number draws a column that holds numbers: texts that a collation folds leave open which of them a group shows.
+// number draws a column that holds numbers: texts that a collation folds leave open which of them a
+// group shows.
 func (g *diffDraw) number(label string, s *diffTable) *schema.Field {
 	for i := range s.columns {
 		f := s.columns[(i+g.below(label+" number", len(s.columns)))%len(s.columns)]
@@ -330,7 +332,8 @@ func (g *diffDraw) predicate(s *diffTable, qualified bool) (string, []any) {
 	return diffOne(g, "precedence", a+" OR "+b+" AND "+c, a+" AND ("+b+" or "+c+")", "("+a+") AND "+b+" AND "+c, "NOT "+a+" AND "+b+" OR "+c), vars
 }
 
-// byKeyOrUnique draws the condition of most statements: one row, by its primary key or a unique column.
+// byKeyOrUnique draws the condition of most statements: one row, by its primary key or a unique
+// column.
 func (g *diffDraw) byKeyOrUnique(s *diffTable, qualified bool) (string, []any) {
 	columns := s.keys()
 	if len(s.unique) > 0 && g.chance("by unique", 40) {

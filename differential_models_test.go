@@ -12,8 +12,8 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// The models of the differential test: every kind of column, key and relation by which a change can be told from an
-// answer, or seem to be told.
+// The models of the differential test: every kind of column, key and relation by which a change can
+// be told from an answer, or seem to be told.
 
 type diffTeam struct {
 	_     struct{} `preload:""`
@@ -60,7 +60,8 @@ type diffUser struct {
 	Notes     []diffNote `gorm:"polymorphic:Owner"`
 }
 
-// diffPerson is another view of the users' table: with other types, fewer columns, and no soft deletes.
+// diffPerson is another view of the users' table: with other types, fewer columns, and no soft
+// deletes.
 type diffPerson struct {
 	_     struct{} `preload:""`
 	ID    int64
@@ -140,7 +141,8 @@ func (h *diffHooked) AfterDelete(tx *gorm.DB) error {
 	return tx.Where("id = ?", 2).Delete(&diffNote{}).Error
 }
 
-// diffFolded has a column in which the database takes "a" and "A" for equal, which its model does not say.
+// diffFolded has a column in which the database takes "a" and "A" for equal, which its model does
+// not say.
 type diffFolded struct {
 	_     struct{} `preload:""`
 	ID    uint
@@ -157,7 +159,8 @@ var diffTables = []string{"diff_comments", "diff_posts", "diff_user_langs", "dif
 // diffGenerated are those whose keys the database makes.
 var diffGenerated = []string{"diff_comments", "diff_posts", "diff_notes", "diff_users", "diff_teams", "diff_hookeds", "diff_foldeds"}
 
-// diffConfig returns a config whose clock moves by itself, so that times that GORM sets always change.
+// diffConfig returns a config whose clock moves by itself, so that times that GORM sets always
+// change.
 func diffConfig(prepare, skipDefault bool) *gorm.Config {
 	var ticks atomic.Int64
 	return &gorm.Config{
@@ -198,8 +201,8 @@ func diffMigrate(t testing.TB, d *dbtest.Database, plain *gorm.DB) {
 	}
 }
 
-// diffSeed brings the tables to the same state each time, the keys that the database makes next among it: what was drawn
-// has to do the same when it is drawn again.
+// diffSeed brings the tables to the same state each time, the keys that the database makes next
+// among it: what was drawn has to do the same when it is drawn again.
 func diffSeed(t testing.TB, d *dbtest.Database, plain *gorm.DB) {
 	t.Helper()
 	first := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)

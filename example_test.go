@@ -3,12 +3,15 @@ package preload_test
 import (
 	"bytes"
 	"context"
+	"database/sql"
+	"database/sql/driver"
 	"fmt"
 	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/gorm-preload/preload"
+	"github.com/mattn/go-sqlite3"
 	"gorm.io/driver/sqlite"
 	"gorm.io/gorm"
 )
@@ -241,4 +244,50 @@ func ExamplePlugin_LoadHot() {
 	// 0 of 1
 	// 1 of 1
 	// Ann hits: 1 misses: 0
+}
+
+// namedSource is the connector of a driver that opens connections by the name of a data source.
+type namedSource struct {
+	driver driver.Driver
+	name   string
+}
+
+func (d namedSource) Connect(context.Context) (driver.Conn, error) { return d.driver.Open(d.name) }
+func (d namedSource) Driver() driver.Driver                        { return d.driver }
+
+// A pool that is opened with Connector stays a *sql.DB, and what is written through it directly is seen.
+func ExampleConnector() {
+	dir, err := os.MkdirTemp("", "preload")
+	check(err)
+	defer func() { _ = os.RemoveAll(dir) }()
+	pool := sql.OpenDB(preload.Connector(namedSource{&sqlite3.SQLiteDriver{}, filepath.Join(dir, "example.db")}))
+	defer func() { _ = pool.Close() }()
+	db, err := gorm.Open(sqlite.New(sqlite.Config{Conn: pool}), &gorm.Config{})
+	check(err)
+	check(db.AutoMigrate(&Person{}))
+	check(db.Create(&Person{Name: "Ann", City: "Oslo"}).Error)
+	p := preload.New(preload.WithoutWorker())
+	check(db.Use(p))
+	defer func() { _ = p.Close() }()
+
+	city := func() string {
+		var ann Person
+		check(db.Where("name = ?", "Ann").First(&ann).Error)
+		return ann.City
+	}
+	fmt.Println(city(), city(), "hits:", p.Stats().Hits)
+	_, err = pool.Exec("UPDATE people SET city = 'Bergen' WHERE name = 'Ann'")
+	check(err)
+	fmt.Println(city())
+
+	_, isDB := db.ConnPool.(*sql.DB)
+	check(db.Transaction(func(tx *gorm.DB) error {
+		_, isTx := tx.Statement.ConnPool.(*sql.Tx)
+		fmt.Println("*sql.DB:", isDB, "*sql.Tx:", isTx)
+		return nil
+	}))
+	// Output:
+	// Oslo Oslo hits: 1
+	// Bergen
+	// *sql.DB: true *sql.Tx: true
 }

@@ -4,21 +4,29 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
+	"github.com/gorm-preload/preload/internal/cache"
+	"github.com/gorm-preload/preload/internal/catalog"
 	"github.com/gorm-preload/preload/internal/coherence"
+	"github.com/gorm-preload/preload/internal/footprint"
 	"github.com/gorm-preload/preload/internal/sqltext"
+	"github.com/gorm-preload/preload/internal/template"
 	"gorm.io/gorm"
 )
 
-// Explanation says what the plugin makes of one statement. Its String is meant to be read.
+// Explanation says what the plugin makes of one statement. Its String is meant to be read. It shows
+// values where the logger of the *gorm.DB would: with ParameterizedQueries there are "?" in place
+// of them, and in String labels in place of keys. Key and Killed.Key are as in Hot and RelatedKeys
+// in any case.
 type Explanation struct {
 	SQL string // with the values in it
 
 	// Of a query.
 	Cacheable bool
-	Reason    string              // why not: one of Stats.BypassReasons
+	Reason    Reason              // why not: one of Stats.BypassReasons
 	Key       string              // as in Hot and RelatedKeys; "" if it is not cacheable
 	Stored    bool                // the answer is in memory now
 	Tables    []string            // whose changes can kill the answer
@@ -31,6 +39,9 @@ type Explanation struct {
 
 	// Others are the statements that GORM adds to this one: those of associations and hooks.
 	Others []Explanation
+
+	full   string // the SQL with all values in it, while the statement is looked for
+	hidden bool   // no values are to be shown
 }
 
 // Change is what a write does to one table.
@@ -60,8 +71,8 @@ type explainer struct {
 	shortcut  *shortcut
 }
 
-// explaining returns what collects the explanation of a statement, nil for one that is not to be explained. Only what
-// is not executed can be, so that no other pays for looking.
+// explaining returns what collects the explanation of a statement, nil for one that is not to be
+// explained. Only what is not executed can be, so that no other pays for looking.
 func explaining(stmt *gorm.Statement) *explainer {
 	if !stmt.DryRun {
 		return nil
@@ -75,12 +86,14 @@ func explaining(stmt *gorm.Statement) *explainer {
 }
 
 // Explain says what the plugin makes of a statement, such as tx.Where(...).First(&person) or
-// tx.Model(&person).Update(...), which is built but not executed: tx is in GORM's DryRun mode, and hooks run as they do there.
-// Nothing is counted, loaded or killed. The error is that of the statement, or says that there was none.
+// tx.Model(&person).Update(...), which is built but not executed: tx is in GORM's DryRun mode, and
+// hooks run as they do there. Nothing is counted, loaded or killed. The error is that of the
+// statement, or says that there was none.
 func (p *Plugin) Explain(statement func(tx *gorm.DB) *gorm.DB) (Explanation, error) {
+	if err := p.inUse(); err != nil {
+		return Explanation{}, err
+	}
 	switch {
-	case !p.ready.Load():
-		return Explanation{}, errNotInitialized
 	case p.closed.Load():
 		return Explanation{}, errors.New("preload: Explain: the plugin is closed")
 	case statement == nil:
@@ -97,38 +110,72 @@ func (p *Plugin) Explain(statement func(tx *gorm.DB) *gorm.DB) (Explanation, err
 	main := 0
 	if tx != nil {
 		// Associations come before and after it.
-		text := p.text(tx.Statement)
-		main = max(0, slices.IndexFunc(ex.statements, func(e Explanation) bool { return e.SQL == text }))
+		text := p.fullText(tx.Statement)
+		main = max(0, slices.IndexFunc(ex.statements, func(e Explanation) bool { return e.full == text }))
+	}
+	for i := range ex.statements {
+		ex.statements[i].full = ""
+		if ex.statements[i].hidden {
+			ex.statements[i].hide()
+		}
 	}
 	explanation := ex.statements[main]
 	explanation.Others = slices.Delete(ex.statements, main, main+1)
 	return explanation, nil
 }
 
-func (p *Plugin) text(stmt *gorm.Statement) string {
+// explanation returns the explanation of a statement, in which is no more than its SQL.
+func (p *Plugin) explanation(stmt *gorm.Statement) Explanation {
+	e := Explanation{full: p.fullText(stmt)}
+	e.SQL = e.full
+	if filter, ok := stmt.Logger.(gorm.ParamsFilter); ok {
+		sql, vars := filter.ParamsFilter(stmt.Context, stmt.SQL.String(), stmt.Vars...)
+		e.SQL = p.db.Dialector.Explain(sql, vars...)
+		e.hidden = !reflect.DeepEqual(vars, stmt.Vars)
+	}
+	return e
+}
+
+func (p *Plugin) fullText(stmt *gorm.Statement) string {
 	return p.db.Dialector.Explain(stmt.SQL.String(), stmt.Vars...)
 }
 
+// hide puts "?" in place of the values that are not to be shown.
+func (e *Explanation) hide() {
+	hideValues(e.Pinned)
+	for _, change := range e.Changes {
+		hideValues(change.Where)
+		hideValues(change.Set)
+	}
+}
+
+func hideValues(of map[string][]string) {
+	for column := range of {
+		of[column] = []string{"?"}
+	}
+}
+
 // query explains a query that was recognized and rendered.
-func (ex *explainer) query(p *Plugin, stmt *gorm.Statement, q *read, reason string) {
-	e := Explanation{SQL: p.text(stmt), Reason: reason, Cacheable: reason == ""}
+func (ex *explainer) query(p *Plugin, stmt *gorm.Statement, q *read, reason Reason) {
+	e := p.explanation(stmt)
+	e.Reason, e.Cacheable = reason, reason == ""
 	if q.template != nil && reason == "" {
 		e.Key = q.key
 		if q.hit != nil {
-			e.Key = q.hit.key
+			e.Key = q.hit.Key
 		}
-		e.Stored = p.lookup(e.Key, q.now) != nil
-		r := q.template.readingOf(p, p.catalog.version.Load())
-		e.Tables, e.Columns, e.Pinned = slices.Clone(r.loose), []string{"*"}, map[string][]string{}
-		if r.about.Table != "" {
-			e.Tables = append(e.Tables, r.about.Table)
-			e.Columns = listed(r.about.Columns)
-			for _, pin := range r.about.Fixed {
+		e.Stored = p.cache.Find(e.Key, q.now) != nil
+		r := q.template.ReadingOf(p.catalog.Version())
+		e.Tables, e.Columns, e.Pinned = slices.Clone(r.Loose), []string{"*"}, map[string][]string{}
+		if r.About.Table != "" {
+			e.Tables = append(e.Tables, r.About.Table)
+			e.Columns = listed(r.About.Columns)
+			for _, pin := range r.About.Fixed {
 				e.Pinned[pin.Column] = readable(pin.Values)
 			}
-			for i, values := range r.facts(stmt.Vars) {
+			for i, values := range r.Facts(stmt.Vars) {
 				if values != nil {
-					e.Pinned[r.about.Pinned[i]] = readable(values)
+					e.Pinned[r.About.Pinned[i]] = readable(values)
 				}
 			}
 		}
@@ -137,11 +184,11 @@ func (ex *explainer) query(p *Plugin, stmt *gorm.Statement, q *read, reason stri
 }
 
 // write explains a statement that changes something.
-func (ex *explainer) write(p *Plugin, stmt *gorm.Statement, w written) {
-	e := Explanation{SQL: p.text(stmt)}
+func (ex *explainer) write(p *Plugin, stmt *gorm.Statement, w footprint.Write) {
+	e := p.explanation(stmt)
 	seen := map[*coherence.Guard]bool{}
-	for _, change := range p.catalog.expand(w.changes) {
-		if change.Table != "" && !p.catalog.knows(change.Table) {
+	for _, change := range p.catalog.Expand(w.Changes) {
+		if change.Table != "" && !p.catalog.Knows(change.Table) {
 			continue // a name in raw SQL that is no table in use
 		}
 		e.Changes = append(e.Changes, Change{
@@ -149,9 +196,9 @@ func (ex *explainer) write(p *Plugin, stmt *gorm.Statement, w written) {
 			Where: readablePins(change.Where), Columns: listed(change.Columns), Set: readablePins(change.Set),
 		})
 		for _, kill := range p.index.Touching(change) {
-			if answer := kill.Guard.Owner.(*entry); !seen[kill.Guard] {
+			if answer := kill.Guard.Owner.(*cache.Entry); !seen[kill.Guard] {
 				seen[kill.Guard] = true
-				e.Kills = append(e.Kills, Killed{Key: answer.publicKey(p), Table: kill.Table, Reason: kill.Reason.String()})
+				e.Kills = append(e.Kills, Killed{Key: p.publicKey(answer), Table: kill.Table, Reason: kill.Reason.String()})
 			}
 		}
 	}
@@ -161,13 +208,15 @@ func (ex *explainer) write(p *Plugin, stmt *gorm.Statement, w written) {
 
 // raw explains a statement that is given as SQL.
 func (ex *explainer) raw(p *Plugin, stmt *gorm.Statement) {
-	switch meaning := p.classify(stmt); meaning.Kind {
+	switch meaning := p.footprints.Meaning(stmt.SQL.String()); meaning.Kind {
 	case sqltext.Read, sqltext.Savepoint, sqltext.RollbackTo, sqltext.Release:
-		ex.statements = append(ex.statements, Explanation{SQL: p.text(stmt), Reason: reasonRaw})
+		e := p.explanation(stmt)
+		e.Reason = ReasonRaw
+		ex.statements = append(ex.statements, e)
 	case sqltext.Write:
-		ex.write(p, stmt, p.wrote(stmt, meaning.Names))
+		ex.write(p, stmt, p.footprints.Raw(stmt, meaning.Names, true))
 	default:
-		ex.write(p, stmt, everything())
+		ex.write(p, stmt, footprint.Everything())
 	}
 }
 
@@ -203,7 +252,7 @@ func readable(values []coherence.Value) []string {
 		switch {
 		case v == coherence.Null:
 			texts[i] = "NULL"
-		case v == someValue:
+		case v == catalog.SomeValue:
 			texts[i] = "NOT NULL"
 		case v[0] == 'i':
 			texts[i] = string(v[1:])
@@ -226,6 +275,12 @@ func (e Explanation) String() string {
 func (e Explanation) print(b *strings.Builder) {
 	fmt.Fprintln(b, e.SQL)
 	line := func(name, text string) { fmt.Fprintf(b, "  %-10s %s\n", name, text) }
+	key := func(key string) string {
+		if e.hidden {
+			return template.Label(key)
+		}
+		return key
+	}
 	switch {
 	case len(e.Changes) > 0:
 		for _, c := range e.Changes {
@@ -235,11 +290,11 @@ func (e Explanation) print(b *strings.Builder) {
 			line("kills", "nothing that is in memory now")
 		}
 		for _, k := range e.Kills {
-			line("kills", k.Key+" by "+k.Reason)
+			line("kills", key(k.Key)+" by "+k.Reason)
 		}
 	case e.Cacheable:
 		line("cacheable", "yes")
-		line("key", e.Key)
+		line("key", key(e.Key))
 		line("stored", map[bool]string{true: "yes", false: "no"}[e.Stored])
 		line("tables", strings.Join(e.Tables, ", "))
 		line("columns", strings.Join(e.Columns, ", "))
@@ -247,7 +302,7 @@ func (e Explanation) print(b *strings.Builder) {
 			line("pinned", conditions(e.Pinned))
 		}
 	case e.Reason != "":
-		line("cacheable", "no: "+e.Reason)
+		line("cacheable", "no: "+string(e.Reason))
 	default:
 		line("change", "none")
 	}

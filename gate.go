@@ -4,11 +4,13 @@ import (
 	"context"
 	"sync"
 
+	"github.com/gorm-preload/preload/internal/cache"
 	"gorm.io/gorm"
 )
 
-// gate keeps statements of the application waiting while a load in the background has taken the one connection of its pool, so
-// that the pool does not open another one for them. It is shut only at a moment at which none runs.
+// gate keeps statements of the application waiting while a load in the background has taken the one
+// connection of its pool, so that the pool does not open another one for them. It is shut only at a
+// moment at which none runs.
 type gate struct {
 	mu     sync.Mutex
 	inside int           // statements that run
@@ -17,9 +19,9 @@ type gate struct {
 	holder int64         // the goroutine of the load, whose own statements pass
 }
 
-// enter lets a statement in, as soon as the gate is open or its context has ended: then it takes no connection. Each enter is followed
-// by one leave.
-func (g *gate) enter(ctx context.Context) {
+// Enter lets a statement in, as soon as the gate is open or its context has ended: then it takes no
+// connection. Each Enter is followed by one Leave.
+func (g *gate) Enter(ctx context.Context) {
 	for {
 		g.mu.Lock()
 		shut, holder := g.shut, g.holder
@@ -30,8 +32,9 @@ func (g *gate) enter(ctx context.Context) {
 			return
 		}
 		g.mu.Unlock()
-		if ctx != nil && ctx.Err() != nil || holder == goroutine() {
-			// Of the latter kind is code of the application that scans what is being loaded and asks for more.
+		if ctx != nil && ctx.Err() != nil || holder == cache.Goroutine() {
+			// Of the latter kind is code of the application that scans what is being loaded and
+			// asks for more.
 			g.mu.Lock()
 			g.inside++
 			g.mu.Unlock()
@@ -51,7 +54,7 @@ func done(ctx context.Context) <-chan struct{} {
 	return ctx.Done()
 }
 
-func (g *gate) leave() {
+func (g *gate) Leave() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.inside--
@@ -95,8 +98,8 @@ func (g *gate) open() {
 // gated is a callback that goes through the plugin's gate.
 func (p *Plugin) gated(callback func(*gorm.DB)) func(*gorm.DB) {
 	return func(db *gorm.DB) {
-		p.gate.enter(db.Statement.Context)
-		defer p.gate.leave()
+		p.gate.Enter(db.Statement.Context)
+		defer p.gate.Leave()
 		callback(db)
 	}
 }

@@ -1,23 +1,24 @@
 package preload
 
 import (
-	"bytes"
 	"context"
-	"database/sql/driver"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"reflect"
 	"strconv"
 	"strings"
-	"time"
 	"unsafe"
 
+	"github.com/gorm-preload/preload/internal/args"
+	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/clone"
+	"github.com/gorm-preload/preload/internal/failopen"
+	"github.com/gorm-preload/preload/internal/template"
 	"gorm.io/gorm"
 )
-
-// keyPrefix is what the keys of queries begin with. An application's own keys must not.
-const keyPrefix = "sql:"
 
 // ownTable stands for an application's own data where there are statistics by table.
 const ownTable = ""
@@ -25,12 +26,11 @@ const ownTable = ""
 // maxKeptVars bounds the bind values of a query that can be run again, in bytes.
 const maxKeptVars = 8 << 10
 
-// keepLoader registers a loader, unless the plugin is closed meanwhile.
-func (p *Plugin) keepLoader(key string, load load) {
-	p.registry.register(key, load)
-	if p.closed.Load() {
-		p.registry.clear()
-	}
+// keepLoader registers a loader, which holds so many bytes of bind values, unless the plugin is
+// closed meanwhile.
+func (p *Plugin) keepLoader(key string, load load, held int64) {
+	p.registry.register(key, load, held)
+	p.clearIfClosed()
 }
 
 // remember registers a loader for the query of a key that was just answered.
@@ -38,154 +38,129 @@ func (p *Plugin) remember(q *read, vars []any) {
 	kept, size := make([]any, len(vars)), 0
 	for i, v := range vars {
 		var ok bool
-		if kept[i], ok = keptVar(v); !ok {
+		if kept[i], ok = args.Kept(v); !ok {
 			return
 		}
 		size += int(clone.SizeAny(kept[i]))
 	}
-	if size > maxKeptVars {
+	if size > maxKeptVars || !p.steady(q, vars) {
 		return
 	}
 	t, key, preset := q.template, q.key, q.preset
-	if t.binds.Load() == nil && !q.holds && t.untold.Add(1) <= maxUntold {
-		if b := bindsOf(key[len(t.prefix):], vars); b != nil {
-			t.binds.Store(b)
-		}
+	if !q.holds {
+		t.LearnBinding(key, vars)
 	}
+	held := int64(size) + int64(len(kept))*int64(unsafe.Sizeof(any(nil)))
+	if preset.IsValid() {
+		held += t.Weigh(preset)
+	}
+	prefix := t.Prefix
 	p.keepLoader(key, func(ctx context.Context) run {
+		// The template may have been dropped, and met again.
+		t, ok := p.templates.Named(prefix)
+		if !ok {
+			return nil
+		}
 		return p.reload(ctx, t, key, kept, preset)
-	})
+	}, held)
 }
 
-// keptVar returns a bind value as a loader can keep it: no memory of the request's, asked for its driver value now.
-func keptVar(v any) (any, bool) {
-	if valuer, ok := v.(driver.Valuer); ok {
-		inner, err := driverValue(valuer)
-		if err != nil {
-			return nil, false
-		}
-		v = inner
-	}
-	switch v := v.(type) {
-	case string:
-		return strings.Clone(v), true
-	case nil, bool, int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64, float32, float64, time.Time:
-		return v, true
-	case []byte:
-		return bytes.Clone(v), true
-	}
-	rv := reflect.ValueOf(v)
-	switch rv.Kind() {
-	case reflect.Pointer:
-		if rv.IsNil() {
-			return nil, true
-		}
-		return keptVar(rv.Elem().Interface())
-	case reflect.String:
-		own := reflect.New(rv.Type()).Elem()
-		own.SetString(strings.Clone(rv.String()))
-		return own.Interface(), true
-	case reflect.Bool, reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
-		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Float32, reflect.Float64:
-		return v, true
-	}
-	return nil, false
-}
-
-// loaderOf returns the loader of a key: one that was kept, or one that reads off the key how its query is to be run.
+// loaderOf returns the loader of a key: one that was kept, or one that reads off the key how its
+// query is to be run.
 func (p *Plugin) loaderOf(key string) (load, bool) {
 	if load, ok := p.registry.loader(key); ok {
 		return load, true
 	}
-	t := p.templates.of(key)
-	if t == nil || t.refusal(p) != "" {
-		return nil, false
-	}
-	b := t.binds.Load()
-	if b == nil {
-		return nil, false
-	}
-	vars, ok := b.vars(key[len(t.prefix):])
-	if !ok {
+	if _, _, ok := p.readOff(key); !ok {
 		return nil, false
 	}
 	return func(ctx context.Context) run {
+		t, vars, ok := p.readOff(key)
+		if !ok {
+			return nil
+		}
 		return p.reload(ctx, t, key, vars, reflect.Value{})
 	}, true
 }
 
+// readOff reads off a key how its query is to be run.
+func (p *Plugin) readOff(key string) (t *template.Template, vars []any, ok bool) {
+	if t = p.templates.Of(key); t == nil || t.Refused() != "" {
+		return nil, nil, false
+	}
+	b := t.Binds.Load()
+	if b == nil {
+		return nil, nil, false
+	}
+	vars, ok = b.Vars(key[len(t.Prefix):])
+	return t, vars, ok
+}
+
 // aheadOf returns the entry of an answer that is about to be loaded in the background.
-func (p *Plugin) aheadOf(key string, stats *modelStats) *entry {
-	e := newEntry(key, stats)
-	e.ahead = true
-	if e.pattern = p.patterns.Lookup(e.publicKey(p)); e.pattern == nil {
-		if before := p.lookup(key, p.now()); before != nil {
-			e.pattern = before.pattern
+func (p *Plugin) aheadOf(key string, stats *cache.Tally) *cache.Entry {
+	e := cache.NewEntry(key, stats)
+	e.Background = true
+	if e.Pattern = p.patterns.Lookup(p.publicKey(e)); e.Pattern == nil {
+		if before := p.cache.Find(key, p.now()); before != nil {
+			e.Pattern = before.Pattern
 		}
 	}
-	if e.pattern != nil {
-		e.before = e.pattern.Count()
+	if e.Pattern != nil {
+		e.Before = e.Pattern.Count()
 	}
 	return e
 }
 
-// reload begins to run the query of a key in the background, and to store its answer in place of one that is there.
-func (p *Plugin) reload(ctx context.Context, t *template, key string, vars []any, preset reflect.Value) run {
-	f := &flight{entry: p.aheadOf(key, t.stats), done: make(chan struct{}), over: ctx.Done()}
-	if !t.lease(p, f, vars) || p.start(f, false) != nil {
+// reload begins to run the query of a key in the background, and to store its answer in place of
+// one that is there.
+func (p *Plugin) reload(ctx context.Context, t *template.Template, key string, vars []any, preset reflect.Value) run {
+	f := t.NewLoad(p.aheadOf(key, t.Tally))
+	if !f.Lease(vars) || p.cache.Start(&f.Flight, false, nil) != nil {
 		return nil
 	}
-	return func() (stored []*entry, err error) {
-		defer func() { p.landed(f) }()
-		if t.asks {
-			f.leader.Store(goroutine())
+	return func() (stored []*cache.Entry, err error) {
+		defer func() { p.cache.Land(&f.Flight) }()
+		if t.Asks {
+			f.Leader.Store(cache.Goroutine())
 		}
-		tx := t.statement(ctx, p.db, vars, preset)
-		p.query(tx)
-		if p.arrived(tx, t, f) {
-			stored = append(stored, f.entry)
+		tx := t.Statement(ctx, vars, preset)
+		general := p.load(tx, t, p.query)
+		f.Ran(ctx, tx.Error)
+		if general && f.Arrived(tx) {
+			stored = append(stored, f.Entry)
 		}
 		if tx.Error != nil && !errors.Is(tx.Error, gorm.ErrRecordNotFound) {
-			err = fmt.Errorf("%w: %w", errDatabase, tx.Error)
+			err = fmt.Errorf("%w: %w", failopen.ErrDatabase, tx.Error)
 		}
 		return stored, err
 	}
 }
 
-// arrived stores the answer to a query that was run in the background.
-func (p *Plugin) arrived(tx *gorm.DB, t *template, f *flight) (stored bool) {
-	if !p.fill(tx, t, f) {
-		return false
-	}
-	f.entry.preloaded.Store(true)
-	f.entry.awaited = f.waiters.Load() > 0
-	return p.store(f)
-}
-
-// landed ends a flight of the background, also one whose load panicked.
-func (p *Plugin) landed(f *flight) {
-	if !f.entry.counted.Load() {
-		p.index.Release(&f.entry.guard)
-	}
-	p.flights.end(f)
-}
-
-// Load returns the value of an application's own data under a key: from memory, or from load, whose value is then kept
-// for WithTTL and loaded again in the background like the answer of any query. The caller gets a copy of its own;
-// a value that cannot be copied (it holds a channel or a function) is returned but not kept.
+// Load returns the value of an application's own data under a key: from memory, or from load, whose
+// value is then kept for WithTTL and loaded again in the background like the answer of any query.
+// The caller gets a copy of its own; a value that cannot be copied (it holds a channel or a
+// function) is returned but not kept.
 //
-// load is called at most once at a time for a key: other callers wait for it, each as long as its own context lasts,
-// and call their own if it fails. Its error is returned as it is and not kept. load is called later too, with a
-// context of the plugin's, so it must not hold on to a request or a transaction. Writes to tables do not touch own data:
-// Invalidate() without models, Clear, and statements that forget everything (DDL, CALL) do. A key must not begin with "sql:". A nil plugin calls load.
+// load is called once at a time for a key: other callers wait for it, each as long as its own
+// context lasts. If it takes much longer than usual, or its caller's context ends, one of those who
+// wait calls its own, and so do all where that does not help. Its error is returned as it is and
+// not kept. load is called later too, with a context of the plugin's, so it must not hold on to a
+// request or a transaction. Writes to tables do not touch own data: Invalidate() without models,
+// Clear, and statements that forget everything (DDL, CALL) do. A key must not begin with "sql:"; of
+// one of more than 1 KiB its beginning and a sum are kept, as RecordAccess says. A nil plugin calls
+// load.
 //
-// In a partition that has a name (WithPartition) the value is that partition's own, and is not loaded in the background.
+// In a partition that has a name (WithPartition) the value is that partition's own, and is not
+// loaded in the background.
 func Load[T any](ctx context.Context, p *Plugin, key string, load func(context.Context) (T, error)) (T, error) {
 	var zero T
 	if load == nil {
-		return zero, fmt.Errorf("preload: Load(%q): the loader is nil", key)
+		return zero, errors.New("preload: Load: the loader is nil: want a function that gives the value")
 	}
-	if p == nil || p.closed.Load() {
+	if ctx == nil {
+		return zero, fmt.Errorf("preload: Load: %w", errNilContext)
+	}
+	if p.idle() || p.closed.Load() {
 		return load(ctx)
 	}
 	value, err := p.ownData(ctx, key, reflect.TypeFor[T](), func(ctx context.Context) (any, error) { return load(ctx) })
@@ -199,28 +174,33 @@ func Load[T any](ctx context.Context, p *Plugin, key string, load func(context.C
 	return v, nil
 }
 
-// Preload calls loader now and keeps its value under a key for Load, with the loader to load it again. It returns the error of the
-// loader, or one that says why the value cannot be kept.
+// Preload calls loader now and keeps its value under a key for Load, with the loader to load it
+// again. It returns the error of the loader, or one that says why the value cannot be kept.
 func (p *Plugin) Preload(ctx context.Context, key string, loader Loader) error {
+	if p.idle() {
+		return errNoPlugin
+	}
 	if err := checkOwnKey(key); err != nil {
 		return err
 	}
+	if ctx == nil {
+		return fmt.Errorf("preload: Preload: %w", errNilContext)
+	}
 	if loader == nil {
-		return fmt.Errorf("preload: Preload(%q): the loader is nil", key)
+		return errors.New("preload: Preload: the loader is nil: want a function that gives the value")
 	}
 	if p.closed.Load() {
-		return fmt.Errorf("preload: Preload(%q): the plugin is closed", key)
+		return errors.New("preload: Preload: the plugin is closed")
 	}
-	given := key
 	key, ok := p.ownKey(ctx, key)
 	if !ok {
-		return fmt.Errorf("preload: Preload(%q): the function of WithPartition panicked", given)
+		return errors.New("preload: Preload: the function of WithPartition panicked")
 	}
-	f, leader := p.ownFlight(nil, key, true)
+	f, leader := p.ownFlight(key, true, nil)
 	if !leader {
 		_, err := loader(ctx)
 		if err == nil {
-			err = fmt.Errorf("preload: Preload(%q): all answers are being invalidated: try again", given)
+			err = errors.New("preload: Preload: all answers are being invalidated: try again")
 		}
 		return err
 	}
@@ -228,35 +208,54 @@ func (p *Plugin) Preload(ctx context.Context, key string, loader Loader) error {
 	switch {
 	case err != nil:
 		return err
-	case !f.filled:
-		return fmt.Errorf("preload: Preload(%q): the value cannot be copied, so it cannot be kept", given)
-	case !f.entry.counted.Load() && p.lookup(p.ownPrefix+key, p.now()) == nil:
-		return fmt.Errorf("preload: Preload(%q): the value is larger than WithMaxBytes allows, or was invalidated while it was loaded", given)
+	case f.Unkept == cache.TooLarge:
+		return errors.New("preload: Preload: the value is larger than WithMaxBytes allows")
+	case f.Unkept != "":
+		return errors.New("preload: Preload: the value cannot be copied, so it cannot be kept")
+	case !f.Entry.Stored() && p.cache.Find(p.own.prefix+key, p.now()) == nil:
+		return errors.New("preload: Preload: the value was invalidated while it was loaded, or the plugin was closed")
 	}
 	return nil
 }
 
 func checkOwnKey(key string) error {
-	if strings.HasPrefix(key, keyPrefix) {
-		return fmt.Errorf("preload: key %q: keys that begin with %q are those of queries", key, keyPrefix)
+	if strings.HasPrefix(key, template.KeyPrefix) {
+		return fmt.Errorf("preload: a key of own data begins with %q, as those of queries do: want another beginning", template.KeyPrefix)
 	}
 	return nil
 }
 
-// ownKey returns the key of own data in the partition of a context; false where that cannot be told. A partition that has a name gives
-// it a beginning that no key of a query has, and none that users can give.
+const (
+	// maxKey is how long a key may be that is kept as it is.
+	maxKey = 1 << 10
+	// keptOfKey is how much is kept of the beginning of a longer one, so that it is told what it is
+	// of.
+	keptOfKey = 256
+)
+
+// shortKey returns what stands for a key wherever one is kept: the key itself or, where that is
+// long, its beginning and its SHA-256. What stands for a key stands for itself, too.
+func shortKey(key string) string {
+	if len(key) <= maxKey {
+		return key
+	}
+	sum := sha256.Sum256(unsafe.Slice(unsafe.StringData(key), len(key)))
+	return strings.ToValidUTF8(key[:keptOfKey], "") + "...sha256:" + hex.EncodeToString(sum[:])
+}
+
+// ownKey returns the key of own data in the partition of a context; false where that cannot be
+// told. A partition that has a name gives it a beginning that no key of a query has, and none that
+// users can give.
 func (p *Plugin) ownKey(ctx context.Context, key string) (_ string, ok bool) {
 	partition, ok := "", true
 	if p.config.partition != nil {
 		ok = p.guard("asking for the partition", func() { partition = p.config.partition(ctx) })
 	}
 	if partition == "" {
-		return key, ok
+		return shortKey(key), ok
 	}
-	return ownInPartition + strconv.Itoa(len(partition)) + ":" + partition + ":" + key, ok
+	return shortKey(template.NotOfTemplate + strconv.Itoa(len(partition)) + ":" + partition + ":" + key), ok
 }
-
-const ownInPartition = keyPrefix + "#"
 
 func (p *Plugin) ownData(ctx context.Context, key string, want reflect.Type, load Loader) (any, error) {
 	if err := checkOwnKey(key); err != nil {
@@ -267,113 +266,143 @@ func (p *Plugin) ownData(ctx context.Context, key string, want reflect.Type, loa
 		return load(ctx)
 	}
 	now := p.now()
-	if e := p.lookup(p.ownPrefix+key, now); e != nil {
+	if e := p.cache.Find(p.own.prefix+key, now); e != nil {
 		if v, ok := p.ownCopy(e, want); ok {
-			p.hit(ctx, e, e.stats, now)
+			p.hit(ctx, e, e.Tally, now)
 			return v, nil
 		}
 	}
 	key = strings.Clone(key) // the caller's may be a part of something large
 	p.record(key, now)
-	f, leader := p.ownFlight(nil, key, false)
-	if f != nil && !leader {
-		if f.wait(ctx) {
-			if v, ok := p.ownCopy(f.entry, want); ok {
-				f.entry.stats.hits.Add(1)
-				p.note(ctx, f.entry, now, false)
-				return v, nil
+	serve := func(e *cache.Entry) (v any, ok bool) {
+		if e != nil {
+			if v, ok = p.ownCopy(e, want); ok {
+				e.Tally.Hits.Add(1)
+				p.note(ctx, e, now, false)
 			}
-		} else if ctx.Err() != nil {
+		}
+		return v, ok
+	}
+	var w cache.Waiter
+	f, leader := p.ownFlight(key, false, nil)
+	for f != nil && !leader {
+		became, found := w.Wait(ctx, f), f.Entry
+		if ctx.Err() != nil {
+			p.cache.Counts.Tally(ownTable).Misses.Add(1)
 			return nil, ctx.Err()
 		}
+		if became != cache.Answered {
+			found = p.cache.Find(p.own.prefix+key, p.now())
+		}
+		if v, ok := serve(found); ok {
+			return v, nil
+		}
+		if became != cache.Again {
+			break
+		}
+		f, leader = p.ownFlight(key, false, w.Past)
 	}
-	p.stats.model(ownTable).misses.Add(1)
+	if leader {
+		// Another flight may have come and gone since the key was not in memory.
+		if v, ok := serve(p.cache.Find(p.own.prefix+key, p.now())); ok {
+			f.Left = true
+			p.cache.Land(f)
+			return v, nil
+		}
+	}
+	p.cache.Counts.Tally(ownTable).Misses.Add(1)
 	if !leader {
 		return load(ctx)
 	}
-	defer func() { p.note(ctx, f.entry, now, false) }()
+	defer func() {
+		p.stats.cause(Cause(f.Unkept))
+		p.note(ctx, f.Entry, now, false)
+	}()
 	return p.ownLoad(ctx, f, want, load)
 }
 
-// ownFlight gets the reader of own data onto a flight: as its leader, always with force; as one who waits; or onto none
-// where the value could not be kept. over ends the waiting for a background load.
-func (p *Plugin) ownFlight(over <-chan struct{}, key string, force bool) (f *flight, leader bool) {
-	stored, self := p.ownPrefix+key, goroutine()
+// ownFlight gets the reader of own data onto a flight: as its leader, always with force; as one who
+// waits; or onto none where the value could not be kept. past is the flight that the reader waited
+// for long enough.
+func (p *Plugin) ownFlight(key string, force bool, past *cache.Flight) (f *cache.Flight, leader bool) {
+	stored, self := p.own.prefix+key, cache.Goroutine()
 	if !force {
-		f = p.flights.join(stored)
+		f = p.cache.Join(stored, past)
 	}
 	if f == nil {
-		mine := &flight{entry: newEntry(stored, p.stats.model(ownTable)), done: make(chan struct{}), over: over}
-		mine.leader.Store(self)
-		if !p.index.Lease(p.own, &mine.entry.guard, nil) {
+		mine := p.cache.NewFlight(cache.NewEntry(stored, p.cache.Counts.Tally(ownTable)), p.own.paces.Of(stored))
+		mine.Leader.Store(self)
+		if !p.index.Lease(p.own.group, &mine.Entry.Guard, nil) {
 			return nil, false
 		}
-		if f = p.start(mine, force); f == nil {
+		if f = p.cache.Start(mine, force, past); f == nil {
 			return mine, true
 		}
 	}
-	if f.leader.Load() == self {
+	if f.Leader.Load() == self {
 		return nil, false // a load of the key in the load of the key
 	}
 	return f, false
 }
 
 // ownLoad leads a flight of own data.
-func (p *Plugin) ownLoad(ctx context.Context, f *flight, want reflect.Type, load Loader) (value any, err error) {
-	defer func() {
-		if !f.filled {
-			p.index.Release(&f.entry.guard)
-		}
-		p.flights.end(f)
-	}()
-	key := f.entry.publicKey(p)
-	if value, err = load(ctx); err != nil {
+func (p *Plugin) ownLoad(ctx context.Context, f *cache.Flight, want reflect.Type, load Loader) (value any, err error) {
+	defer p.cache.Land(f)
+	key := p.publicKey(f.Entry)
+	value, err = load(ctx)
+	if f.Ran(ctx, err); err != nil {
 		return value, err
 	}
 	p.guard("keeping own data", func() {
+		e := f.Entry
+		if f.Unkept = p.cache.ObstacleOf([]byte(e.Key), p.now()); f.Unkept == "" {
+			p.cache.Weigh(f, clone.SizeAny(value)+int64(unsafe.Sizeof(value)), 0)
+		}
+		if f.Unkept == cache.NotKeepable || f.Unkept != "" && !f.Awaited() {
+			return
+		}
 		image, err := clone.Any(value)
 		if err != nil {
-			p.config.logger.Warn("preload: a value that cannot be copied is not kept", "key", key, "err", err)
+			p.cache.Refuse(f, cache.NotKeepable)
+			p.config.report(slog.LevelWarn, "preload: a value that cannot be copied is not kept", template.Label(key), "err", err)
 			return
 		}
-		e := f.entry
-		e.value = unsafe.Pointer(&image)
-		e.rows = 1
-		f.weight = clone.SizeAny(image) + int64(len(e.key)) + entryOverhead
-		if e.pattern = p.patterns.Lookup(key); e.pattern != nil {
-			e.before = e.pattern.Count()
+		if e.Pattern = p.patterns.Lookup(key); e.Pattern != nil {
+			e.Before = e.Pattern.Count()
 		}
-		e.live(p.now(), p.config.ttl)
-		f.filled = true
-		if !p.store(f) {
+		p.cache.Fill(f, cache.Content{Value: unsafe.Pointer(&image), Rows: 1, Weighs: clone.SizeAny(image) + int64(unsafe.Sizeof(image)), TTL: p.config.ttl})
+		if f.Unkept != "" || !p.cache.Keep(f) {
 			return
 		}
-		if strings.HasPrefix(key, ownInPartition) {
-			return // which is known in a request only
+		if strings.HasPrefix(key, template.NotOfTemplate) || ctx.Err() != nil {
+			return // the former is known in a request only; the latter may be what was dropped because it took so long
 		}
 		p.keepLoader(key, func(ctx context.Context) run {
-			again, leader := p.ownFlight(ctx.Done(), key, false)
+			f, leader := p.ownFlight(key, false, nil)
 			if !leader {
 				return nil
 			}
-			return func() (stored []*entry, err error) {
-				again.leader.Store(goroutine())
-				again.entry.preloaded.Store(true)
-				_, err = p.ownLoad(ctx, again, want, load)
-				if again.entry.counted.Load() {
-					stored = append(stored, again.entry)
+			return func() (stored []*cache.Entry, err error) {
+				f.Leader.Store(cache.Goroutine())
+				f.Ahead()
+				_, err = p.ownLoad(ctx, f, want, load)
+				if f.Entry.Stored() {
+					stored = append(stored, f.Entry)
 				}
 				return stored, err
 			}
-		})
+		}, 0)
 	})
+	if !f.Entry.Stored() {
+		p.cache.Outdate(f)
+	}
 	return value, nil
 }
 
-func (p *Plugin) ownCopy(e *entry, want reflect.Type) (value any, ok bool) {
+func (p *Plugin) ownCopy(e *cache.Entry, want reflect.Type) (value any, ok bool) {
 	p.guard("copying own data", func() {
 		var err error
-		if value, err = clone.Any(*(*any)(e.value)); err != nil {
+		if value, err = clone.Any(*(*any)(e.Value)); err != nil {
 			return
 		}
 		if value == nil {

@@ -9,12 +9,18 @@ import (
 	"reflect"
 	"sync/atomic"
 	"time"
+
+	"github.com/gorm-preload/preload/internal/cache"
+	"github.com/gorm-preload/preload/internal/catalog"
+	"github.com/gorm-preload/preload/internal/failopen"
 )
 
-// Option configures a Plugin. A bad value is reported by Initialize, that is by db.Use, with the option's name.
+// Option configures a Plugin. A bad value is reported by Initialize, that is by db.Use, with the
+// option's name.
 type Option func(*config)
 
-// Clock tells the time that scores, TTLs and hold-outs are measured with. It must be safe for concurrent use.
+// Clock tells the time that scores, TTLs and hold-outs are measured with. It must be safe for
+// concurrent use.
 type Clock interface {
 	Now() time.Time
 }
@@ -36,13 +42,18 @@ type config struct {
 	policies         []modelPolicy
 	defaultPolicy    *Policy
 	store            Store
+	guarded          *failopen.Store // the same, if it is the application's
+	storeWait        time.Duration
 	keepsKeys        bool // the store may keep the keys that it is asked for
 	scorer           Scorer
-	logger           *slog.Logger
+	logger           *slog.Logger // the application's: only report writes to it
+	report           failopen.Report
 	clock            Clock
 	session          func(context.Context) string
 	partition        func(context.Context) string
 	worker           bool
+	waits            cache.Waits
+	brief            time.Duration // how long a load may take that statements of the application wait for
 
 	errs []error
 }
@@ -73,6 +84,9 @@ func newConfig(opts []Option) *config {
 		holdOut:     time.Second,
 		clock:       &systemClock{},
 		worker:      true,
+		storeWait:   storeWait,
+		waits:       cache.UsualWaits,
+		brief:       briefTime,
 	}
 	for _, opt := range opts {
 		if opt == nil {
@@ -84,19 +98,31 @@ func newConfig(opts []Option) *config {
 	if c.logger == nil {
 		c.logger = slog.Default()
 	}
-	c.logger = slog.New(guardedHandler{c.logger.Handler()})
+	c.report = failopen.NewReporter(c.logger, c.clock.Now).Report
 	if c.store == nil {
 		c.store = NewStore()
-	} else {
-		c.store, c.keepsKeys = guardedStore{c.store, c.logger}, true
+	}
+	if _, own := c.store.(*shardedStore); !own {
+		c.guarded = failopen.NewStore(c.store, cache.IsEntry, c.report, c.storeWait, 2*max(1, c.maxEntries))
+		c.store, c.keepsKeys = c.guarded, true
 	}
 	if c.scorer == nil {
 		c.scorer = NewCountScorer(c.decay)
 	} else {
-		c.scorer = guardedScorer{c.scorer, c.logger}
+		c.scorer = failopen.NewScorer(c.scorer, c.report)
 	}
 	return c
 }
+
+// What follows what is remembered in half of WithMaxBytes, of single keys, and an eighth, of
+// statements; but not in less than this.
+const (
+	minGraphBytes = 4 << 20
+	minRuleBytes  = 1 << 20
+)
+
+func (c *config) graphBytes() int64 { return max(minGraphBytes, c.maxBytes/2) }
+func (c *config) ruleBytes() int64  { return max(minRuleBytes, c.maxBytes/8) }
 
 func (c *config) err() error { return errors.Join(c.errs...) }
 
@@ -107,48 +133,54 @@ func (c *config) require(ok bool, option string, got any, want string) {
 	}
 }
 
-// systemClock reads the wall clock once a second and lets the monotonic clock carry on in between, which costs half as much. It
-// follows steps of the wall clock, and the end of a suspension, within a second.
-type systemClock struct{ read atomic.Pointer[time.Time] }
+// systemClock tells a time that never goes back, and by which time passes as soon as either of two
+// clocks says so: the wall clock, which can be set back, or the monotonic one, which a suspended
+// machine does not advance. So what is kept for a while is kept for no longer than that. It reads
+// the wall clock once a second and lets the monotonic clock carry on in between, which costs half
+// as much: steps of the wall clock and the end of a suspension count within a second.
+type systemClock struct{ read atomic.Pointer[reckoning] }
+
+// reckoning is the time that a systemClock told when it read the clocks.
+type reckoning struct {
+	clocks time.Time // with its monotonic reading
+	told   time.Time // without one: it may be ahead of both
+}
 
 func (c *systemClock) Now() time.Time {
-	if read := c.read.Load(); read != nil {
-		if passed := time.Since(*read); passed < time.Second {
-			return read.Add(passed) // with its monotonic reading, by which hold-outs go
-		}
+	last := c.read.Load()
+	if last == nil {
+		now := time.Now()
+		c.read.CompareAndSwap(nil, &reckoning{now, now.Round(0)})
+		last = c.read.Load()
+	}
+	passed := time.Since(last.clocks)
+	if passed < time.Second {
+		return last.told.Add(passed)
 	}
 	now := time.Now()
-	c.read.Store(&now)
-	return now
+	next := &reckoning{now, last.after(now.Sub(last.clocks), now.Round(0).Sub(last.clocks.Round(0)))}
+	if !c.read.CompareAndSwap(last, next) {
+		return c.Now()
+	}
+	return next.told
 }
 
-// guardedClock keeps a Clock that panics from harming what is timed: the system's clock serves instead.
-type guardedClock struct{ Clock }
-
-func (c guardedClock) Now() (now time.Time) {
-	defer func() {
-		if recover() != nil {
-			now = time.Now()
-		}
-	}()
-	return c.Clock.Now()
+// after is the time to tell when so much has passed by the one clock and by the other.
+func (r *reckoning) after(monotonic, wall time.Duration) time.Time {
+	return r.told.Add(max(monotonic, wall))
 }
 
-// guardedHandler keeps a log handler that panics from harming what is logged.
-type guardedHandler struct{ slog.Handler }
-
-func (h guardedHandler) Enabled(ctx context.Context, level slog.Level) (enabled bool) {
-	defer func() { _ = recover() }()
-	return h.Handler.Enabled(ctx, level)
+// holdClock returns the time that hold-outs are measured with: they protect what may still be under
+// way, so that they last as long as the clock says that goes forward only while the machine runs.
+func (c *config) holdClock() func() time.Time {
+	if _, system := c.clock.(*systemClock); system {
+		return time.Now
+	}
+	return c.clock.Now
 }
 
-func (h guardedHandler) Handle(ctx context.Context, record slog.Record) error {
-	defer func() { _ = recover() }()
-	return h.Handler.Handle(ctx, record)
-}
-
-// WithTTL sets how long an answer is kept that no write has touched. It is what bounds the staleness that writers
-// outside this process can cause. Default 5 minutes; it must be positive.
+// WithTTL sets how long an answer is kept that no write has touched. It is what bounds the
+// staleness that writers outside this process can cause. Default 5 minutes; it must be positive.
 func WithTTL(ttl time.Duration) Option {
 	return func(c *config) {
 		c.require(ttl > 0, "WithTTL", ttl, "a positive duration")
@@ -156,8 +188,8 @@ func WithTTL(ttl time.Duration) Option {
 	}
 }
 
-// WithNegativeTTL sets how long an answer without rows ("not found") is kept; 0 does not keep such answers.
-// Default 10 seconds; it must not be negative.
+// WithNegativeTTL sets how long an answer without rows ("not found") is kept; 0 does not keep such
+// answers. Default 10 seconds; it must not be negative.
 func WithNegativeTTL(ttl time.Duration) Option {
 	return func(c *config) {
 		c.require(ttl >= 0, "WithNegativeTTL", ttl, "a positive duration, or 0 to keep no empty answers")
@@ -177,8 +209,12 @@ func WithMaxEntries(n int) Option {
 	}
 }
 
-// WithMaxBytes limits the memory of the answers that are kept, in bytes, measured on their values; the least recently used leave first.
-// Default 64 MiB; it must be positive.
+// WithMaxBytes limits the memory of the answers that are kept, in bytes, with all that is there on
+// their account: the heap grows by up to 15 % more. The least recently used leave first. What is
+// learned of what follows what takes up to five eighths of it besides, and MemoryStats has the
+// rest. A string counts with its own length, though one that a loader or a Scanner cut out of a
+// longer one keeps all of that: give strings.Clone of a short part. Default 64 MiB; it must be
+// positive.
 func WithMaxBytes(n int64) Option {
 	return func(c *config) {
 		c.require(n > 0, "WithMaxBytes", n, "a positive number of bytes")
@@ -186,8 +222,8 @@ func WithMaxBytes(n int64) Option {
 	}
 }
 
-// WithMaxRows limits the rows of an answer that is kept; larger ones come from the database each time. A policy may
-// set its own. Default 1,000; it must be positive.
+// WithMaxRows limits the rows of an answer that is kept; larger ones come from the database each
+// time. A policy may set its own. Default 1,000; it must be positive.
 func WithMaxRows(n int) Option {
 	return func(c *config) {
 		c.require(n > 0, "WithMaxRows", n, "a positive number of rows")
@@ -195,7 +231,8 @@ func WithMaxRows(n int) Option {
 	}
 }
 
-// WithInterval sets the time between two turns of the background worker. Default 60 seconds; at least 5 seconds.
+// WithInterval sets the time between two turns of the background worker. Default 60 seconds; at
+// least 5 seconds.
 func WithInterval(d time.Duration) Option {
 	return func(c *config) {
 		c.require(d >= minInterval, "WithInterval", d, "at least "+minInterval.String())
@@ -211,7 +248,8 @@ func WithThreshold(score float64) Option {
 	}
 }
 
-// WithDecay sets the factor by which a score falls per hour without access. Default 0.9; it must be in (0, 1].
+// WithDecay sets the factor by which a score falls per hour without access. Default 0.9; it must be
+// in (0, 1].
 func WithDecay(factor float64) Option {
 	return func(c *config) {
 		c.require(factor > 0 && factor <= 1, "WithDecay", factor, "a number above 0 and not above 1")
@@ -253,7 +291,8 @@ func WithConcurrency(loads int) Option {
 	}
 }
 
-// WithLoadTimeout limits how long a background load may take. Default 5 seconds; it must be positive.
+// WithLoadTimeout limits how long a background load may take. Default 5 seconds; it must be
+// positive.
 func WithLoadTimeout(d time.Duration) Option {
 	return func(c *config) {
 		c.require(d > 0, "WithLoadTimeout", d, "a positive duration")
@@ -261,9 +300,12 @@ func WithLoadTimeout(d time.Duration) Option {
 	}
 }
 
-// WithHoldOut sets how long tables stay out of the cache after a write whose end cannot be seen: in a transaction of a
-// connection pool that is not the plugin's, on a single connection, in a raw write through Rows.
-// Default 1 second; it must be positive.
+// WithHoldOut sets how long tables stay out of the cache after a write whose end cannot be seen: in
+// a transaction of a connection pool that is not the plugin's, on a single connection, in a raw
+// write through Rows. After a write or a commit whose outcome is not known, as its connection or
+// context ended before the server answered, they stay out for 60 times as long: a server may go on
+// with it while it waits for locks. SQLite does not, so that once is enough there. Default 1
+// second; it must be positive.
 func WithHoldOut(d time.Duration) Option {
 	return func(c *config) {
 		c.require(d > 0, "WithHoldOut", d, "a positive duration")
@@ -274,14 +316,15 @@ func WithHoldOut(d time.Duration) Option {
 // WithPolicy opts a model in that cannot be tagged. It takes precedence over a tag.
 func WithPolicy(model any, policy Policy) Option {
 	return func(c *config) {
-		t := structType(reflect.TypeOf(model))
-		c.require(t != nil && t.Kind() == reflect.Struct, "WithPolicy", model, "a model, such as &User{}")
+		t := catalog.StructType(reflect.TypeOf(model))
+		c.require(t != nil && t.Kind() == reflect.Struct, "WithPolicy", reflect.TypeOf(model), "a model, such as &User{}")
 		c.errs = append(c.errs, policy.check("WithPolicy")...)
 		c.policies = append(c.policies, modelPolicy{model, policy})
 	}
 }
 
-// WithDefaultPolicy opts every model in that has no tag and no WithPolicy: opt-out instead of opt-in.
+// WithDefaultPolicy opts every model in that has no tag and no WithPolicy: opt-out instead of
+// opt-in.
 func WithDefaultPolicy(policy Policy) Option {
 	return func(c *config) {
 		c.errs = append(c.errs, policy.check("WithDefaultPolicy")...)
@@ -297,7 +340,8 @@ func WithStore(store Store) Option {
 	}
 }
 
-// WithScorer sets how hot keys are found. The default is NewCountScorer with the factor of WithDecay.
+// WithScorer sets how hot keys are found. The default is NewCountScorer with the factor of
+// WithDecay.
 func WithScorer(scorer Scorer) Option {
 	return func(c *config) {
 		c.require(scorer != nil, "WithScorer", scorer, "a Scorer")
@@ -318,15 +362,16 @@ func WithClock(clock Clock) Option {
 	return func(c *config) {
 		c.require(clock != nil, "WithClock", clock, "a Clock")
 		if clock != nil {
-			c.clock = guardedClock{clock}
+			c.clock = failopen.NewClock(clock)
 		}
 	}
 }
 
-// WithPartition makes the returned string part of every key: who asks, where answers depend on that (a tenant, an
-// identity of row-level security, a key in the context that a serializer decrypts with). It is called for every query, and must be fast and must not panic. Background
-// loads run without a request, so in a context of their own; keys of a partition other than "" are therefore not
-// loaded in the background.
+// WithPartition makes the returned string part of every key: who asks, where answers depend on that
+// (a tenant, an identity of row-level security, a key in the context that a serializer decrypts
+// with). It is called for every query, and must be fast and must not panic. Background loads run
+// without a request, so in a context of their own; keys of a partition other than "" are therefore
+// not loaded in the background.
 func WithPartition(partition func(context.Context) string) Option {
 	return func(c *config) {
 		c.require(partition != nil, "WithPartition", partition == nil, "a function")
@@ -334,11 +379,12 @@ func WithPartition(partition func(context.Context) string) Option {
 	}
 }
 
-// WithSession says which queries belong together where ContextWithSession does not: those for which the function returns the same
-// string, such as the id of their trace (of OpenTelemetry: trace.SpanContextFromContext(ctx).TraceID().String()). What follows what is
-// learned within such a session. Where it returns "", and by default, the session is that of the context's Done channel, which is another one
-// for each query if each has a timeout of its own. It is called for every query of a model that is opted in, and must be fast and must
-// not panic.
+// WithSession says which queries belong together where ContextWithSession does not: those for which
+// the function returns the same string, such as the id of their trace (of OpenTelemetry:
+// trace.SpanContextFromContext(ctx).TraceID().String()). What follows what is learned within such a
+// session. Where it returns "", and by default, the session is that of the context's Done channel,
+// which is another one for each query if each has a timeout of its own. It is called for every
+// query of a model that is opted in, and must be fast and must not panic.
 func WithSession(session func(context.Context) string) Option {
 	return func(c *config) {
 		c.require(session != nil, "WithSession", session == nil, "a function")
@@ -346,7 +392,8 @@ func WithSession(session func(context.Context) string) Option {
 	}
 }
 
-// WithoutWorker runs nothing in the background: no goroutine is started, nothing is preloaded or reloaded.
+// WithoutWorker runs nothing in the background: no goroutine is started, nothing is preloaded or
+// reloaded.
 func WithoutWorker() Option {
 	return func(c *config) { c.worker = false }
 }

@@ -4,17 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/gorm-preload/preload/internal/cache"
+	"github.com/gorm-preload/preload/internal/catalog"
 	"github.com/gorm-preload/preload/internal/coherence"
+	"github.com/gorm-preload/preload/internal/commit"
+	"github.com/gorm-preload/preload/internal/failopen"
+	"github.com/gorm-preload/preload/internal/footprint"
+	"github.com/gorm-preload/preload/internal/gormprivate"
 	"github.com/gorm-preload/preload/internal/hotness"
-	"github.com/gorm-preload/preload/internal/recency"
-	"github.com/gorm-preload/preload/internal/sqltext"
+	"github.com/gorm-preload/preload/internal/template"
 	"gorm.io/gorm"
 	"gorm.io/gorm/schema"
 )
@@ -22,57 +25,85 @@ import (
 // pluginName is what GORM knows the plugin by.
 const pluginName = "preload"
 
-// Plugin is the GORM plugin. Make one with New and give it to db.Use; it serves that *gorm.DB and all that come from it.
-// All methods are safe for concurrent use.
+// Plugin is the GORM plugin. Make one with New and give it to db.Use; it serves that *gorm.DB and
+// all that come from it. All methods are safe for concurrent use.
 type Plugin struct {
 	config *config
+	host
+	life
+	models
 
-	initialize sync.Mutex
-	db         *gorm.DB // set once by Initialize
-	pool       *pool
-	query      func(*gorm.DB) // GORM's own, as it was before
-	builders   builders
-	chain      chain
-	ready      atomic.Bool
-	closed     atomic.Bool
-
-	models       sync.Map // reflect.Type -> *model
-	recentModels recentModels
-
-	catalog   *catalog
-	templates *templates
-	index     *coherence.Index
-	own       *coherence.Group // of own data, which depends on no table
-	ownPrefix string           // of their keys in the store, which other plugins may use, too
-	recency   *recency.Ring[*entry]
-	keyLocks  keyLocks
-	flights   flights
-	patterns  *hotness.Table
-	registry  *registry
-	meanings  memo[sqltext.Statement]
-	shapes    memo[*sqltext.Shape]
-	raw       rawTransactions
-	openRows  openRows
-	gate      gate
-	stats     counters
-	worker    *worker
-	learner   *learner
+	catalog    *catalog.Catalog
+	footprints *footprint.Footprints
+	log        *commit.Log
+	templates  *template.Set
+	index      *coherence.Index
+	cache      *cache.Cache
+	ahead
+	stats counters
 }
 
-// New returns a plugin. Options are checked; what is wrong with them is reported by Initialize, that is by db.Use.
+// host is the *gorm.DB that the plugin serves, as Initialize found it; it does not change after
+// that.
+type host struct {
+	db      *gorm.DB
+	pool    *commit.Pool
+	dialect string         // the name of db's
+	query   func(*gorm.DB) // GORM's own, as it was before
+	pgx     bool           // its driver may be pgx
+	chain   gormprivate.QueryChain
+}
+
+// life says how far a plugin has come.
+type life struct {
+	initialize sync.Mutex // held by Initialize
+	ready      atomic.Bool
+	closed     atomic.Bool
+}
+
+// ahead is what is known of keys, by which their answers are loaded before they are asked for.
+type ahead struct {
+	own      own
+	patterns *hotness.Table
+	registry *registry
+	gate     gate
+	worker   *worker
+	learner  *learner
+}
+
+// own is what there is for an application's own data.
+type own struct {
+	group  *coherence.Group // which depends on no table
+	prefix string           // of their keys in the store, which other plugins may use, too
+	paces  cache.OwnPaces
+}
+
+// plugins counts the plugins of the process, which may share a Store.
+var plugins atomic.Int64
+
+// New returns a plugin. Options are checked; what is wrong with them is reported by Initialize,
+// that is by db.Use.
 func New(opts ...Option) *Plugin {
 	c := newConfig(opts)
-	p := &Plugin{
-		config:    c,
-		catalog:   newCatalog(),
-		templates: newTemplates(),
-		flights:   flights{byKey: map[string]*flight{}},
-		index:     coherence.New(c.clock.Now),
-		own:       coherence.NewGroup(coherence.Reading{}),
-		ownPrefix: "own:" + strconv.FormatInt(plugins.Add(1), 36) + ":",
-		recency:   recency.New[*entry](max(1, c.maxEntries), max(1, c.maxBytes)),
-		registry:  newRegistry(max(1, c.maxLoaders)),
-	}
+	p := &Plugin{config: c, index: coherence.New(c.holdClock())}
+	p.own.group = coherence.NewGroup(coherence.Reading{})
+	p.own.prefix = "own:" + strconv.FormatInt(plugins.Add(1), 36) + ":"
+	p.registry = newRegistry(max(1, c.maxLoaders))
+	p.cache = cache.New(cache.Config{
+		Store: c.store, Guarded: c.guarded, KeepsKeys: c.keepsKeys, MaxEntries: c.maxEntries, MaxBytes: c.maxBytes,
+		Waits: c.waits, Index: p.index, Now: p.now,
+		Pushed: func(victim *cache.Entry) { p.learner.push(p.publicKey(victim)) },
+	})
+	p.catalog = catalog.New(catalog.Hooks{Dialect: func() string { return p.dialect }, Settle: p.settle, Depends: p.depends, Changed: func(l catalog.Learned) { p.log.Changed(l) }})
+	p.footprints = footprint.New(p.catalog)
+	p.log = commit.New(commit.Config{
+		Catalog: p.catalog, Footprints: p.footprints, Cache: p.cache, Index: p.index, HoldOut: c.holdOut,
+		Now: c.holdClock(), Dialect: func() string { return p.dialect }, Report: c.report, Gate: &p.gate, Killed: p.revive,
+	})
+	p.templates = template.NewSet(template.Config{
+		Catalog: p.catalog, Footprints: p.footprints, Cache: p.cache, Index: p.index, Salt: p.own.prefix,
+		Report: c.report, Prepares: commit.Prepares,
+	})
 	p.patterns = hotness.New(max(1, c.maxPatterns), c.scorer)
 	p.worker = newWorker(p)
 	p.learner = newLearner(p)
@@ -82,35 +113,58 @@ func New(opts ...Option) *Plugin {
 // Name implements gorm.Plugin: "preload".
 func (p *Plugin) Name() string { return pluginName }
 
-// Initialize implements gorm.Plugin; db.Use calls it. It registers the plugin's callbacks, puts a wrapper in front of the
-// connection pool, and starts the worker. It fails on bad options, on a closed plugin, and on a second, unrelated
-// *gorm.DB. dbresolver calls it again for each of its own pools: transactions of these are then seen, too.
+// Initialize implements gorm.Plugin; db.Use calls it. It registers the plugin's callbacks, puts a
+// wrapper in front of the connection pool, and starts the worker. It fails on bad options, on a
+// closed plugin, and on a second, unrelated *gorm.DB. dbresolver calls it again for each of its own
+// pools: transactions of these are then seen, too.
 func (p *Plugin) Initialize(db *gorm.DB) error {
-	if err := p.config.err(); err != nil {
-		return err
-	}
-	if db == nil || db.Config == nil {
+	switch {
+	case p == nil || p.config == nil:
+		return errNoPlugin
+	case p.config.err() != nil:
+		return p.config.err()
+	case db == nil || db.Config == nil:
 		return errors.New("preload: Initialize(nil): want the *gorm.DB to serve")
+	case db.Statement == nil || db.Callback() == nil || db.Dialector == nil && db.ConnPool == nil && db.Error != nil:
+		return errors.New("preload: Initialize: the *gorm.DB is not one that gorm.Open returned without an error: look at the error of gorm.Open first")
 	}
 	p.initialize.Lock()
 	defer p.initialize.Unlock()
 	if p.closed.Load() {
 		return errors.New("preload: the plugin is closed: make another one with New")
 	}
+	_, hub := commit.Observable(db.ConnPool)
+	direct := hub != nil
+	for _, other := range db.Plugins {
+		if err := commit.Unsuited(other); err != nil && !direct {
+			return err
+		}
+	}
 	if p.db != nil {
 		if !related(p.db, db) {
 			return errors.New("preload: one plugin serves one *gorm.DB, and this one has another already: make a plugin with New for each")
 		}
-		p.wrap(db)
+		p.log.Wrap(db)
 		return nil
 	}
 	if err := p.register(db); err != nil {
 		return fmt.Errorf("preload: registering callbacks: %w", err)
 	}
-	p.pool = p.wrap(db)
-	p.builders = buildersOf(db)
-	// A handle of the plugin's own: what the application does to db later does not change what loaders run on.
+	if db.Dialector != nil {
+		p.dialect = db.Name()
+	}
+	p.pool = p.log.Wrap(db)
+	switch db.Name() {
+	case "sqlite", "mysql", "sqlserver":
+	default:
+		p.pgx = true
+	}
+	// A handle of the plugin's own: what the application does to db later does not change what
+	// loaders run on.
 	p.db = db.Session(&gorm.Session{NewDB: true, Context: context.Background()})
+	p.footprints.Serve(p.db)
+	p.log.Serve(p.db, direct)
+	p.templates.Serve(p.db, p.pool)
 	p.ready.Store(true)
 	if p.config.worker {
 		p.worker.start()
@@ -118,8 +172,8 @@ func (p *Plugin) Initialize(db *gorm.DB) error {
 	return nil
 }
 
-// related reports whether two handles share what GORM knows of models, as all do that come from one gorm.Open, and
-// those that dbresolver opens with a copy of its configuration.
+// related reports whether two handles share what GORM knows of models, as all do that come from one
+// gorm.Open, and those that dbresolver opens with a copy of its configuration.
 func related(a, b *gorm.DB) bool {
 	var schemas [2]*schema.Schema
 	for i, db := range []*gorm.DB{a, b} {
@@ -146,19 +200,36 @@ func (p *Plugin) now() time.Time { return p.config.clock.Now() }
 // active reports whether the plugin takes part in statements.
 func (p *Plugin) active() bool { return p.ready.Load() && !p.closed.Load() }
 
+// inUse returns an error unless db.Use was called with the plugin.
+func (p *Plugin) inUse() error {
+	switch {
+	case p == nil || p.config == nil:
+		return errNoPlugin
+	case !p.ready.Load():
+		return errNotInitialized
+	}
+	return nil
+}
+
+// idle reports whether there is nothing that the plugin could tell or do: it is nil, or not one of
+// New.
+func (p *Plugin) idle() bool { return p == nil || p.config == nil }
+
+var errNoPlugin = errors.New("preload: the *Plugin is nil, or not of New: want one that New made, or that From found")
+
 var errNotInitialized = errors.New("preload: the plugin is not in use yet: call db.Use with it first")
 
-// Register checks the tags of models and learns their tables and relations, which otherwise happens at their first
-// query. The error names every model and setting that is wrong.
+// Register checks the tags of models and learns their tables and relations, which otherwise happens
+// at their first query. The error names every model and setting that is wrong.
 func (p *Plugin) Register(models ...any) error {
-	if !p.ready.Load() {
-		return errNotInitialized
+	if err := p.inUse(); err != nil {
+		return err
 	}
 	var errs []error
 	for _, value := range models {
 		s, err := p.schemaOf(value)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("preload: model %T: %w", value, err))
+			errs = append(errs, fmt.Errorf("preload: Register: model %T: %w", value, err))
 			continue
 		}
 		errs = append(errs, p.model(s).err)
@@ -166,68 +237,16 @@ func (p *Plugin) Register(models ...any) error {
 	return errors.Join(errs...)
 }
 
-// changed kills the answers that were kept before something was learned that they depend on. The catalog is locked while it
-// does, so that nobody sees a model as learned whose answers of before are still served.
-func (p *Plugin) changed(l learned) {
-	for _, table := range l.tables {
-		p.forget(p.index.Widen(table, table))
-	}
-	for _, pair := range l.reached {
-		p.forget(p.index.Widen(pair.from, pair.to))
-	}
-}
-
-// announce says that what was written is about to become visible. The returned function is called once, after it has, or
-// will not; with the error of what was to make it visible.
-// lingers is how long it may take the server to end what it was doing when it was lost.
-func (p *Plugin) announce(writes []written, lingers time.Duration) (done func(error)) {
-	announced, dead := p.announced(writes)
-	return func(err error) {
-		hold := time.Duration(0)
-		switch {
-		case errors.Is(err, errUnknownOutcome):
-			hold = p.config.holdOut
-		case unknownOutcome(err):
-			hold = lingers
-		}
-		p.index.Finish(announced, hold)
-		p.revive(dead)
-	}
-}
-
-// announced announces what was written, with all that the database changes on account of it. It returns what that killed.
-func (p *Plugin) announced(writes []written) (announced *coherence.Announcement, dead []killed) {
-	for {
-		version := p.catalog.version.Load()
-		var changes []coherence.Change
-		for _, w := range writes {
-			if w.version != version {
-				w.changes = loosen(w.changes)
-			}
-			changes = append(changes, w.changes...)
-		}
-		announced, kills := p.index.Announce(p.catalog.expand(changes)...)
-		dead = append(dead, p.forget(kills)...)
-		// What was learned meanwhile was applied to what was under way, among which this may not have been yet.
-		if p.catalog.version.Load() == version {
-			return announced, dead
-		}
-		p.index.Finish(announced, 0)
-	}
-}
-
-// invalidate kills what depends on the changes, loads in flight too.
-func (p *Plugin) invalidate(changes []coherence.Change) {
-	announced, _ := p.announced([]written{{changes: changes}})
-	p.index.Finish(announced, 0)
-}
-
-// Invalidate forgets every answer that depends on the tables of these models, or all answers, and an application's own
-// data, where none is given. A model is a struct, a pointer to one, or the name of a table. Loads in flight are
-// not stored. The error names models that cannot be parsed; the others are invalidated all the same.
+// Invalidate forgets every answer that depends on the tables of these models, or all answers, and
+// an application's own data, where none is given. A model is a struct, a pointer to one, or the
+// name of a table. Loads in flight are not stored. The error names models that cannot be parsed;
+// the others are invalidated all the same.
 func (p *Plugin) Invalidate(models ...any) error {
+	if p.idle() {
+		return errNoPlugin
+	}
 	if len(models) == 0 {
-		p.invalidate([]coherence.Change{coherence.Everything})
+		p.log.Invalidate([]coherence.Change{coherence.Everything})
 		return nil
 	}
 	var (
@@ -236,6 +255,10 @@ func (p *Plugin) Invalidate(models ...any) error {
 	)
 	for _, value := range models {
 		name, ok := value.(string)
+		if ok && name == "" {
+			errs = append(errs, errors.New(`preload: Invalidate(""): want the name of a table, or no argument for everything`))
+			continue
+		}
 		if !ok {
 			if !p.ready.Load() {
 				return errNotInitialized
@@ -247,121 +270,67 @@ func (p *Plugin) Invalidate(models ...any) error {
 			}
 			name = s.Table
 		}
-		changes = append(changes, coherence.Loose(fold(name), coherence.Any))
+		changes = append(changes, coherence.Loose(catalog.TableName(name), coherence.Any))
 	}
-	p.invalidate(changes)
+	p.log.Invalidate(changes)
 	return errors.Join(errs...)
 }
 
-// Clear forgets all answers, patterns, associations and loaders, and sets the counters to zero. Loads in flight are not stored.
+// Clear forgets all answers, patterns, associations and loaders, and sets the counters to zero.
+// Loads in flight are not stored.
 func (p *Plugin) Clear() {
-	p.invalidate([]coherence.Change{coherence.Everything})
-	p.patterns.Clear()
-	p.registry.clear()
+	if p.idle() {
+		return
+	}
+	p.log.Invalidate([]coherence.Change{coherence.Everything})
+	p.forgetKnown()
 	p.stats.clear()
+	p.cache.ClearCounts()
 	p.learner.clear()
 }
 
-// Close ends the worker, waits for what runs in the background, and forgets all answers; from then on queries go straight
-// to the database. It may be called any number of times. The error says which loaders have not returned although
-// their context ended long ago; they are not waited for.
+// Close ends the worker, waits for what runs in the background, and forgets all answers; from then
+// on queries go straight to the database. It may be called any number of times. The error says
+// which loaders have not returned although their context ended long ago; they are not waited for.
 func (p *Plugin) Close() error {
+	if p.idle() {
+		return errNoPlugin
+	}
 	p.closed.Store(true)
+	p.cache.Close()
 	err := p.worker.stop()
-	p.invalidate([]coherence.Change{coherence.Everything})
-	p.registry.clear()
-	p.patterns.Clear()
+	p.log.Close()
+	p.log.Invalidate([]coherence.Change{coherence.Everything})
+	p.forgetKnown()
 	return err
 }
 
-// RecordAccess counts an access to a key, and notes the keys that usually follow it.
-func (p *Plugin) RecordAccess(key string, related ...string) {
-	if p.closed.Load() {
-		return
-	}
-	now := p.now()
-	// What is kept is no part of a text of the caller's.
-	if len(related) > 0 || p.patterns.Lookup(key) == nil {
-		key = strings.Clone(key)
-	}
-	related = slices.Clone(related)
-	for i := range related {
-		related[i] = strings.Clone(related[i])
-	}
-	p.record(key, now)
-	p.learner.declare(key, related, now)
-	if len(related) > 0 {
-		p.patterns.Relate(key, related...)
-	}
-	p.stats.recorded.Add(1)
-}
-
-// record notes an access to a key, and returns its pattern.
-func (p *Plugin) record(key string, now time.Time) *hotness.Pattern {
-	pattern := p.patterns.Touch(key, now)
-	p.clearIfClosed()
-	return pattern
-}
-
-// recordAgain notes an access to a key whose pattern is known.
-func (p *Plugin) recordAgain(pattern *hotness.Pattern, now time.Time) {
-	p.patterns.Record(pattern, now)
-	p.clearIfClosed()
-}
-
-// clearIfClosed clears the patterns again if Close may have done so before the last access came.
+// clearIfClosed forgets again what Close may have forgotten before the last statement came.
 func (p *Plugin) clearIfClosed() {
 	if p.closed.Load() {
-		p.patterns.Clear()
+		p.forgetKnown()
 	}
 }
 
-// ShouldPreload reports whether a key's score has reached the threshold.
-func (p *Plugin) ShouldPreload(key string) bool {
-	score, ok := p.patterns.Score(key, p.now())
-	return ok && score >= p.config.threshold
+// forgetKnown forgets all that is known of keys and statements.
+func (p *Plugin) forgetKnown() {
+	p.patterns.Clear()
+	p.registry.clear()
+	p.templates.Clear()
+	p.footprints.Clear()
+	p.cache.ForgetUnkept()
 }
 
-// PreloadKeys returns at most limit keys, hottest first, none whose score is below the threshold.
-func (p *Plugin) PreloadKeys(limit int) []string {
-	hottest := p.patterns.Hottest(limit, p.config.threshold, p.now())
-	keys := make([]string, len(hottest))
-	for i, h := range hottest {
-		keys[i] = h.Key
-	}
-	return keys
-}
-
-// RelatedKeys returns the keys that usually follow a key: those that RecordAccess was told of, the newest first, and then those that were
-// learned from what applications asked, the likeliest first. The latter are keys that may never have been asked for, where their values
-// come from the key or from its answer, if that is in memory. There are none of them WithoutWorker, or after Close.
-func (p *Plugin) RelatedKeys(key string) []string {
-	keys := p.patterns.Related(key)
-	if p.ready.Load() && p.config.worker {
-		for _, learned := range p.learner.related(key) {
-			if !slices.Contains(keys, learned) {
-				keys = append(keys, learned)
-			}
-		}
-	}
-	return keys
-}
-
-// Hot returns the statistics of at most limit keys, hottest first.
-func (p *Plugin) Hot(limit int) []Pattern {
-	hottest := p.patterns.Hottest(limit, 0, p.now())
-	patterns := make([]Pattern, len(hottest))
-	for i, h := range hottest {
-		patterns[i] = Pattern{Key: h.Key, Count: h.Count, LastAccess: h.Last, Score: h.Score, Related: h.Related}
-	}
-	return patterns
-}
-
-// Warm runs queries and keeps their answers: each function gets a *gorm.DB and returns what its query, such as
-// tx.Where(...).First(&person), returned. Rows that do not exist are no error. The error joins those of the queries.
+// Warm runs queries and keeps their answers: each function gets a *gorm.DB and returns what its
+// query, such as tx.Where(...).First(&person), returned. Rows that do not exist are no error. The
+// error joins those of the queries; its text says of what type and code they are, and errors.As
+// finds them with their own texts, which may quote values.
 func (p *Plugin) Warm(ctx context.Context, queries ...func(*gorm.DB) *gorm.DB) error {
-	if !p.ready.Load() {
-		return errNotInitialized
+	if err := p.inUse(); err != nil {
+		return err
+	}
+	if ctx == nil {
+		return fmt.Errorf("preload: Warm: %w", errNilContext)
 	}
 	var errs []error
 	for i, query := range queries {
@@ -375,25 +344,20 @@ func (p *Plugin) Warm(ctx context.Context, queries ...func(*gorm.DB) *gorm.DB) e
 		}
 		tx := query(p.db.WithContext(ctx))
 		if tx != nil && tx.Error != nil && !errors.Is(tx.Error, gorm.ErrRecordNotFound) {
-			errs = append(errs, fmt.Errorf("preload: Warm: query %d: %w", i, tx.Error))
+			errs = append(errs, fmt.Errorf("preload: Warm: query %d: %w", i, failopen.PlainError(tx.Error)))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// guard runs a part of the plugin; a panic in it is logged and costs no more than that the part did not finish.
+// errNilContext is about an argument that must not be nil.
+var errNilContext = errors.New("the context is nil: want context.Background(), or the one at hand")
+
+// guard runs a part of the plugin; a panic in it is logged and costs no more than that the part did
+// not finish.
 func (p *Plugin) guard(part string, do func()) (ok bool) {
-	defer func() {
-		if fault := recover(); fault != nil {
-			p.fault(part, fault)
-			ok = false
-		}
-	}()
-	do()
-	return true
+	return failopen.Guard(p.config.report, part, do)
 }
 
-// fault logs what was recovered from.
-func (p *Plugin) fault(part string, fault any) {
-	p.config.logger.Error("preload: a fault in the plugin; the database answers instead", "part", part, "fault", fault)
-}
+// fault logs what was recovered from. part names a part of the plugin, and no value.
+func (p *Plugin) fault(part string, fault any) { failopen.LogFault(p.config.report, part, fault) }

@@ -6,26 +6,26 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
-	"unsafe"
 
-	"github.com/gorm-preload/preload/internal/sqltext"
-	"gorm.io/gorm/schema"
+	"github.com/gorm-preload/preload/internal/template"
 )
 
 // tagName is the key of the struct tag that opts a model in.
 const tagName = "preload"
 
-// Policy is how the answers of one model are treated. The zero value takes the plugin's own settings.
+// Policy is how the answers of one model are treated. The zero value takes the plugin's own
+// settings.
 type Policy struct {
 	// TTL is how long an answer is kept; 0 stands for WithTTL.
 	TTL time.Duration
-	// Negative is how long an answer without rows is kept; 0 stands for WithNegativeTTL, a negative value does not keep it.
+	// Negative is how long an answer without rows is kept; 0 stands for WithNegativeTTL, a negative
+	// value does not keep it.
 	Negative time.Duration
 	// MaxRows is the largest answer that is kept; 0 stands for WithMaxRows.
 	MaxRows int
-	// Depends names further tables whose writes change the model's answers: what a view reads, what triggers write from.
+	// Depends names further tables whose writes change the model's answers: what a view reads, what
+	// triggers write from.
 	Depends []string
 	// Off takes the model out, as the tag `preload:"-"` does.
 	Off bool
@@ -60,108 +60,8 @@ func (p Policy) or(c *config) Policy {
 	return p
 }
 
-// model is what the plugin knows of one model type.
-type model struct {
-	policy *Policy // nil where nothing opted it in
-	err    error   // what is wrong with its tag
-}
-
-// recentModels has the models of the schemas that were asked for last, as most statements are of few models.
-type recentModels [64]atomic.Pointer[modelOf]
-
-type modelOf struct {
-	schema *schema.Schema
-	model  *model
-}
-
-func (r *recentModels) at(s *schema.Schema) *atomic.Pointer[modelOf] {
-	return &r[uint64(uintptr(unsafe.Pointer(s)))*0x9e3779b97f4a7c15>>58]
-}
-
-// model returns what is known of the model of a schema; the first call for it learns its table and relations.
-func (p *Plugin) model(s *schema.Schema) *model {
-	if recent := p.recentModels.at(s).Load(); recent != nil && recent.schema == s {
-		return recent.model
-	}
-	m, ok := p.models.Load(s.ModelType)
-	if !ok {
-		p.catalog.learn(s, p.catalogued())
-		learned := &model{}
-		learned.policy, learned.err = p.policy(s)
-		m, _ = p.models.LoadOrStore(s.ModelType, learned)
-	}
-	p.recentModels.at(s).Store(&modelOf{s, m.(*model)})
-	return m.(*model)
-}
-
-// declared returns the policy that an option or a tag gives to a model, nil where none does.
-func (p *Plugin) declared(s *schema.Schema) (*Policy, error) {
-	for _, given := range p.config.policies {
-		if structType(reflect.TypeOf(given.model)) == s.ModelType {
-			return &given.policy, nil
-		}
-	}
-	tagged, err := tagPolicy(s.ModelType)
-	if err != nil {
-		return nil, fmt.Errorf("preload: model %s: %w", s.ModelType, err)
-	}
-	if tagged == nil {
-		tagged = p.config.defaultPolicy
-	}
-	return tagged, nil
-}
-
-// catalogued is what the catalog asks of the plugin.
-func (p *Plugin) catalogued() models {
-	return models{dialect: p.db.Name(), settle: p.settle, depends: p.depends, changed: p.changed}
-}
-
-// settle waits until a schema is parsed whole.
-func (p *Plugin) settle(s *schema.Schema) {
-	// GORM's Parse waits for whoever is at it.
-	_, _ = p.schemaOf(reflect.New(s.ModelType).Interface())
-}
-
-// depends returns the tables that a model's policy names.
-func (p *Plugin) depends(s *schema.Schema) []string {
-	if policy, err := p.declared(s); err == nil && policy != nil {
-		return policy.Depends
-	}
-	return nil
-}
-
-func (p *Plugin) policy(s *schema.Schema) (*Policy, error) {
-	declared, err := p.declared(s)
-	if err != nil {
-		return nil, err
-	}
-	if declared != nil {
-		return active(*declared, p.config), nil
-	}
-	if owner := p.catalog.owner(s.ModelType); owner != nil {
-		// A join table that GORM made up has nothing to tag: it goes with the model that declared it.
-		return p.policy(owner)
-	}
-	return nil, nil
-}
-
-func active(policy Policy, c *config) *Policy {
-	if policy.Off {
-		return nil
-	}
-	policy = policy.or(c)
-	return &policy
-}
-
-func structType(t reflect.Type) reflect.Type {
-	for t != nil && (t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Array) {
-		t = t.Elem()
-	}
-	return t
-}
-
-// tagPolicy returns the policy in the tag of a struct type, nil where there is none. A tag of the struct itself
-// takes precedence over one that an embedded struct brings.
+// tagPolicy returns the policy in the tag of a struct type, nil where there is none. A tag of the
+// struct itself takes precedence over one that an embedded struct brings.
 func tagPolicy(t reflect.Type) (*Policy, error) {
 	var found *Policy
 	for i := range t.NumField() {
@@ -239,10 +139,7 @@ func parseTag(tag string) (policy Policy, err error) {
 	return policy, nil
 }
 
-// fold is how table names are compared.
-func fold(table string) string {
-	if i := strings.LastIndexByte(table, '.'); i >= 0 {
-		table = table[i+1:]
-	}
-	return sqltext.Fold(table)
+// limits are what templates need to know of a policy.
+func (p *Policy) limits() template.Limits {
+	return template.Limits{TTL: p.TTL, Negative: p.Negative, MaxRows: p.MaxRows}
 }

@@ -8,12 +8,14 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gorm-preload/preload/internal/gormprivate"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 )
 
-// Prepared is a query that was built once and is asked for many times. An answer that is in memory costs little more than its
-// copy: GORM builds no statement for it. Make one with Prepare. It is safe for concurrent use.
+// Prepared is a query that was built once and is asked for many times. An answer that is in memory
+// costs little more than its copy: GORM builds no statement for it. Make one with Prepare. It is
+// safe for concurrent use.
 type Prepared[T any] struct {
 	plugin *Plugin
 	query  *gorm.DB // what build made, with its Args
@@ -24,8 +26,9 @@ type Prepared[T any] struct {
 	first, find, count *shortcuts
 }
 
-// Prepare builds a query once: build puts conditions, order and associations on tx, a handle of db, with preload.Arg(0),
-// preload.Arg(1) where the values go that each call gives. It runs no finisher: First, Find and Count do.
+// Prepare builds a query once: build puts conditions, order and associations on tx, a handle of db,
+// with preload.Arg(0), preload.Arg(1) where the values go that each call gives. It runs no
+// finisher: First, Find and Count do.
 //
 //	members, err := preload.Prepare[Member](db, func(tx *gorm.DB) *gorm.DB {
 //		return tx.Where("team_id = ? AND state = ?", preload.Arg(0), preload.Arg(1)).Order("name")
@@ -35,9 +38,10 @@ type Prepared[T any] struct {
 //
 // The rows are read into T: the model or, with tx.Model, whatever GORM reads its rows into.
 //
-// It is the same query as the one that is written out: it has the same key, so that each is served what the other read, and the
-// same hooks and errors. What only GORM can do it does each time: AfterFind hooks, associations, scopes, and the
-// callbacks of others. Such a query costs what it costs written out.
+// It is the same query as the one that is written out: it has the same key, so that each is served
+// what the other read, and the same hooks and errors. What only GORM can do it does each time:
+// AfterFind hooks, associations, scopes, and the callbacks of others. Such a query costs what it
+// costs written out.
 //
 // The error says what is wrong with the query, or that db has no plugin or is a transaction.
 func Prepare[T any](db *gorm.DB, build func(tx *gorm.DB) *gorm.DB) (*Prepared[T], error) {
@@ -90,8 +94,9 @@ func inTransaction(db *gorm.DB) bool {
 	return ok
 }
 
-// WithTx returns the query as part of a transaction: it is asked of the database on the connection of tx, and what it reads is not kept.
-// A clause that tx has and the query has not, such as clause.Locking, holds for it; the query returns an error where tx has more than that.
+// WithTx returns the query as part of a transaction: it is asked of the database on the connection
+// of tx, and what it reads is not kept. A clause that tx has and the query has not, such as
+// clause.Locking, holds for it; the query returns an error where tx has more than that.
 func (p *Prepared[T]) WithTx(tx *gorm.DB) *Prepared[T] {
 	if p == nil || p.query == nil {
 		return p
@@ -109,10 +114,11 @@ func (p *Prepared[T]) WithTx(tx *gorm.DB) *Prepared[T] {
 	return in
 }
 
-// join makes a statement part of a transaction, with the clauses of a statement there, if that is all that this one has and both can be had.
+// join makes a statement part of a transaction, with the clauses of a statement there, if that is
+// all that this one has and both can be had.
 func join(stmt, tx *gorm.Statement) bool {
 	if len(tx.Selects) > 0 || len(tx.Omits) > 0 || len(tx.Joins) > 0 || len(tx.Preloads) > 0 || len(tx.ColumnMapping) > 0 ||
-		tx.TableExpr != nil || tx.Unscoped || tx.Distinct || tx.DB.DryRun || deferred(tx) {
+		tx.TableExpr != nil || tx.Unscoped || tx.Distinct || tx.DB.DryRun || gormprivate.HasScopes(tx) {
 		return false
 	}
 	stmt.SkipHooks = stmt.SkipHooks || tx.SkipHooks
@@ -126,13 +132,13 @@ func join(stmt, tx *gorm.Statement) bool {
 	return true
 }
 
-// First returns the first row in the order of the query, and then of the primary key. The error is gorm.ErrRecordNotFound if
-// there is none.
+// First returns the first row in the order of the query, and then of the primary key. The error is
+// gorm.ErrRecordNotFound if there is none.
 func (p *Prepared[T]) First(ctx context.Context, args ...any) (row T, err error) {
 	if p == nil {
 		return row, errNotPrepared[T]()
 	}
-	if hit := p.first.look(p.plugin, ctx, args); hit.entry != nil && hit.entry.rows > 0 && take(p.plugin, &hit, &row) {
+	if hit := p.first.look(p.plugin, ctx, args); hit.entry != nil && hit.entry.Rows > 0 && take(p.plugin, &hit, &row) {
 		return row, nil
 	}
 	return ask(p, p.first, ctx, args, func(tx *gorm.DB, row *T) *gorm.DB { return tx.First(row) })
@@ -143,7 +149,7 @@ func (p *Prepared[T]) Find(ctx context.Context, args ...any) (rows []T, err erro
 	if p == nil {
 		return rows, errNotPrepared[T]()
 	}
-	if hit := p.find.look(p.plugin, ctx, args); hit.entry != nil && hit.entry.rows > 0 && take(p.plugin, &hit, &rows) {
+	if hit := p.find.look(p.plugin, ctx, args); hit.entry != nil && hit.entry.Rows > 0 && take(p.plugin, &hit, &rows) {
 		return rows, nil
 	}
 	return ask(p, p.find, ctx, args, func(tx *gorm.DB, rows *[]T) *gorm.DB { return tx.Find(rows) })
@@ -155,8 +161,8 @@ func (p *Prepared[T]) Count(ctx context.Context, args ...any) (n int64, err erro
 		return n, errNotPrepared[T]()
 	}
 	if hit := p.count.look(p.plugin, ctx, args); hit.entry != nil && take(p.plugin, &hit, &n) {
-		if hit.entry.rows != 1 {
-			n = hit.entry.rows // as GORM counts
+		if hit.entry.Rows != 1 {
+			n = hit.entry.Rows // as GORM counts
 		}
 		return n, nil
 	}

@@ -19,7 +19,8 @@ import (
 	"gorm.io/gorm/logger"
 )
 
-// preparedQuery is a query as it is prepared, and as it is written out: arg gives what goes where the n-th value does.
+// preparedQuery is a query as it is prepared, and as it is written out: arg gives what goes where
+// the n-th value does.
 type preparedQuery func(tx *gorm.DB, arg func(n int) any) *gorm.DB
 
 func prepare[T any](t *testing.T, db *gorm.DB, query preparedQuery) *preload.Prepared[T] {
@@ -64,8 +65,9 @@ func preparedWays[T any](p *preload.Prepared[T]) map[string]struct {
 	}
 }
 
-// samePrepared checks that a prepared query gives what plain GORM gives where it is written out, not in memory and in memory; and
-// that, if it is kept at all, each of the two is served what the other one read.
+// samePrepared checks that a prepared query gives what plain GORM gives where it is written out,
+// not in memory and in memory; and that, if it is kept at all, each of the two is served what the
+// other one read.
 func samePrepared[T any](t *testing.T, b *readBench, name string, kept bool, query preparedQuery, calls ...[]any) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) {
@@ -524,7 +526,8 @@ func TestPreparedManyArgs(t *testing.T) {
 	}
 }
 
-// TestPreparedConcurrently: no reader sees a value older than one that a write had returned from, and nobody shares memory.
+// TestPreparedConcurrently: no reader sees a value older than one that a write had returned from,
+// and nobody shares memory.
 func TestPreparedConcurrently(t *testing.T) {
 	t.Parallel()
 	b := readSQLite(t)

@@ -1,7 +1,6 @@
 package preload
 
 import (
-	"log/slog"
 	"math"
 	"math/bits"
 	"time"
@@ -9,11 +8,13 @@ import (
 
 // Scorer says how hot a key is. Implementations must be safe for concurrent use.
 //
-// A key has a weight in log space, whose order among keys does not change as time passes, so that nothing has to
-// be scanned again; and a score at a moment, which is what WithThreshold is compared with.
+// A key has a weight in log space, whose order among keys does not change as time passes, so that
+// nothing has to be scanned again; and a score at a moment, which is what WithThreshold is compared
+// with.
 type Scorer interface {
-	// Weigh returns the weight of a key after one more access at now. weight is the one before, -Inf before the first
-	// access; count is the number of accesses, this one included. A weight never falls.
+	// Weigh returns the weight of a key after one more access at now. weight is the one before,
+	// -Inf before the first access; count is the number of accesses, this one included. A weight
+	// never falls.
 	Weigh(weight float64, count int64, now time.Time) float64
 	// Score returns the score at now of a key with this weight and count, last accessed at last.
 	Score(weight float64, count int64, last, now time.Time) float64
@@ -28,7 +29,8 @@ type Pattern struct {
 	Related    []string  // what RecordAccess declared to follow this key
 }
 
-// epoch is where hours are counted from, in seconds of Unix time: near enough that a weight keeps its precision.
+// epoch is where hours are counted from, in seconds of Unix time: near enough that a weight keeps
+// its precision.
 const epoch = 1_577_836_800
 
 func hours(t time.Time) float64 {
@@ -43,8 +45,8 @@ var logs = func() (logs [1 << 10]float64) {
 	return logs
 }()
 
-// logOf returns the logarithm of a count: in full up to len(logs), and a little less than that above, by less than 3e-9. It never falls
-// from a count to the next.
+// logOf returns the logarithm of a count: in full up to len(logs), and a little less than that
+// above, by less than 3e-9. It never falls from a count to the next.
 func logOf(count int64) float64 {
 	if count < int64(len(logs)) {
 		return logs[max(0, count)]
@@ -55,9 +57,11 @@ func logOf(count int64) float64 {
 	return logs[base] + float64(low)*math.Ln2 + x - x*x/2
 }
 
-// NewCountScorer returns the scorer whose score is count * decay^(hours since the last access). decay is in (0, 1].
+// NewCountScorer returns the scorer whose score is count * decay^(hours since the last access).
+// decay is in (0, 1].
 //
-// With lambda = -ln(decay) per hour the order of two such scores is that of ln(count) + lambda*last, whatever the time.
+// With lambda = -ln(decay) per hour the order of two such scores is that of ln(count) +
+// lambda*last, whatever the time.
 func NewCountScorer(decay float64) Scorer {
 	return &countScorer{decay: decay, lambda: -math.Log(decay)}
 }
@@ -72,8 +76,9 @@ func (s *countScorer) Score(_ float64, count int64, last, now time.Time) float64
 	return float64(count) * math.Pow(s.decay, max(0, now.Sub(last).Hours()))
 }
 
-// NewFrequencyScorer returns the scorer whose score is the number of accesses, each counted decay^(hours since it
-// happened) times: the exponentially decayed frequency (Cormode et al., "Forward Decay", ICDE 2009). decay is in (0, 1].
+// NewFrequencyScorer returns the scorer whose score is the number of accesses, each counted
+// decay^(hours since it happened) times: the exponentially decayed frequency (Cormode et al.,
+// "Forward Decay", ICDE 2009). decay is in (0, 1].
 func NewFrequencyScorer(decay float64) *FrequencyScorer {
 	return &FrequencyScorer{lambda: -math.Log(decay)}
 }
@@ -95,31 +100,9 @@ func (s *FrequencyScorer) Score(weight float64, _ int64, _, now time.Time) float
 	return math.Exp(weight - s.lambda*hours(now))
 }
 
-// Expected returns how many accesses to expect within d, from a score: accesses that come evenly at r per hour
-// have a score of r/lambda. With a decay of 1 nothing is ever forgotten and no rate can be told: 0.
+// Expected returns how many accesses to expect within d, from a score: accesses that come evenly at
+// r per hour have a score of r/lambda. With a decay of 1 nothing is ever forgotten and no rate can
+// be told: 0.
 func (s *FrequencyScorer) Expected(score float64, d time.Duration) float64 {
 	return score * s.lambda * d.Hours()
-}
-
-// guardedScorer keeps a Scorer that panics from harming the queries that are scored.
-type guardedScorer struct {
-	Scorer
-	logger *slog.Logger
-}
-
-func (s guardedScorer) Weigh(weight float64, count int64, now time.Time) (after float64) {
-	defer s.recover(&after, weight)
-	return s.Scorer.Weigh(weight, count, now)
-}
-
-func (s guardedScorer) Score(weight float64, count int64, last, now time.Time) (score float64) {
-	defer s.recover(&score, 0)
-	return s.Scorer.Score(weight, count, last, now)
-}
-
-func (s guardedScorer) recover(result *float64, instead float64) {
-	if fault := recover(); fault != nil {
-		s.logger.Error("preload: the Scorer panicked", "fault", fault)
-		*result = instead
-	}
 }

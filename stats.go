@@ -6,32 +6,40 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/coherence"
 )
 
-// Stats is what the plugin did since New or the last Clear (counters), and what it holds now (gauges).
+// Stats is what the plugin did since New or the last Clear (counters), and what it holds now
+// (gauges).
 type Stats struct {
-	Hits          int64 // reads answered from memory, or by a query that another reader had under way
-	Misses        int64 // reads that qualified and went to the database
-	Bypassed      int64 // reads that did not qualify
-	BypassReasons map[string]int64
+	Hits          int64           // reads answered from memory, or by a query that another reader had under way
+	Misses        int64           // reads that qualified and went to the database
+	MissCauses    map[Cause]int64 // misses whose cause is known, nil while there are none; most others are of what was not asked for before
+	Bypassed      int64           // reads that did not qualify
+	BypassReasons map[Reason]int64
 	Evicted       int64 // answers that left for want of room
 	Expired       int64 // answers that outlived their TTL
 	Invalidated   int64 // answers that a write, Invalidate or Clear killed
-	// Kills has the answers in Invalidated by the table that was written, "" for all tables, and by what the write found
-	// them: "row", it touched a row that the answer shows; "value", a row with a value that the answer asks for;
-	// "column", rows that are not known, and a column that the answer depends on; "table", no more is known than
-	// the table; "everything".
+	// Kills has the answers in Invalidated by the table that was written, "" for all tables, and by
+	// what the write found them: "row", it touched a row that the answer shows; "value", a row with
+	// a value that the answer asks for; "column", rows that are not known, and a column that the
+	// answer depends on; "table", no more is known than the table; "everything".
 	Kills         map[string]map[string]int64
 	TotalAccesses int64 // reads that qualified, and calls of RecordAccess and Load
 	PreloadCount  int64 // background loads that stored an answer
 	PreloadHits   int64 // those of them whose answer was then read
 
 	Entries         int   // answers in memory
-	Bytes           int64 // their weight
+	Bytes           int64 // what they hold
+	Memory          MemoryStats
 	TrackedPatterns int
 	Associations    int
 	ActiveTasks     int // background loads that are running
+	// AbandonedTasks are background loads that did not return although their context ended long
+	// ago. Their loaders are not called again while they have not; where 16 of own data hang, or 16
+	// of queries, nothing of the kind is loaded in the background.
+	AbandonedTasks int
 
 	Prediction PredictionStats // what is loaded because it is expected
 
@@ -40,8 +48,8 @@ type Stats struct {
 	Models         map[string]ModelStats
 }
 
-// PredictionStats tells how loading by association goes: how useful that was, how eager it is, and what that is judged by. Shares are 0
-// where there is nothing they could be of.
+// PredictionStats tells how loading by association goes: how useful that was, how eager it is, and
+// what that is judged by. Shares are 0 where there is nothing they could be of.
 type PredictionStats struct {
 	Level     int     // from 0, nothing is loaded, to 5
 	Accuracy  float64 // the share of the loads whose answer was asked for
@@ -57,6 +65,26 @@ type PredictionStats struct {
 	Learned, Lost int64 // accesses that were learned from, and that there was no room for
 }
 
+// MemoryStats is what the plugin holds, in bytes and by part. All parts are bounded: answers by
+// WithMaxBytes, patterns by WithMaxPatterns, loaders by WithMaxLoaders times 4 KiB, what was
+// learned by five eighths of WithMaxBytes (5 MiB at least) and the last accesses of 1,024 sessions,
+// the others by limits of their own. What the application holds is not part of it: Prepared
+// queries, and what the functions given to Load and Preload hold on to.
+type MemoryStats struct {
+	Answers    int64 // as Stats.Bytes has it
+	Prepared   int64 // by what prepared queries find answers
+	Templates  int64 // shapes of queries: 8 MiB at most
+	Statements int64 // texts of other statements, and what they do: 4 MiB at most
+	Loaders    int64
+	Patterns   int64 // statistics of keys
+	Prediction int64 // what follows what
+}
+
+// Sum returns what all parts hold.
+func (m MemoryStats) Sum() int64 {
+	return m.Answers + m.Prepared + m.Templates + m.Statements + m.Loaders + m.Patterns + m.Prediction
+}
+
 // ModelStats is the part of Stats that belongs to one table.
 type ModelStats struct {
 	Hits, Misses int64
@@ -64,57 +92,64 @@ type ModelStats struct {
 	Entries      int
 }
 
-// Why a read went to the database untouched: the keys of Stats.BypassReasons.
+// Reason says why a read went to the database untouched: the keys of Stats.BypassReasons.
+type Reason string
+
+// The reasons.
 const (
-	reasonError       = "error"            // the statement had failed before
-	reasonDryRun      = "dry run"          //
-	reasonRaw         = "raw SQL"          //
-	reasonRows        = "rows"             // Rows, Row and Scan
-	reasonNoModel     = "no model"         //
-	reasonNoPolicy    = "no policy"        // the model is not opted in
-	reasonBadTag      = "bad tag"          // an error, too
-	reasonTransaction = "transaction"      //
-	reasonPool        = "other pool"       // a connection or pool that is not the plugin's
-	reasonAsked       = "asked"            // Bypass, or ContextWithBypass
-	reasonContext     = "context done"     //
-	reasonLocking     = "locking"          //
-	reasonResolver    = "dbresolver"       // a choice of dbresolver
-	reasonDest        = "destination"      // of a kind that cannot be copied, or holding values already
-	reasonArgs        = "args"             // bind values that cannot be told apart
-	reasonVolatile    = "volatile"         // a function or value that changes by itself
-	reasonFunction    = "unknown function" //
-	reasonTable       = "unknown table"    //
-	reasonNotPlain    = "not a plain read" //
-	reasonFault       = "fault"            // in the plugin, see the log
+	ReasonError       Reason = "error"            // the statement had failed before
+	ReasonDryRun      Reason = "dry run"          // nothing is to be asked
+	ReasonRaw         Reason = "raw SQL"          // the statement was given as SQL
+	ReasonRows        Reason = "rows"             // Rows, Row and Scan
+	ReasonNoModel     Reason = "no model"         // the statement has no model
+	ReasonNoPolicy    Reason = "no policy"        // the model is not opted in
+	ReasonBadTag      Reason = "bad tag"          // the model's tag is wrong, which is an error, too
+	ReasonTransaction Reason = "transaction"      // a transaction reads the database
+	ReasonPool        Reason = "other pool"       // a connection or pool that is not the plugin's
+	ReasonAsked       Reason = "asked"            // Bypass, or ContextWithBypass
+	ReasonContext     Reason = "context done"     // the statement's context has ended
+	ReasonLocking     Reason = "locking"          // FOR UPDATE and the like
+	ReasonResolver    Reason = "dbresolver"       // a choice of dbresolver
+	ReasonDest        Reason = "destination"      // of a kind that cannot be copied, or holding values already
+	ReasonArgs        Reason = "args"             // bind values that cannot be told apart
+	ReasonLong        Reason = "long statement"   // of more text than is remembered, such as a list of tens of thousands of ids
+	ReasonVolatile    Reason = "volatile"         // a function or value that changes by itself
+	ReasonFunction    Reason = "unknown function" // a function that may write, or give a new value each time
+	ReasonTable       Reason = "unknown table"    // a table of no model in use, which may be a view
+	ReasonNotPlain    Reason = "not a plain read" // the statement may do more than read
+	ReasonTooLarge    Reason = "too large"        // its answer was too large to be kept when it was asked for lately
+	ReasonNotKeepable Reason = "not keepable"     // its answer holds what cannot be copied, such as a channel
+	ReasonFault       Reason = "fault"            // in the plugin, see the log
+)
+
+// Cause says why a read that qualifies was not answered from memory: the keys of Stats.MissCauses.
+type Cause string
+
+// The causes.
+const (
+	CauseTooLarge    Cause = "too large"    // more rows than MaxRows, or heavier than WithMaxBytes
+	CauseNotKeepable Cause = "not keepable" // the answer holds what cannot be copied, such as a channel
+	CauseRefreshed   Cause = "refreshed"    // Refresh, or ContextWithRefresh
+	CauseHeldOut     Cause = "held out"     // a write of what the answer depends on has not ended, or its end cannot be seen
 )
 
 // counters are written by everybody.
 type counters struct {
-	evicted, expired      atomic.Int64
-	recorded              atomic.Int64
-	preloads, preloadHits atomic.Int64
-	active                atomic.Int64
-	hotUsed               atomic.Uint64 // bits of the share
+	recorded atomic.Int64
+	active   atomic.Int64
+	hotUsed  atomic.Uint64 // bits of the share
 
 	bypassed sync.Map // reason -> *atomic.Int64
-	killed   sync.Map // killedBy -> *atomic.Int64
-	models   sync.Map // table -> *modelStats
+	causes   sync.Map // cause -> *atomic.Int64
 }
 
-type killedBy struct {
-	table  string
-	reason coherence.Reason
-}
+func (c *counters) bypass(reason Reason) { add(&c.bypassed, reason) }
 
-type modelStats struct {
-	hits, misses atomic.Int64
-	entries      atomic.Int64
-}
-
-func (c *counters) bypass(reason string) { add(&c.bypassed, reason) }
-
-func (c *counters) kill(table string, reason coherence.Reason) {
-	add(&c.killed, killedBy{table, reason})
+// cause counts why a miss was one; "" counts nothing.
+func (c *counters) cause(cause Cause) {
+	if cause != "" {
+		add(&c.causes, cause)
+	}
 }
 
 func add[K comparable](counts *sync.Map, key K) {
@@ -125,84 +160,83 @@ func add[K comparable](counts *sync.Map, key K) {
 	n.(*atomic.Int64).Add(1)
 }
 
-func (c *counters) model(table string) *modelStats {
-	m, ok := c.models.Load(table)
-	if !ok {
-		m, _ = c.models.LoadOrStore(table, new(modelStats))
-	}
-	return m.(*modelStats)
-}
-
 func (c *counters) clear() {
-	for _, n := range []*atomic.Int64{&c.evicted, &c.expired, &c.recorded, &c.preloads, &c.preloadHits} {
-		n.Store(0)
-	}
+	c.recorded.Store(0)
 	c.hotUsed.Store(0)
 	c.bypassed.Clear()
-	c.killed.Clear()
-	c.models.Range(func(_, m any) bool {
-		m.(*modelStats).hits.Store(0)
-		m.(*modelStats).misses.Store(0)
-		return true
-	})
+	c.causes.Clear()
 }
 
-// Stats returns what the plugin did and holds. The figures are read one after the other, so that they may differ by
-// what happens meanwhile.
+// Stats returns what the plugin did and holds. The figures are read one after the other, so that
+// they may differ by what happens meanwhile.
 func (p *Plugin) Stats() Stats {
-	c := &p.stats
+	if p.idle() {
+		return Stats{}
+	}
+	c, counts := &p.stats, &p.cache.Counts
 	s := Stats{
-		BypassReasons:   map[string]int64{},
-		Evicted:         c.evicted.Load(),
-		Expired:         c.expired.Load(),
+		BypassReasons:   map[Reason]int64{},
+		Evicted:         counts.Evicted.Load(),
+		Expired:         counts.Expired.Load(),
 		Kills:           map[string]map[string]int64{},
-		PreloadCount:    c.preloads.Load(),
-		PreloadHits:     c.preloadHits.Load(),
+		PreloadCount:    counts.Preloads.Load(),
+		PreloadHits:     counts.PreloadHits.Load(),
 		TrackedPatterns: p.patterns.Len(),
 		Associations:    p.patterns.Associations(),
 		ActiveTasks:     int(c.active.Load()),
 		HotUsed:         math.Float64frombits(c.hotUsed.Load()),
 		Models:          map[string]ModelStats{},
 	}
-	s.Entries, s.Bytes = p.recency.Size()
+	s.Entries, s.Bytes = p.cache.Size()
+	for i := range p.worker.abandoned {
+		s.AbandonedTasks += int(p.worker.abandoned[i].Load())
+	}
+	s.Memory = MemoryStats{
+		Answers: s.Bytes, Templates: p.templates.Size(), Statements: p.footprints.Size(),
+		Loaders: p.registry.size(), Patterns: p.patterns.Bytes(), Prediction: p.learner.bytes.Load(),
+	}
 	f := p.learner.figures.Load()
 	s.Prediction = PredictionStats{
 		Level: f.Level, Accuracy: f.Accuracy, Lateness: f.Lateness, Pollution: f.Pollution,
 		Useful: f.Useful, Late: f.Late, Wasted: f.Wasted, Treated: f.Treated, Control: f.Control,
-		Waiting: int(p.worker.awaited.Load()),
+		Waiting: int(p.cache.Awaited()),
 		Learned: p.learner.learned.Load(), Lost: p.learner.buffer.Lost(),
 	}
 	if !p.config.worker {
 		s.Prediction.Level = 0
 	}
 	c.bypassed.Range(func(reason, n any) bool {
-		s.BypassReasons[reason.(string)] = n.(*atomic.Int64).Load()
+		s.BypassReasons[reason.(Reason)] = n.(*atomic.Int64).Load()
 		return true
 	})
-	c.killed.Range(func(key, n any) bool {
-		by, n64 := key.(killedBy), n.(*atomic.Int64).Load()
-		if s.Kills[by.table] == nil {
-			s.Kills[by.table] = map[string]int64{}
+	c.causes.Range(func(cause, n any) bool {
+		if s.MissCauses == nil {
+			s.MissCauses = map[Cause]int64{}
 		}
-		s.Kills[by.table][by.reason.String()] = n64
-		s.Invalidated += n64
+		s.MissCauses[cause.(Cause)] = n.(*atomic.Int64).Load()
 		return true
+	})
+	counts.EachKill(func(table string, reason coherence.Reason, n int64) {
+		if s.Kills[table] == nil {
+			s.Kills[table] = map[string]int64{}
+		}
+		s.Kills[table][reason.String()] = n
+		s.Invalidated += n
 	})
 	for n := range maps.Values(s.BypassReasons) {
 		s.Bypassed += n
 	}
-	c.models.Range(func(table, m any) bool {
-		stats := m.(*modelStats)
-		one := ModelStats{Hits: stats.hits.Load(), Misses: stats.misses.Load(), Entries: int(stats.entries.Load())}
+	counts.EachTally(func(table string, t *cache.Tally) {
+		one := ModelStats{Hits: t.Hits.Load(), Misses: t.Misses.Load(), Entries: int(t.Entries.Load())}
 		if one.Hits+one.Misses > 0 {
 			one.HitRate = float64(one.Hits) / float64(one.Hits+one.Misses)
 		}
+		s.Memory.Prepared += t.Found.Load()
 		s.Hits += one.Hits
 		s.Misses += one.Misses
 		if table != ownTable {
-			s.Models[table.(string)] = one
+			s.Models[table] = one
 		}
-		return true
 	})
 	s.TotalAccesses = s.Hits + s.Misses + c.recorded.Load()
 	if s.PreloadCount > 0 {

@@ -18,8 +18,9 @@ import (
 	"gorm.io/gorm/schema"
 )
 
-// A write of one row costs the answers that it changes and few others: most of what it leaves as it was is still served
-// from memory. The figures count the answers of the written table only, as those of other tables are easy to keep.
+// A write of one row costs the answers that it changes and few others: most of what it leaves as it
+// was is still served from memory. The figures count the answers of the written table only, as
+// those of other tables are easy to keep.
 
 const (
 	survivalOfChat   = 95 // percent, at least
@@ -40,7 +41,8 @@ type surviveWrite struct {
 	do          func(db *gorm.DB) error
 }
 
-// surviveCount counts answers that writes left as they were, and those of them that were then served without a query.
+// surviveCount counts answers that writes left as they were, and those of them that were then
+// served without a query.
 type surviveCount struct{ unchanged, served int }
 
 func (c *surviveCount) add(served bool) {
@@ -99,7 +101,8 @@ func newSurvival(t testing.TB, w *writeWorld, reads []surviveRead) *survival {
 	return s
 }
 
-// served asks through the plugin, and says whether that was no query. What was killed is kept again afterwards.
+// served asks through the plugin, and says whether that was no query. What was killed is kept again
+// afterwards.
 func (s *survival) served(r surviveRead) (writeAnswer, bool) {
 	before := s.d.Probe.Queries()
 	got := r.ask(s.db)
@@ -174,7 +177,8 @@ func (s *survival) report(t testing.TB, least float64) {
 type surviveTable struct {
 	schema *schema.Schema
 	unique string // a column that is unique; "" for none
-	// free are columns by which no query filters or orders, number one of them to which 1 can be added; "" for none.
+	// free are columns by which no query filters or orders, number one of them to which 1 can be
+	// added; "" for none.
 	free   []string
 	number string
 	// fresh makes a row; those of two numbers differ in every unique column.
@@ -293,8 +297,8 @@ func (s *surviveTable) write(t testing.TB, r *rand.Rand, plain *gorm.DB, n int) 
 	return named(by+", gorm.Expr", detail, func(db *gorm.DB) error { return s.one(chosen(db).Update(column, expr)) })
 }
 
-// one is the error of a write, and one of its own where it touched several rows. (MySQL says 0 where a row had these
-// values before.)
+// one is the error of a write, and one of its own where it touched several rows. (MySQL says 0
+// where a row had these values before.)
 func (s *surviveTable) one(tx *gorm.DB) error {
 	if tx.Error == nil && tx.RowsAffected > 1 {
 		return fmt.Errorf("%d rows of %s were touched, want 1", tx.RowsAffected, s.schema.Table)
@@ -305,7 +309,8 @@ func (s *surviveTable) one(tx *gorm.DB) error {
 // surviveRand draws what is drawn: the same each time, so that figures can be compared.
 func surviveRand() *rand.Rand { return rand.New(rand.NewPCG(1, 2)) }
 
-// surviveRun does writes to tables drawn at random: so many, or for as long as PRELOAD_TEST_LONG says.
+// surviveRun does writes to tables drawn at random: so many, or for as long as PRELOAD_TEST_LONG
+// says.
 func surviveRun(t testing.TB, s *survival, r *rand.Rand, tables []*surviveTable, writes int) {
 	t.Helper()
 	deadline := time.Now().Add(writeLong(t, 0))
@@ -339,8 +344,8 @@ func surviveMessage(id, stream, user string, at float64) *models.Messages {
 	}
 }
 
-// surviveFill creates users, conversations and their history as examples/chat does: some users are unknown, or have
-// no relationship or no permission.
+// surviveFill creates users, conversations and their history as examples/chat does: some users are
+// unknown, or have no relationship or no permission.
 func surviveFill(t testing.TB, plain *gorm.DB, r *rand.Rand) {
 	t.Helper()
 	var (
@@ -389,7 +394,8 @@ func surviveFill(t testing.TB, plain *gorm.DB, r *rand.Rand) {
 	}
 }
 
-// surviveChatReads are all that a chat application asks: five queries, for every user and conversation.
+// surviveChatReads are all that a chat application asks: five queries, for every user and
+// conversation.
 func surviveChatReads() (reads []surviveRead) {
 	for i := range surviveUsers {
 		user := surviveUser(i)
@@ -451,7 +457,8 @@ func TestSurvivalChat(t *testing.T) {
 				}),
 			newSurviveTable(t, plain, &models.Messages{}, "", []string{"display_message", "memorized_times", "interest_value", "is_emoji"}, "memorized_times",
 				func(r *rand.Rand, n int) any {
-					// No two messages of a conversation have the same time, which would leave their order open.
+					// No two messages of a conversation have the same time, which would leave their
+					// order open.
 					return surviveMessage(fmt.Sprint("new ", n), surviveStream(r.IntN(surviveStreams)), anyUser(r), float64(surviveHistory+n))
 				}),
 		}
@@ -461,7 +468,8 @@ func TestSurvivalChat(t *testing.T) {
 	})
 }
 
-// The models of random reads: with a generated key, a key of texts, a key of two columns, and soft deletes.
+// The models of random reads: with a generated key, a key of texts, a key of two columns, and soft
+// deletes.
 
 type surviveMember struct {
 	_      struct{} `preload:""`

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/prediction"
 )
 
@@ -13,7 +14,8 @@ const (
 	hotOutcomes = 16
 	// hotUsed is the share of what a tick loads that is to be used.
 	hotUsed = 0.75
-	// hotCooling is what the limit falls by at a tick while nothing speaks against it, to see whether what is less hot is used, too.
+	// hotCooling is what the limit falls by at a tick while nothing speaks against it, to see
+	// whether what is less hot is used, too.
 	hotCooling = 0.93
 	// maxHot bounds the loads whose outcome is waited for.
 	maxHot = 1 << 10
@@ -28,18 +30,13 @@ type heat struct {
 	tried        []*expected
 }
 
-// tick is one turn: what outlived its TTL goes, and what is hot and not in memory is loaded, hottest first.
+// tick is one turn: what outlived its TTL goes, and what is hot and not in memory is loaded,
+// hottest first.
 func (w *worker) tick() {
 	p := w.p
 	p.learner.tick(w.failing.Swap(false))
 	now := p.now()
-	p.recency.Each(func(e *entry) {
-		if now.UnixNano() >= e.expires {
-			if p.discard(e) {
-				p.stats.expired.Add(1)
-			}
-		}
-	})
+	p.cache.Expire(now)
 	if n := p.learner.cleared.Load(); n != w.heat.cleared {
 		w.heat = heat{cleared: n}
 	}
@@ -54,17 +51,17 @@ func (w *worker) tick() {
 		if i == 0 {
 			w.heat.limit = min(w.heat.limit, 2*uses)
 		}
-		if _, ok := p.registry.loader(hot.Key); !ok || uses < w.heat.limit || p.lookup(p.storeKey(hot.Key), now) != nil {
+		if _, ok := p.registry.loader(hot.Key); !ok || uses < w.heat.limit || p.cache.Find(p.storeKey(hot.Key), now) != nil {
 			continue
 		}
 		x := &expected{key: hot.Key, hot: true, uses: uses}
-		w.awaited.Add(1)
+		p.cache.Await(&x.Trial)
 		if w.load(reload{key: hot.Key, expected: x}) {
 			loads++
 			w.heat.tried = append(w.heat.tried, x)
 			continue
 		}
-		w.over(x, void)
+		x.End(cache.Void)
 		if w.room(0) == noRoom {
 			return
 		}
@@ -73,8 +70,8 @@ func (w *worker) tick() {
 
 // ttl returns how long answers of a key are kept.
 func (p *Plugin) ttl(key string) time.Duration {
-	if t := p.templates.of(key); t != nil && t.policy != nil {
-		return t.policy.TTL
+	if t := p.templates.Of(key); t != nil {
+		return t.Limits.TTL
 	}
 	return p.config.ttl
 }

@@ -2,12 +2,15 @@
 package integration
 
 import (
+	"database/sql"
 	"fmt"
+	"net/url"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/gorm-preload/preload"
+	"github.com/mattn/go-sqlite3"
 	"gorm.io/driver/sqlite"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
@@ -36,21 +39,34 @@ type world struct {
 }
 
 type setting struct {
-	preloadFirst, prepare, sameFile, skipTransaction bool
+	preloadFirst, prepare, sameFile, skipTransaction, observed bool
 }
 
 func (s setting) String() string {
-	return fmt.Sprintf("preload first %v, prepare %v, same file %v, skip transaction %v", s.preloadFirst, s.prepare, s.sameFile, s.skipTransaction)
+	return fmt.Sprintf("preload first %v, prepare %v, same file %v, skip transaction %v, observed %v",
+		s.preloadFirst, s.prepare, s.sameFile, s.skipTransaction, s.observed)
 }
 
-func dialector(file string) gorm.Dialector {
-	return sqlite.Open("file:" + file + "?_busy_timeout=10000&_journal_mode=WAL&_synchronous=OFF")
+const observedDriver = "sqlite3+preload"
+
+func init() { sql.Register(observedDriver, preload.Driver(&sqlite3.SQLiteDriver{})) }
+
+func dialector(file string) gorm.Dialector { return dialectorBy("", file) }
+
+func dialectorBy(driver, file string) gorm.Dialector {
+	dsn := "file:" + (&url.URL{Path: file}).EscapedPath() + "?_busy_timeout=10000&_journal_mode=WAL&_synchronous=OFF"
+	return sqlite.New(sqlite.Config{DriverName: driver, DSN: dsn})
 }
 
 func open(t *testing.T, file string, config *gorm.Config) *gorm.DB {
 	t.Helper()
+	return openBy(t, dialector(file), config)
+}
+
+func openBy(t *testing.T, dialector gorm.Dialector, config *gorm.Config) *gorm.DB {
+	t.Helper()
 	config.Logger = logger.Discard
-	db, err := gorm.Open(dialector(file), config)
+	db, err := gorm.Open(dialector, config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +78,8 @@ func open(t *testing.T, file string, config *gorm.Config) *gorm.DB {
 	return db
 }
 
-// setup: items are read from a replica and written to the main file; orders live in a source of their own.
+// setup: items are read from a replica and written to the main file; orders live in a source of
+// their own.
 func setup(t *testing.T, s setting) *world {
 	t.Helper()
 	dir := t.TempDir()
@@ -78,11 +95,15 @@ func setup(t *testing.T, s setting) *world {
 		plain.Save(&item{ID: 1, Name: "one"})
 		plain.Save(&order{ID: 1, Name: "first"})
 	}
-	w.db = open(t, w.mainFile, &gorm.Config{PrepareStmt: s.prepare, SkipDefaultTransaction: s.skipTransaction})
+	driver := ""
+	if s.observed {
+		driver = observedDriver
+	}
+	w.db = openBy(t, dialectorBy(driver, w.mainFile), &gorm.Config{PrepareStmt: s.prepare, SkipDefaultTransaction: s.skipTransaction})
 	w.p = preload.New(preload.WithoutWorker())
 	t.Cleanup(func() { _ = w.p.Close() })
-	w.resolver = dbresolver.Register(dbresolver.Config{Replicas: []gorm.Dialector{dialector(w.replica2)}}, &item{}).
-		Register(dbresolver.Config{Sources: []gorm.Dialector{dialector(w.second)}}, &order{}, "orders_too")
+	w.resolver = dbresolver.Register(dbresolver.Config{Replicas: []gorm.Dialector{dialectorBy(driver, w.replica2)}}, &item{}).
+		Register(dbresolver.Config{Sources: []gorm.Dialector{dialectorBy(driver, w.second)}}, &order{}, "orders_too")
 	plugins := []gorm.Plugin{w.resolver, w.p}
 	if s.preloadFirst {
 		plugins = []gorm.Plugin{w.p, w.resolver}
@@ -96,8 +117,8 @@ func setup(t *testing.T, s setting) *world {
 }
 
 func each(t *testing.T, test func(t *testing.T, s setting)) {
-	for i := range 16 {
-		s := setting{i&1 != 0, i&2 != 0, i&4 != 0, i&8 != 0}
+	for i := range 32 {
+		s := setting{i&1 != 0, i&2 != 0, i&4 != 0, i&8 != 0, i&16 != 0}
 		t.Run(s.String(), func(t *testing.T) {
 			t.Parallel()
 			test(t, s)
@@ -224,7 +245,8 @@ type account struct {
 	Name string
 }
 
-// Models that the resolver knows nothing about are served from memory as without it, and so are its limits passed on.
+// Models that the resolver knows nothing about are served from memory as without it, and so are its
+// limits passed on.
 func TestResolverLeavesOthersCached(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s setting) {

@@ -2,7 +2,8 @@ package models
 
 import "gorm.io/gorm"
 
-// DefaultMessages is how many of the latest messages a conversation is read with where no number is given.
+// DefaultMessages is how many of the latest messages a conversation is read with where no number is
+// given.
 const DefaultMessages = 50
 
 // maxMessages is the number of rows in the tag of Messages.
@@ -47,8 +48,9 @@ type Messages struct {
 // TableName is "messages".
 func (Messages) TableName() string { return "messages" }
 
-// LatestMessages is the query for the latest messages of a conversation, latest first: say Find(&messages) on it. A
-// limit of 0 or less means DefaultMessages. More than 500 messages are read each time from the database.
+// LatestMessages is the query for the latest messages of a conversation, latest first: say
+// Find(&messages) on it. A limit of 0 or less means DefaultMessages. More than 500 messages are
+// read each time from the database.
 func LatestMessages(db *gorm.DB, streamID string, limit int) *gorm.DB {
 	if limit <= 0 {
 		limit = DefaultMessages

@@ -25,7 +25,8 @@ type PersonInfo struct {
 	KnowTimes *float64 `gorm:"type:double precision"`
 	KnowSince *float64 `gorm:"type:double precision"`
 	LastKnow  *float64 `gorm:"type:double precision"`
-	// Attitude runs from 0 to 100. A person created with 0 gets the default, as with any default of GORM: set 0 by an update.
+	// Attitude runs from 0 to 100. A person created with 0 gets the default, as with any default of
+	// GORM: set 0 by an update.
 	Attitude int `gorm:"not null;default:50"`
 }
 

@@ -8,16 +8,18 @@ import (
 	"gorm.io/gorm"
 )
 
-// PreloadUser reads the person, the permissions and the relationship of a user, so that these queries are answered from
-// memory afterwards (the package documentation lists them), until a write changes the answers or their TTL ends:
+// PreloadUser reads the person, the permissions and the relationship of a user, so that these
+// queries are answered from memory afterwards (the package documentation lists them), until a write
+// changes the answers or their TTL ends:
 //
 //	models.Person(db, platform, userID).First(&person)
 //	models.Permissions(db, platform, userID).Find(&permissions)
 //	models.Relationship(db, userID).First(&relationship)
 //
-// Answers that are in memory already are not read again; give it db.Clauses(preload.Refresh) to read them all. A user who does not
-// exist is no error: that answer is kept as well, for the negative TTL of its model. Inside a transaction, or
-// without the plugin, the queries run and nothing is kept.
+// Answers that are in memory already are not read again; give it db.Clauses(preload.Refresh) to
+// read them all. A user who does not exist is no error: that answer is kept as well, for the
+// negative TTL of its model. Inside a transaction, or without the plugin, the queries run and
+// nothing is kept.
 //
 // The error says which of the queries failed; one of ctx can be found in it with errors.Is.
 func PreloadUser(ctx context.Context, db *gorm.DB, platform, userID string) error {
@@ -28,8 +30,9 @@ func PreloadUser(ctx context.Context, db *gorm.DB, platform, userID string) erro
 	)
 }
 
-// PreloadChat reads a conversation and its latest messages, so that these queries are answered from memory afterwards,
-// as with PreloadUser. A limit of 0 or less means DefaultMessages; another limit is another query:
+// PreloadChat reads a conversation and its latest messages, so that these queries are answered from
+// memory afterwards, as with PreloadUser. A limit of 0 or less means DefaultMessages; another limit
+// is another query:
 //
 //	models.Stream(db, streamID).First(&stream)
 //	models.LatestMessages(db, streamID, limit).Find(&messages)

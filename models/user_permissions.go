@@ -8,7 +8,8 @@ import (
 
 // UserPermissions is one permission that a user was given or denied; a user has many.
 //
-// The TTL is short: where another process takes a permission away, it is how long this one may still see it.
+// The TTL is short: where another process takes a permission away, it is how long this one may
+// still see it.
 type UserPermissions struct {
 	_ struct{} `preload:"ttl:1m;negative:10s;rows:500"`
 

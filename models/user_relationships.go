@@ -16,7 +16,8 @@ type UserRelationships struct {
 	UserAliases        *string `gorm:"type:text"`
 	RelationshipText   *string `gorm:"type:text"`
 	PreferenceKeywords *string `gorm:"type:text"`
-	// RelationshipScore runs from 0 to 1. One created with 0 gets the default, as with any default of GORM: set 0 by an update.
+	// RelationshipScore runs from 0 to 1. One created with 0 gets the default, as with any default
+	// of GORM: set 0 by an update.
 	RelationshipScore float64 `gorm:"type:double precision;not null;default:0.3"`
 	LastUpdated       float64 `gorm:"type:double precision;not null"`
 	CreatedAt         time.Time

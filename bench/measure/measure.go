@@ -1,7 +1,8 @@
-// Package measure compares operations that do the same in different ways. Machines are noisy, and slow down and speed up as they
-// like; and what an operation leaves behind, in the caches of the processor and for the garbage collector, the next one pays for. So
-// all variants take turns in short slices in one process, each round in another order, and what is compared is the medians of the
-// slices of one run.
+// Package measure compares operations that do the same in different ways. Machines are noisy, and
+// slow down and speed up as they like; and what an operation leaves behind, in the caches of the
+// processor and for the garbage collector, the next one pays for. So all variants take turns in
+// short slices in one process, each round in another order, and what is compared is the medians of
+// the slices of one run.
 package measure
 
 import (
@@ -42,7 +43,8 @@ type Options struct {
 	Progress func(done int)
 }
 
-// Interleave measures variants in turns. The error is the first one of an operation, with the name of its variant.
+// Interleave measures variants in turns. The error is the first one of an operation, with the name
+// of its variant.
 func Interleave(variants []Variant, o Options) ([]Result, error) {
 	if o.Rounds < 1 || o.Slice <= 0 || len(variants) == 0 {
 		return nil, fmt.Errorf("measure: %d variants in %d rounds of slices of %v: want at least one of each", len(variants), o.Rounds, o.Slice)

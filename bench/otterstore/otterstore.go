@@ -1,4 +1,5 @@
-// Package otterstore keeps the plugin's answers in github.com/maypok86/otter/v2, to compare it with the default store.
+// Package otterstore keeps the plugin's answers in github.com/maypok86/otter/v2, to compare it with
+// the default store.
 package otterstore
 
 import (

@@ -18,7 +18,8 @@ type document struct {
 	out   io.Writer
 	err   error // the first one of writing
 	found map[string]float64
-	// works and ways are the workloads and their variants that are compared at a glance, in the order in which they came.
+	// works and ways are the workloads and their variants that are compared at a glance, in the
+	// order in which they came.
 	works, ways []string
 }
 
@@ -142,7 +143,8 @@ var marks = []mark{
 	{work: "W11, 10,000 entries: of plain GORM", value: "W11/preload-10000", limit: 1.2},
 }
 
-// marks writes how the plugin stands against the marks of which something was measured, and returns how many are missed.
+// marks writes how the plugin stands against the marks of which something was measured, and returns
+// how many are missed.
 func (d *document) marks() (missed int) {
 	header := "\n## Marks\n\n| what | mark | measured | |\n|---|--:|--:|---|\n"
 	for _, m := range marks {

@@ -1,5 +1,5 @@
-// Command report measures every workload, the variants of one in turns, and writes a Markdown document: the machine, a table for
-// each workload, and how the plugin stands against its marks.
+// Command report measures every workload, the variants of one in turns, and writes a Markdown
+// document: the machine, a table for each workload, and how the plugin stands against its marks.
 package main
 
 import (

@@ -1,5 +1,6 @@
-// Package simulate plays workloads to the real plugin, with its worker, in time that passes only where the plugin and the
-// application wait: for how useful it is to load ahead, there is nothing to measure that the speed of a machine could change.
+// Package simulate plays workloads to the real plugin, with its worker, in time that passes only
+// where the plugin and the application wait: for how useful it is to load ahead, there is nothing
+// to measure that the speed of a machine could change.
 //
 //	go test -v -run Trace -timeout 0 ./simulate -trace FILE -capacity 1000,5000 -latency 1,5,20
 //	go test -v -run Shop -timeout 0 ./simulate

@@ -8,8 +8,8 @@ import (
 	"gorm.io/gorm"
 )
 
-// object is what a key of a trace stands for: an id and an index of one of 32 types, each with a model and a table of its own, which its
-// type parameters number in binary.
+// object is what a key of a trace stands for: an id and an index of one of 32 types, each with a
+// model and a table of its own, which its type parameters number in binary.
 type object[A, B, C, D, E bit] struct {
 	ID       int `gorm:"primaryKey;autoIncrement:false"`
 	Position int `gorm:"primaryKey;autoIncrement:false"`

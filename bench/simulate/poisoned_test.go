@@ -20,8 +20,8 @@ import (
 
 var poisonSeeds = flag.Int("poisons", 1, "how many seeds each poison is given with")
 
-// A page of the journal shows a topic, the story that usually comes after it (nothing in the topic says which), the story's editor and
-// the editor's desk.
+// A page of the journal shows a topic, the story that usually comes after it (nothing in the topic
+// says which), the story's editor and the editor's desk.
 
 type topic struct {
 	_    struct{} `preload:""`

@@ -157,7 +157,8 @@ type shopper struct {
 type shop struct {
 	*world
 	markov *markov // nil for none
-	// writing is taken by who writes: SQLite waits for others in time that passes outside of the simulation.
+	// writing is taken by who writes: SQLite waits for others in time that passes outside of the
+	// simulation.
 	writing chan struct{}
 
 	mu    sync.Mutex
@@ -170,7 +171,8 @@ type shop struct {
 	wrong []string
 }
 
-// ask runs a query, which keeps what it finds, and notes whether it was the first time and whether the answer was there.
+// ask runs a query, which keeps what it finds, and notes whether it was the first time and whether
+// the answer was there.
 func (s *shopper) ask(what string, query func(db *gorm.DB, keep bool) error) {
 	time.Sleep(rendering)
 	loaded := false
@@ -197,10 +199,12 @@ func (s *shopper) ask(what string, query func(db *gorm.DB, keep bool) error) {
 	s.last = what
 }
 
-// onDemand marks the context of a query that a shopper asked; the value is set where it reached the database.
+// onDemand marks the context of a query that a shopper asked; the value is set where it reached the
+// database.
 type onDemand struct{}
 
-// markov loads what came last time after a query, if it mostly does: all that "next access only" can do.
+// markov loads what came last time after a query, if it mostly does: all that "next access only"
+// can do.
 type markov struct {
 	mu      sync.Mutex
 	next    map[string]map[string]int
@@ -563,7 +567,8 @@ func TestShop(t *testing.T) {
 	t.Logf("\n\n%s", table(rows))
 }
 
-// check looks at what was learned about queries that nobody has asked before: what is true by construction, and nothing else.
+// check looks at what was learned about queries that nobody has asked before: what is true by
+// construction, and nothing else.
 func (s *shop) check(t *testing.T) {
 	t.Helper()
 	if len(s.kinds["PROD"])+len(s.kinds["HOME"])+len(s.kinds["SREQ"]) < 50 {
@@ -603,7 +608,8 @@ func (s *shop) check(t *testing.T) {
 	t.Logf("looked at the orders of %d customers that nobody had asked for", checked)
 }
 
-// follows reports what is missing in what is known to follow a key, and what is there without reason.
+// follows reports what is missing in what is known to follow a key, and what is there without
+// reason.
 func (s *shop) follows(t *testing.T, what, key string, want []string, also ...string) {
 	t.Helper()
 	got := s.plugin.RelatedKeys(key)

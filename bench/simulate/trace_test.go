@@ -83,7 +83,8 @@ type running struct {
 	release chan struct{}
 }
 
-// play plays a trace. A load in the background takes so many accesses; one that is asked for is there at once, but counts as waiting.
+// play plays a trace. A load in the background takes so many accesses; one that is asked for is
+// there at once, but counts as waiting.
 func play(t *testing.T, name string, keys []key, capacity, latency int, worker bool) (result played) {
 	t.Helper()
 	inTime(t, func(t *testing.T) {

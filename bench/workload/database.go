@@ -56,7 +56,7 @@ func (p *Place) open(dialector gorm.Dialector, config gorm.Config) (*gorm.DB, er
 // file opens a new SQLite database in a file.
 func (p *Place) file(config gorm.Config) (*gorm.DB, error) {
 	name := filepath.Join(p.Dir, fmt.Sprint("bench", p.made.Add(1), ".db"))
-	return p.open(sqlite.Open("file:"+name+"?_busy_timeout=10000&_journal_mode=WAL&_synchronous=OFF"), config)
+	return p.open(sqlite.Open("file:"+(&url.URL{Path: name}).EscapedPath()+"?_busy_timeout=10000&_journal_mode=WAL&_synchronous=OFF"), config)
 }
 
 // memory opens a new SQLite database in memory.
@@ -99,7 +99,8 @@ func (p *Place) floor() (*gorm.DB, error) {
 	return db, db.Callback().Query().Replace("gorm:query", func(db *gorm.DB) { db.RowsAffected = 1 })
 }
 
-// plugged opens a database with the plugin, which keeps all that is asked for unless the options say otherwise.
+// plugged opens a database with the plugin, which keeps all that is asked for unless the options
+// say otherwise.
 func (p *Place) plugged(options ...preload.Option) (*gorm.DB, *preload.Plugin, error) {
 	db, err := p.file(gorm.Config{})
 	if err != nil {

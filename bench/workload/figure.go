@@ -43,7 +43,8 @@ func Studies() []Study {
 	}
 }
 
-// parallel measures how W1 scales, next to how a callback that does nothing does, and a cache written by hand.
+// parallel measures how W1 scales, next to how a callback that does nothing does, and a cache
+// written by hand.
 func parallel(p *Place, rounds int) ([]Figure, error) {
 	variants, err := reads()[0].Open(p)
 	if err != nil {
@@ -65,7 +66,8 @@ func parallel(p *Place, rounds int) ([]Figure, error) {
 
 var goroutines = []int{1, 2, 32}
 
-// scale returns how many operations a nanosecond so many goroutines do, the medians of slices in turns.
+// scale returns how many operations a nanosecond so many goroutines do, the medians of slices in
+// turns.
 func scale(v Variant, rounds int) (map[int]float64, error) {
 	for i := range 1 << 14 {
 		if err := v.Do(i); err != nil {
@@ -118,8 +120,8 @@ func rate(do func(i int) error, goroutines int, slice time.Duration) (float64, e
 	return float64(done.Load()) / float64(time.Since(start)), nil
 }
 
-// learning measures what it costs to record accesses and to learn from them. The slices are long, so that in each the learner is
-// as busy as it may be.
+// learning measures what it costs to record accesses and to learn from them. The slices are long,
+// so that in each the learner is as busy as it may be.
 func learning(p *Place, rounds int) ([]Figure, error) {
 	sessions := make([]context.Context, 1_000)
 	for i := range sessions {
@@ -204,14 +206,14 @@ func mixed(p *Place, rounds int) ([]Figure, error) {
 			karma []int64
 			used  *time.Duration
 		}{{db, karma, &used}, {plain, plainKarma, &plainUsed}} {
-			start, err := processorTime()
+			start, err := measure.ProcessorTime()
 			if err != nil {
 				return nil, err
 			}
 			if err := run(turn.db, round*ops, ops, turn.karma); err != nil {
 				return nil, err
 			}
-			end, err := processorTime()
+			end, err := measure.ProcessorTime()
 			if err != nil {
 				return nil, err
 			}

@@ -1,5 +1,5 @@
-// Package workload holds what is measured, once: the Go benchmarks and the report both take it from here. A workload is one
-// operation, and the ways in which an application could do it.
+// Package workload holds what is measured, once: the Go benchmarks and the report both take it from
+// here. A workload is one operation, and the ways in which an application could do it.
 package workload
 
 import (
@@ -27,7 +27,8 @@ type Variant struct {
 	Name string
 	// Do does the i-th operation. It may be called by several goroutines at once.
 	Do func(i int) error
-	// Answer does it and returns what it found; nil where that is not to be compared with what others find.
+	// Answer does it and returns what it found; nil where that is not to be compared with what
+	// others find.
 	Answer func(i int) (any, error)
 	// Plugin is what serves it; nil for nobody.
 	Plugin *preload.Plugin
@@ -96,7 +97,8 @@ func Select[T any](all []T, name func(T) string, names []string) ([]T, error) {
 	return selected, nil
 }
 
-// draws are the numbers below n in the order in which they are asked for: the same in every run, and few of them often.
+// draws are the numbers below n in the order in which they are asked for: the same in every run,
+// and few of them often.
 func draws(n int) []int {
 	z := rand.NewZipf(rand.New(rand.NewPCG(1, 2)), 1.1, 1, uint64(n-1))
 	drawn := make([]int, 1<<14)

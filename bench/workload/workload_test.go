@@ -123,7 +123,8 @@ func TestSelect(t *testing.T) {
 	}
 }
 
-// TestWhatIsMeasuredIsWhatItSays: hits are hits, misses misses, and a model that is not opted in is passed by.
+// TestWhatIsMeasuredIsWhatItSays: hits are hits, misses misses, and a model that is not opted in is
+// passed by.
 func TestWhatIsMeasuredIsWhatItSays(t *testing.T) {
 	count := func(name string, variant string) preload.Stats {
 		p := place(t)

@@ -37,7 +37,8 @@ type database struct {
 	conns   int
 	cleanUp []func() error // last one first
 
-	// plain is a handle without plugin that nobody counts: it fills the tables, and says what the right answers are.
+	// plain is a handle without plugin that nobody counts: it fills the tables, and says what the
+	// right answers are.
 	plain *gorm.DB
 }
 
@@ -91,7 +92,8 @@ func (d *database) connect() (*sql.DB, error) {
 	return pool, nil
 }
 
-// openAll opens as many connections as the pool may have, as a server has that has been up for a while.
+// openAll opens as many connections as the pool may have, as a server has that has been up for a
+// while.
 func (d *database) openAll(pool *sql.DB) (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
 	defer cancel()
@@ -144,9 +146,9 @@ func (d *database) temporary() error {
 func (d *database) sqliteFile(path string) error {
 	d.kind, d.driver = "SQLite", "sqlite3"
 	d.dialect = func(pool gorm.ConnPool) gorm.Dialector { return sqlite.Dialector{Conn: pool} }
-	// Transactions that write take their lock when they begin: two that read first and then want to write
-	// would end each other.
-	d.dsn = "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path) +
+	// Transactions that write take their lock when they begin: two that read first and then want to
+	// write would end each other.
+	d.dsn = "file:" + (&url.URL{Path: path}).EscapedPath() +
 		"?_journal_mode=WAL&_busy_timeout=10000&_synchronous=NORMAL&_txlock=immediate"
 	return nil
 }

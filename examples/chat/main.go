@@ -1,11 +1,11 @@
-// Command chat plays the same chat events against a database twice, without and with the preload plugin, and prints
-// what each cost side by side. From the root of the project:
+// Command chat plays the same chat events against a database twice, without and with the preload
+// plugin, and prints what each cost side by side. From the root of the project:
 //
 //	go run ./examples/chat
 //
-// It makes a SQLite database in a temporary folder. With -dsn it works in another SQLite file, or in a PostgreSQL
-// database, there in a schema of its own that it drops at the end. With -warm the plugin begins with what was hottest in
-// the run before, which the file remembers.
+// It makes a SQLite database in a temporary folder. With -dsn it works in another SQLite file, or
+// in a PostgreSQL database, there in a schema of its own that it drops at the end. With -warm the
+// plugin begins with what was hottest in the run before, which the file remembers.
 package main
 
 import (
@@ -33,7 +33,8 @@ type settings struct {
 	dsn                             string
 	warm                            string
 
-	// meddle is called before each event of the run with the plugin. Tests use it to write behind the plugin's back.
+	// meddle is called before each event of the run with the plugin. Tests use it to write behind
+	// the plugin's back.
 	meddle func(plain *gorm.DB, event int)
 }
 
@@ -85,8 +86,9 @@ func play(ctx context.Context, s settings, stdout, stderr io.Writer) (err error)
 	if err != nil {
 		return err
 	}
-	// A few seconds is as often as the worker may look for hot answers to load; the run takes not much longer. Each event changes
-	// two answers, which are to be loaded again before the next one asks, for more keys than loaders are kept by default.
+	// A few seconds is as often as the worker may look for hot answers to load; the run takes not
+	// much longer. Each event changes two answers, which are to be loaded again before the next one
+	// asks, for more keys than loaders are kept by default.
 	plugin := preload.New(preload.WithInterval(5*time.Second), preload.WithConcurrency(loads), preload.WithMaxLoaders(10_000))
 	defer plugin.Close()
 	with, err := base.run(ctx, s, events, plugin, "with plugin", stderr)

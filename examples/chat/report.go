@@ -51,7 +51,7 @@ func report(out io.Writer, without, with *result) error {
 	runs.Row("reads per second, while reading", without.perSecond(a.Len(), a.Sum()), with.perSecond(b.Len(), b.Sum()))
 	runs.Row("events per second, writes included", without.perSecond(without.events, without.working), with.perSecond(with.events, with.working))
 	for _, reason := range slices.Sorted(maps.Keys(stats.BypassReasons)) {
-		runs.Row("not cacheable: "+reason, "-", stats.BypassReasons[reason])
+		runs.Row("not cacheable: "+string(reason), "-", stats.BypassReasons[reason])
 	}
 	if with.warmed > 0 {
 		runs.Row("loaded at first", "-", with.warmed)

@@ -157,8 +157,8 @@ type worker struct {
 	shown     *progress.Progress
 	result    result
 
-	// writing is held shared by all who write, and alone by the one who compares: between an answer and what it is
-	// compared with nobody writes.
+	// writing is held shared by all who write, and alone by the one who compares: between an answer
+	// and what it is compared with nobody writes.
 	writing *sync.RWMutex
 }
 
@@ -188,7 +188,8 @@ func (w *worker) loop(ctx context.Context, events []event, first, workers int) e
 	return nil
 }
 
-// play asks for what an event needs and writes what it brings. It returns how much time went into comparing.
+// play asks for what an event needs and writes what it brings. It returns how much time went into
+// comparing.
 func (w *worker) play(ctx context.Context, e event) (comparing time.Duration, err error) {
 	compare := e.number%sample == 0
 	// What one event asks for belongs together.

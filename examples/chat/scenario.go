@@ -15,7 +15,8 @@ const (
 	latest = 20
 	// history is how many messages a conversation has at first.
 	history = 30
-	// skew is the exponent of the Zipf distribution: few users and conversations are in most events.
+	// skew is the exponent of the Zipf distribution: few users and conversations are in most
+	// events.
 	skew = 1.1
 	// start is when the first event happens, in seconds since 1970.
 	start = 1_700_000_000
@@ -45,7 +46,8 @@ func newEvents(s settings) []event {
 			number: i,
 			user:   userID(int(users.Uint64())),
 			stream: streamID(int(streams.Uint64())),
-			// No two messages of a conversation have the same time, which would leave their order open.
+			// No two messages of a conversation have the same time, which would leave their order
+			// open.
 			at: start + float64(i+1),
 		}
 	}
@@ -69,8 +71,8 @@ func message(id, stream, user string, at float64) *models.Messages {
 
 const batch = 200
 
-// fill creates users, conversations and their history. Some users are unknown or have no relationship: what is not
-// there is asked for as well.
+// fill creates users, conversations and their history. Some users are unknown or have no
+// relationship: what is not there is asked for as well.
 func fill(tx *gorm.DB, s settings) error {
 	random := source(s, 2)
 	since := time.Unix(start, 0).UTC()

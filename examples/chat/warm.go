@@ -12,7 +12,8 @@ import (
 	"github.com/gorm-preload/preload/examples/internal/progress"
 )
 
-// loadHot loads what was hottest when a file was saved, if there is one. It returns how many answers are there then.
+// loadHot loads what was hottest when a file was saved, if there is one. It returns how many
+// answers are there then.
 func loadHot(ctx context.Context, plugin *preload.Plugin, path string, stderr io.Writer) (loaded int, err error) {
 	file, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {

@@ -1,10 +1,10 @@
-// Command replay plays a trace of the accesses that an ORM really made, as GORM queries through the preload plugin
-// against SQLite, and prints what came from memory. From the root of the project:
+// Command replay plays a trace of the accesses that an ORM really made, as GORM queries through the
+// preload plugin against SQLite, and prints what came from memory. From the root of the project:
 //
 //	go run ./examples/replay -trace FILE -entries 1000,5000
 //
-// A trace is a row of big-endian 32-bit keys, compressed with gzip or not. A key is the type of an object (5 bits),
-// its id (18 bits) and an index (9 bits), such as "the 3rd price of product 17".
+// A trace is a row of big-endian 32-bit keys, compressed with gzip or not. A key is the type of an
+// object (5 bits), its id (18 bits) and an index (9 bits), such as "the 3rd price of product 17".
 package main
 
 import (

@@ -9,8 +9,8 @@ import (
 
 //go:generate go run gen.go
 
-// Object is the columns that the tables of all types have. A type has a table and a model of its own, as in the
-// application that the trace was taken from; objects_gen.go declares them.
+// Object is the columns that the tables of all types have. A type has a table and a model of its
+// own, as in the application that the trace was taken from; objects_gen.go declares them.
 type Object struct {
 	ID    int    `gorm:"primaryKey;autoIncrement:false"`
 	Index int    `gorm:"primaryKey;autoIncrement:false;column:position"`

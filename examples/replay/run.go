@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -47,7 +48,7 @@ func newDatabase(ctx context.Context, keys []key, stderr io.Writer) (_ *database
 			_ = d.close()
 		}
 	}()
-	d.conn, err = sql.Open("sqlite3", "file:"+filepath.Join(folder, "objects.db")+"?_journal_mode=WAL&_busy_timeout=10000&_synchronous=NORMAL")
+	d.conn, err = sql.Open("sqlite3", "file:"+(&url.URL{Path: filepath.Join(folder, "objects.db")}).EscapedPath()+"?_journal_mode=WAL&_busy_timeout=10000&_synchronous=NORMAL")
 	if err != nil {
 		return nil, err
 	}

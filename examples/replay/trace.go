@@ -35,7 +35,8 @@ func (k key) String() string {
 // trace is accesses in their order.
 type trace []key
 
-// readTrace reads the first accesses of a file, all with limit 0. Errors say in one line what is wrong with the file.
+// readTrace reads the first accesses of a file, all with limit 0. Errors say in one line what is
+// wrong with the file.
 func readTrace(path string, limit int) (trace, error) {
 	file, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -52,7 +53,8 @@ func readTrace(path string, limit int) (trace, error) {
 	return t, nil
 }
 
-// decode reads keys. What begins as gzip data does is unpacked; with packed anything else is an error.
+// decode reads keys. What begins as gzip data does is unpacked; with packed anything else is an
+// error.
 func decode(in *bufio.Reader, packed bool, limit int) (trace, error) {
 	var from io.Reader = in
 	if magic, _ := in.Peek(3); packed || string(magic) == "\x1f\x8b\x08" {

@@ -31,6 +31,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"unsafe"
 )
 
@@ -132,6 +133,24 @@ func (p *Plan) Type() reflect.Type { return p.typ }
 // Flat reports whether a typed move alone copies values of the plan's type:
 // they hold no references, or only to what cannot be changed.
 func (p *Plan) Flat() bool { return p.flat }
+
+// Refuses reports whether values of the plan's type may be uncopyable by their type alone, whatever
+// their interfaces hold.
+func (p *Plan) Refuses() bool {
+	seen := map[*Plan]bool{}
+	var leads func(*Plan) bool
+	leads = func(q *Plan) bool {
+		if q.op == opWord || q.op == opValue {
+			return true
+		}
+		if seen[q] {
+			return false
+		}
+		seen[q] = true
+		return slices.ContainsFunc(q.children(), leads)
+	}
+	return leads(p)
+}
 
 // Any deep-copies v by its dynamic type.
 func Any(v any) (any, error) {

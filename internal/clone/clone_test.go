@@ -223,7 +223,7 @@ func TestUncopyableNamesTheFieldPath(t *testing.T) {
 		v    any
 		want []string
 	}{
-		{model{Hooks: map[string][]*hook{"a": {nil, {func() {}}}}}, []string{"clone_test.model", `.Hooks["a"][1].Fn`, "func()"}},
+		{model{Hooks: map[string][]*hook{"a": {nil, {func() {}}}}}, []string{"clone_test.model", `.Hooks[...][1].Fn`, "func()"}},
 		{&model{Next: &model{Hooks: map[string][]*hook{"b": {{func() {}}}}}}, []string{".Next.Hooks", ".Fn"}},
 		{make(chan int), []string{"chan int"}},
 		{[]any{1, func() {}}, []string{"[1].(func())"}},

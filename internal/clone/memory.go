@@ -43,7 +43,8 @@ func (p *Plan) move(dst, src unsafe.Pointer) {
 	}
 }
 
-// at returns the value at a place. It is reflect.NewAt, without looking for the type of the pointer.
+// at returns the value at a place. It is reflect.NewAt, without looking for the type of the
+// pointer.
 func (p *Plan) at(place unsafe.Pointer) reflect.Value {
 	v := p.pointer
 	(*iface)(unsafe.Pointer(&v)).data = place

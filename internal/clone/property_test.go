@@ -11,9 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"pgregory.net/rapid"
-
 	"github.com/gorm-preload/preload/internal/clone"
+	"pgregory.net/rapid"
 )
 
 // sharedMemory names memory that can be changed through both values, or is

@@ -78,10 +78,7 @@ func (w *walker) walk(p *Plan, at unsafe.Pointer) reflect.Type {
 			k, e := reflect.New(p.key.typ), reflect.New(p.elem.typ)
 			k.Elem().SetIterKey(it)
 			e.Elem().SetIterValue(it)
-			name := "[...]"
-			if p.key.noscan || p.key.op == opString {
-				name = fmt.Sprintf("[%#v]", k.Elem())
-			}
+			const name = "[...]" // a key is a value, which errors do not show
 			if bad := w.step(name+" (key)", p.key, k.UnsafePointer()); bad != nil {
 				return bad
 			}

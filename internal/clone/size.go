@@ -45,6 +45,9 @@ func allocated(size uintptr, noscan bool) int64 {
 	return int64(classOf[(size+7)/8])
 }
 
+// TextSize is the heap memory in bytes of a text that is so long.
+func TextSize(length int) int64 { return allocated(uintptr(length), true) }
+
 // Size is the heap memory in bytes that the value at src holds, with the value
 // itself, its strings, the spare capacity of its slices, and what its maps are
 // expected to use. Every reference counts as an allocation of its own, rounded

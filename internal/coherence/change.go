@@ -13,15 +13,17 @@ const (
 	Any = Insert | Update | Delete
 )
 
-// Value is a value of a column: values of one column that the database may take for equal are equal Values.
+// Value is a value of a column: values of one column that the database may take for equal are equal
+// Values.
 type Value string
 
 // Null is the Value of NULL, which equals no other. All others begin with another letter.
 const Null Value = "n"
 
-// Pin says that a column has one of these values, in all rows that it is said of. There is one for each value that the
-// statement names: two that are equal here may be two to the database. nil stands for any value, as if there were no
-// Pin; an empty list for none, so that there are no such rows.
+// Pin says that a column has one of these values, in all rows that it is said of. There is one for
+// each value that the statement names: two that are equal here may be two to the database. nil
+// stands for any value, as if there were no Pin; an empty list for none, so that there are no such
+// rows.
 type Pin struct {
 	Column string
 	Values []Value
@@ -69,7 +71,8 @@ func (c Columns) Meets(other Columns) bool {
 // Change is what one write did to one table. The zero Table stands for every table.
 type Change struct {
 	Table string
-	// Kinds has one bit, or more where it is not known which of them it was; then whatever else is said does not count.
+	// Kinds has one bit, or more where it is not known which of them it was; then whatever else is
+	// said does not count.
 	Kinds Kind
 	// Where holds for the rows that an update or a delete touched, as they were before it.
 	Where Pins
@@ -87,8 +90,8 @@ func Loose(table string, kinds Kind) Change {
 	return Change{Table: table, Kinds: kinds, Columns: Columns{All: true}}
 }
 
-// sure returns the change without what is not known for sure. Of several kinds, Set may hold for what was inserted
-// and not for what was updated.
+// sure returns the change without what is not known for sure. Of several kinds, Set may hold for
+// what was inserted and not for what was updated.
 func (c Change) sure() Change {
 	switch c.Kinds {
 	case Insert, Update, Delete:
@@ -111,7 +114,8 @@ func (c *Change) after(column string) []Value {
 // maxKeys bounds the keys that are made of pins on their columns.
 const maxKeys = 1 << 10
 
-// keys returns the keys, in these columns, of the rows that a change touched; nil if they can be any.
+// keys returns the keys, in these columns, of the rows that a change touched; nil if they can be
+// any.
 func (c *Change) keys(columns []string) []Value {
 	if len(columns) == 1 {
 		if one := c.before(columns[0]); len(one) <= maxKeys {

@@ -1,25 +1,26 @@
 // Package coherence decides which answers a change can have made wrong.
 //
-// It keeps, for every answer that is stored or being loaded, a Guard: alive while the answer may be served
-// or stored, dead for ever once a change could have touched it. Guards stand in Groups: the answers of one
-// query shape, which read the same tables in the same way.
+// It keeps, for every answer that is stored or being loaded, a Guard: alive while the answer may be
+// served or stored, dead for ever once a change could have touched it. Guards stand in Groups: the
+// answers of one query shape, which read the same tables in the same way.
 //
-// A change is announced before the database can make it visible and finished after it has. Announcing kills
-// the guards that it could touch; until it is finished no new guard that it could touch is given out. So:
+// A change is announced before the database can make it visible and finished after it has.
+// Announcing kills the guards that it could touch; until it is finished no new guard that it could
+// touch is given out. So:
 //
-//   - an answer that is served was alive at some moment at which no change that could touch it was under way
-//     or done since it was read: it is what the database would have said at that moment;
-//   - an answer read from the database while a change was becoming visible, which may be either the old or
-//     the new one, is never kept.
+//   - an answer that is served was alive at some moment at which no change that could touch it was
+//     under way or done since it was read: it is what the database would have said at that moment;
+//   - an answer read from the database while a change was becoming visible, which may be either the
+//     old or the new one, is never kept.
 //
-// Killing only after the change would let one reader see the new value (from the database) and a later
-// reader the old one (from memory).
+// Killing only after the change would let one reader see the new value (from the database) and a
+// later reader the old one (from memory).
 //
 // # What a change cannot touch
 //
-// A Reading says what is known of the way in which answers depend on one table, a Change what is known of a
-// write to it. What neither knows could be anything. A change leaves an answer alone where one of these holds,
-// and kills it otherwise.
+// A Reading says what is known of the way in which answers depend on one table, a Change what is
+// known of a write to it. What neither knows could be anything. A change leaves an answer alone
+// where one of these holds, and kills it otherwise.
 //
 //	rule       the change                                  why it is sound
 //	---------  ------------------------------------------  ------------------------------------------------------
@@ -41,19 +42,23 @@
 //	           primary key and shows its row               pinned one until that row is deleted or its key is
 //	                                                       changed, which kills the answer
 //
-// Each rule says of one change that the answer and the rows that it shows are the same after it as before, whatever
-// the table holds. So they are after any number of such changes, in whatever order these become visible.
+// Each rule says of one change that the answer and the rows that it shows are the same after it as
+// before, whatever the table holds. So they are after any number of such changes, in whatever order
+// these become visible.
 //
-// Values are compared only as equal texts: whoever makes a Value sees to it that two of one column which the
-// database may take for equal are equal Values. A value of which that cannot be said is left out, and counts as
-// any value. Two that the database tells apart may be equal Values, too; so a list has one for each that the statement
-// names, and it is only a list of one that the key rule takes for one primary key.
+// Values are compared only as equal texts: whoever makes a Value sees to it that two of one column
+// which the database may take for equal are equal Values. A value of which that cannot be said is
+// left out, and counts as any value. Two that the database tells apart may be equal Values, too; so
+// a list has one for each that the statement names, and it is only a list of one that the key rule
+// takes for one primary key.
 //
 // # Time
 //
-// A change looks at each Group of its table once, and then only at the answers that share a row or a pinned
-// value with it, found by hash; at all of a Group's only where nothing narrower is known of the change. Nothing is kept of
-// values but their hashes: two that are equal by accident make a change kill more than it must.
+// A change looks at each Group of its table once, and then only at the answers that share a row or
+// a pinned value with it, found by hash; at all of a Group's only where nothing narrower is known
+// of the change. Nothing is kept of values but their hashes: two that are equal by accident make a
+// change kill more than it must.
 //
-// The one mutex of an Index is a leaf: nothing is called while it is held. Guards are checked without it.
+// The one mutex of an Index is a leaf: nothing is called while it is held. Guards are checked
+// without it.
 package coherence

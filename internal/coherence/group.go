@@ -11,8 +11,8 @@ type Reading struct {
 	Table string
 	// Columns are those whose values decide the answer: all that are named below are among them.
 	Columns Columns
-	// Choosing are those of them that decide which rows are in it: what it is filtered by, so all that are pinned, and,
-	// where a limit cuts it, ordered by.
+	// Choosing are those of them that decide which rows are in it: what it is filtered by, so all
+	// that are pinned, and, where a limit cuts it, ordered by.
 	Choosing Columns
 	// Fixed are the pins that all answers of the group have.
 	Fixed Pins
@@ -26,7 +26,8 @@ type Reading struct {
 	Primary bool
 }
 
-// Group holds the guards of answers that read the same tables in the same way. Its fields belong to the Index.
+// Group holds the guards of answers that read the same tables in the same way. Its fields belong to
+// the Index.
 type Group struct {
 	reading  Reading
 	hasTable bool
@@ -40,11 +41,12 @@ type Group struct {
 	lists  map[mark]list
 }
 
-// mark is what guards are found by: a facet and a value in it, hashed. Two that are equal by accident make a change find, and
-// kill, a guard too many.
+// mark is what guards are found by: a facet and a value in it, hashed. Two that are equal by
+// accident make a change find, and kill, a guard too many.
 type mark uint64
 
-// facet numbers what guards of a group have values in: its pinned columns, and after them the keys by which they show rows.
+// facet numbers what guards of a group have values in: its pinned columns, and after them the keys
+// by which they show rows.
 type facet int
 
 // maxFacets is how many facets there can be: what is pinned or shown beyond it counts as not known.
@@ -58,7 +60,8 @@ func (f facet) of(v Value) mark { return mark(maphash.String(seed, string(v))) +
 // unknown returns the mark of guards whose values are not known: they could be any.
 func (f facet) unknown() mark { return mark(f+1) * 0x9e3779b97f4a7c15 }
 
-// vacant is the mark, where the pins of a group may be a whole primary key, of the guards that do not show its row.
+// vacant is the mark, where the pins of a group may be a whole primary key, of the guards that do
+// not show its row.
 const vacant mark = 0
 
 // link is one mark of a guard.
@@ -72,8 +75,8 @@ type link struct {
 // list holds the links of one mark. There is none without links.
 type list struct{ first, n uint32 }
 
-// NewGroup returns a group whose answers read one table as reading says, if its Table is not "", and others of which any
-// change could touch them. A group is used with one Index only.
+// NewGroup returns a group whose answers read one table as reading says, if its Table is not "",
+// and others of which any change could touch them. A group is used with one Index only.
 func NewGroup(reading Reading, loose ...string) *Group {
 	if !reading.Rows {
 		reading.Keys, reading.Primary = nil, false
@@ -87,18 +90,19 @@ func NewGroup(reading Reading, loose ...string) *Group {
 	return g
 }
 
-// one reports whether values are a single one that at most one row can have in a primary key: some databases let NULL
-// be in many.
+// one reports whether values are a single one that at most one row can have in a primary key: some
+// databases let NULL be in many.
 func one(values []Value) bool { return len(values) == 1 && values[0] != Null }
 
 // shown returns the facet of a key.
 func (g *Group) shown(key int) facet { return facet(len(g.reading.Pinned) + key) }
 
-// Guard is the liveness of one answer: of a lease while it is being loaded, of an entry once it is stored. It is embedded in
-// what it guards.
+// Guard is the liveness of one answer: of a lease while it is being loaded, of an entry once it is
+// stored. It is embedded in what it guards.
 type Guard struct {
 	dead   atomic.Bool
 	single bool   // its pins are one primary key
+	first  bool   // its group was empty before it came
 	filled bool   // the rows that it shows are known
 	empty  bool   // and there are none
 	place  uint32 // in its group
@@ -113,6 +117,10 @@ type Guard struct {
 // It may be called at any time, by any goroutine.
 func (g *Guard) Dead() bool { return g.dead.Load() }
 
+// First reports whether the group was empty when the answer was leased, so that the memory of the
+// group is there on its account. It is called by whoever leased it.
+func (g *Guard) First() bool { return g.first }
+
 // showsKey reports whether the answer shows a row that has the one primary key that it pins.
 func (g *Guard) showsKey() bool { return g.single && g.filled && !g.empty }
 
@@ -122,6 +130,7 @@ func (g *Group) link(guard *Guard, pins [][]Value) {
 		g.lists, g.links = map[mark]list{}, make([]link, 1)
 	}
 	guard.dead.Store(false)
+	guard.first = len(g.guards) == 0
 	guard.group, guard.place = g, uint32(len(g.guards))
 	g.guards = append(g.guards, guard)
 	guard.single, guard.filled, guard.empty = g.unique, false, false
@@ -181,6 +190,11 @@ func (g *Group) unlink(guard *Guard) {
 	g.guards[len(g.guards)-1] = nil
 	g.guards = g.guards[:len(g.guards)-1]
 	guard.links, guard.group = 0, nil
+	if len(g.guards) == 0 {
+		// A group outlives its answers: as long as it has none it takes no memory for them.
+		g.guards, g.lists, g.links, g.free, g.used = nil, nil, nil, 0, 0
+		return
+	}
 	g.shrink()
 }
 
@@ -252,14 +266,15 @@ func (g *Group) leave(l uint32) {
 // roomy is how many links there may be however few of them are used.
 const roomy = 64
 
-// shrink gives memory back that guards needed which are gone.
+// shrink gives memory back that guards needed which are gone: a slice and a map keep the memory of
+// all that they ever held at a time.
 func (g *Group) shrink() {
-	if len(g.links) <= roomy || g.used >= len(g.links)/4 {
+	if len(g.links) <= roomy || g.used >= len(g.links)/2 {
 		return
 	}
 	old := g.links
-	g.guards = append(make([]*Guard, 0, 2*len(g.guards)), g.guards...)
-	g.links, g.lists, g.free, g.used = make([]link, 1, 1+2*g.used), make(map[mark]list, g.used), 0, 0
+	g.guards = slices.Clone(g.guards)
+	g.links, g.lists, g.free, g.used = make([]link, 1, 1+g.used), make(map[mark]list, len(g.lists)), 0, 0
 	for _, guard := range g.guards {
 		l := guard.links
 		for guard.links = 0; l != 0; l = old[l].mine {

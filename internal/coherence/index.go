@@ -52,9 +52,10 @@ func New(now func() time.Time) *Index {
 	return &Index{now: now, tables: map[string]*table{}, groups: map[*Group]struct{}{}}
 }
 
-// Lease brings to life the guard, a new or a released one, of an answer that is about to be read, with its values in the
-// group's pinned columns, as in a Pin (nil where it pins none). It reports false while a change that could touch the answer is
-// under way or its tables are held out: such an answer may be used but not kept. The values are not retained.
+// Lease brings to life the guard, a new or a released one, of an answer that is about to be read,
+// with its values in the group's pinned columns, as in a Pin (nil where it pins none). It reports
+// false while a change that could touch the answer is under way or its tables are held out: such an
+// answer may be used but not kept. The values are not retained.
 func (x *Index) Lease(group *Group, guard *Guard, pins [][]Value) bool {
 	now := x.now()
 	x.mu.Lock()
@@ -70,8 +71,9 @@ func (x *Index) Lease(group *Group, guard *Guard, pins [][]Value) bool {
 	return true
 }
 
-// Fill notes, once for each guard, how many rows its answer shows and, by Reading.Keys, their keys; nil where they are not
-// known. Of a group without Reading.Rows it notes nothing. The keys are not retained.
+// Fill notes, once for each guard, how many rows its answer shows and, by Reading.Keys, their keys;
+// nil where they are not known. Of a group without Reading.Rows it notes nothing. The keys are not
+// retained.
 func (x *Index) Fill(guard *Guard, rows int, keys [][]Value) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -87,8 +89,8 @@ func (x *Index) Release(guard *Guard) {
 	x.kill(guard)
 }
 
-// Announce says that these changes are about to become visible, in this order if at once. It returns the answers that it
-// killed. Each Announce is followed by exactly one Finish.
+// Announce says that these changes are about to become visible, in this order if at once. It
+// returns the answers that it killed. Each Announce is followed by exactly one Finish.
 func (x *Index) Announce(changes ...Change) (*Announcement, []Kill) {
 	a := &Announcement{}
 	var killed []Kill
@@ -121,7 +123,8 @@ func (x *Index) Touching(change Change) []Kill {
 	return x.find(&change, nil)
 }
 
-// find adds the guards that a change can touch. They are to be killed after it only: the sets must stand still here.
+// find adds the guards that a change can touch. They are to be killed after it only: the sets must
+// stand still here.
 func (x *Index) find(change *Change, found []Kill) []Kill {
 	x.search++
 	add := func(guard *Guard, reason Reason) {
@@ -160,8 +163,8 @@ func (x *Index) find(change *Change, found []Kill) []Kill {
 	return found
 }
 
-// Widen says that changes of a table are now known to change another table, too: what is under way or held out for the one
-// is so for the other from now on, and all answers that read the other die.
+// Widen says that changes of a table are now known to change another table, too: what is under way
+// or held out for the one is so for the other from now on, and all answers that read the other die.
 func (x *Index) Widen(from, to string) (killed []Kill) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -185,8 +188,9 @@ func (x *Index) Widen(from, to string) (killed []Kill) {
 	return killed
 }
 
-// Finish says that announced changes are visible now, or never will be. Where the end of a write cannot be
-// seen, hold keeps answers from its tables from being stored for that long; 0 means not at all.
+// Finish says that announced changes are visible now, or never will be. Where the end of a write
+// cannot be seen, hold keeps answers from its tables from being stored for that long; 0 means not
+// at all.
 func (x *Index) Finish(a *Announcement, hold time.Duration) {
 	now := x.now()
 	x.mu.Lock()
@@ -230,7 +234,8 @@ func (x *Index) Size() int {
 	return n
 }
 
-// blocked reports whether a change that is under way, or a hold-out, keeps an answer from being kept.
+// blocked reports whether a change that is under way, or a hold-out, keeps an answer from being
+// kept.
 func (x *Index) blocked(group *Group, guard *Guard, now time.Time) bool {
 	if x.busy("", now) {
 		return true

@@ -170,7 +170,8 @@ func TestWiden(t *testing.T) {
 	verify(t, x)
 }
 
-// TestWideningInCircles: tables that reach one another, or themselves, are learned any number of times while one change is under way.
+// TestWideningInCircles: tables that reach one another, or themselves, are learned any number of
+// times while one change is under way.
 func TestWideningInCircles(t *testing.T) {
 	t.Parallel()
 	x := quiet()
@@ -191,7 +192,8 @@ func TestWideningInCircles(t *testing.T) {
 	}
 }
 
-// TestIndexForgetsTables: names in raw SQL are tables to the index only while a change of them is under way.
+// TestIndexForgetsTables: names in raw SQL are tables to the index only while a change of them is
+// under way.
 func TestIndexForgetsTables(t *testing.T) {
 	t.Parallel()
 	x := quiet()
@@ -245,8 +247,8 @@ func TestAnnounceAllocatesByWhatItKills(t *testing.T) {
 	}
 }
 
-// crowd returns an index with n answers to each of two queries: of one row by its key, and of 10 rows by a value that they
-// share.
+// crowd returns an index with n answers to each of two queries: of one row by its key, and of 10
+// rows by a value that they share.
 func crowd(n int) (x *Index, byKey, byValue func(int) *Guard) {
 	x = quiet()
 	one := NewGroup(Reading{
@@ -275,7 +277,8 @@ func crowd(n int) (x *Index, byKey, byValue func(int) *Guard) {
 	return x, byKey, byValue
 }
 
-// BenchmarkAnnounceByRow changes what one answer of each query shows, among many answers, and puts them back.
+// BenchmarkAnnounceByRow changes what one answer of each query shows, among many answers, and puts
+// them back.
 func BenchmarkAnnounceByRow(b *testing.B) {
 	for _, n := range []int{1_000, 50_000} {
 		x, byKey, byValue := crowd(n)
@@ -321,7 +324,8 @@ func lease(x *Index, group *Group, owner any, pins [][]Value) *Guard {
 	return nil
 }
 
-// TestLinksFollowTheGuards: what most guards needed that are gone is given back, and those that are left are still found.
+// TestLinksFollowTheGuards: what most guards needed that are gone is given back, and those that are
+// left are still found.
 func TestLinksFollowTheGuards(t *testing.T) {
 	t.Parallel()
 	x := quiet()

@@ -72,7 +72,8 @@ func (f filter) matches(r row) bool {
 	return !f.false && (len(f.odd) == 0 || sum%2 != 0)
 }
 
-// query is SELECT selected FROM t WHERE filter ORDER BY order LIMIT limit OFFSET offset, or an aggregate of its rows.
+// query is SELECT selected FROM t WHERE filter ORDER BY order LIMIT limit OFFSET offset, or an
+// aggregate of its rows.
 type query struct {
 	filter
 	pins      int // so many of the conditions are pinned by each answer, the others in the group
@@ -438,8 +439,9 @@ func transact(table []row, writes []write) []row {
 	return after
 }
 
-// TestSurvivorsAreRight runs random writes on a table and random queries beside them, as readers and writers would who overlap in
-// any way: whatever answer is alive is at all times the one that the database gives.
+// TestSurvivorsAreRight runs random writes on a table and random queries beside them, as readers
+// and writers would who overlap in any way: whatever answer is alive is at all times the one that
+// the database gives.
 func TestSurvivorsAreRight(t *testing.T) {
 	t.Parallel()
 	var unchanged, survived, changed, refused, leased atomic.Int64

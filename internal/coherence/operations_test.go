@@ -9,7 +9,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// naive says what an index should do by looking at every guard, and at every change that is under way.
+// naive says what an index should do by looking at every guard, and at every change that is under
+// way.
 type naive struct {
 	now     time.Time
 	alive   map[*Guard]*answered
@@ -173,8 +174,8 @@ func oddChange(t *rapid.T) Change {
 	}
 }
 
-// TestOperations does random things to an index, proves its structure whole after each, and compares what it finds by its sets
-// with what there is to find.
+// TestOperations does random things to an index, proves its structure whole after each, and
+// compares what it finds by its sets with what there is to find.
 func TestOperations(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

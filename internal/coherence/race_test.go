@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// record is a row whose value counts its writes. What a reader of it must not go back behind is what was written when the reader
-// started, and what any other had seen by then.
+// record is a row whose value counts its writes. What a reader of it must not go back behind is
+// what was written when the reader started, and what any other had seen by then.
 type record struct {
 	id      Value
 	version atomic.Int64 // in the database
@@ -40,9 +40,10 @@ type cached struct {
 	versions []int64
 }
 
-// TestReadersNeverGoBack: readers serve each other what they kept, in three ways of looking at the same rows, while writers change
-// them, some by their keys, some without saying which, and while tables are learned to reach others, guards are released, and hold-outs
-// come and go. No reader is served what is older than the last write that was finished, or than what another one was served,
+// TestReadersNeverGoBack: readers serve each other what they kept, in three ways of looking at the
+// same rows, while writers change them, some by their keys, some without saying which, and while
+// tables are learned to reach others, guards are released, and hold-outs come and go. No reader is
+// served what is older than the last write that was finished, or than what another one was served,
 // before it started.
 func TestReadersNeverGoBack(t *testing.T) {
 	t.Parallel()

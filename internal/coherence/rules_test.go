@@ -54,7 +54,8 @@ type rule struct {
 	answer answer
 	change Change
 	dies   bool
-	// filling says that the answer lives only for what it was filled with: while the change is under way no new one is leased.
+	// filling says that the answer lives only for what it was filled with: while the change is
+	// under way no new one is leased.
 	filling bool
 	reason  Reason
 }
@@ -95,8 +96,9 @@ func (r rule) check(t *testing.T) {
 	}
 }
 
-// TestRules has, for each rule of the table in the package's documentation, cases that it leaves alone and the nearest
-// ones that it must not. The answers are of a table t with the columns id (its primary key), mail (unique), a, b and c.
+// TestRules has, for each rule of the table in the package's documentation, cases that it leaves
+// alone and the nearest ones that it must not. The answers are of a table t with the columns id
+// (its primary key), mail (unique), a, b and c.
 func TestRules(t *testing.T) {
 	t.Parallel()
 
@@ -266,7 +268,8 @@ func TestRules(t *testing.T) {
 		},
 		"kinds": {
 			{name: "of an upsert whose kinds are told apart no more", answer: none, dies: true, reason: ByTable, change: Change{
-				// INSERT (a = a2) ON CONFLICT DO UPDATE SET b = ...: the updated row may have had a1 all along.
+				// INSERT (a = a2) ON CONFLICT DO UPDATE SET b = ...: the updated row may have had
+				// a1 all along.
 				Table: "t", Kinds: Insert | Update, Columns: cols("b"), Set: where(pin("a", "a2")),
 			}},
 			{name: "of a soft delete or a delete", answer: none, dies: true, reason: ByTable, change: Change{
@@ -296,7 +299,8 @@ func many(column, prefix string, from, n int) Pin {
 	return pin
 }
 
-// TestUpsertIsAnInsertAndAnUpdate: the key rule leaves alone what the insert half finds in its place, the update half does not.
+// TestUpsertIsAnInsertAndAnUpdate: the key rule leaves alone what the insert half finds in its
+// place, the update half does not.
 func TestUpsertIsAnInsertAndAnUpdate(t *testing.T) {
 	t.Parallel()
 	x := quiet()

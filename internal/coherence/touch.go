@@ -56,8 +56,8 @@ func (p *probe) look(c *Change, g *Group) bool {
 	return p.before || p.after
 }
 
-// wanted is what is known of the rows of a change: in some facets the marks of which an answer must have one, for each of
-// these facets, to be touched.
+// wanted is what is known of the rows of a change: in some facets the marks of which an answer must
+// have one, for each of these facets, to be touched.
 type wanted struct {
 	facets []wantedFacet
 	all    uint64       // a bit for each of facets
@@ -145,8 +145,8 @@ func (p *probe) touches(guard *Guard) bool {
 		p.after && !(p.change.Kinds == Insert && guard.showsKey()) && p.is.has(p.group, guard)
 }
 
-// candidates calls each with guards among which are all that the change can touch in the group, and the
-// reason that brings them up. A guard may come several times.
+// candidates calls each with guards among which are all that the change can touch in the group, and
+// the reason that brings them up. A guard may come several times.
 func (p *probe) candidates(each func(*Guard, Reason)) {
 	g := p.group
 	if p.before && !p.narrowest(&p.was, len(g.guards), each) {
@@ -163,8 +163,9 @@ func (p *probe) candidates(each func(*Guard, Reason)) {
 	}
 }
 
-// narrowest calls each with the guards that have a mark of the facet in which fewest have one, if these are at most so many;
-// false if there is none. Rows are asked before values where both are as few.
+// narrowest calls each with the guards that have a mark of the facet in which fewest have one, if
+// these are at most so many; false if there is none. Rows are asked before values where both are as
+// few.
 func (p *probe) narrowest(w *wanted, most int, each func(*Guard, Reason)) bool {
 	best := -1
 	for i, f := range w.facets {

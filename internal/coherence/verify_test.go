@@ -8,8 +8,8 @@ type failer interface {
 	Fatalf(format string, args ...any)
 }
 
-// verify proves the structure of an index whole: that every guard is in exactly the sets that it belongs to, that sets and
-// guards agree on where, and that nothing is kept which is empty.
+// verify proves the structure of an index whole: that every guard is in exactly the sets that it
+// belongs to, that sets and guards agree on where, and that nothing is kept which is empty.
 func verify(t failer, x *Index, groups ...*Group) {
 	t.Helper()
 	x.mu.Lock()
@@ -73,8 +73,9 @@ func verify(t failer, x *Index, groups ...*Group) {
 	}
 }
 
-// verifyGroup proves that the links of a group's guards are what its lists are made of, and that all others are free. Which
-// marks a guard should have is for the model to say, by what changes find.
+// verifyGroup proves that the links of a group's guards are what its lists are made of, and that
+// all others are free. Which marks a guard should have is for the model to say, by what changes
+// find.
 func verifyGroup(t failer, group *Group) {
 	t.Helper()
 	of := map[uint32]*Guard{}

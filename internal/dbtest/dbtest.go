@@ -1,7 +1,8 @@
 // Package dbtest gives tests databases that count and gate what reaches them.
 //
-// SQLite is always there; PostgreSQL and MariaDB or MySQL where PRELOAD_TEST_POSTGRES and PRELOAD_TEST_MYSQL
-// hold the DSN of a database in which tests may make and drop schemas (databases, for MySQL) of their own.
+// SQLite is always there; PostgreSQL and MariaDB or MySQL where PRELOAD_TEST_POSTGRES and
+// PRELOAD_TEST_MYSQL hold the DSN of a database in which tests may make and drop schemas
+// (databases, for MySQL) of their own.
 package dbtest
 
 import (
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	mysqldriver "github.com/go-sql-driver/mysql"
+	"github.com/gorm-preload/preload/internal/observed"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/mattn/go-sqlite3"
 	"gorm.io/driver/mysql"
@@ -32,6 +34,8 @@ import (
 const (
 	PostgresEnv = "PRELOAD_TEST_POSTGRES"
 	MySQLEnv    = "PRELOAD_TEST_MYSQL"
+	// ObservedEnv, if it is not empty, has all handles opened in the way of preload.Connector.
+	ObservedEnv = "PRELOAD_TEST_OBSERVED"
 )
 
 // Database is an empty database of a test's own.
@@ -40,11 +44,15 @@ type Database struct {
 	// Probe sees what reaches the database through handles of Open.
 	Probe *Probe
 
-	connect func(*Probe) *sql.DB
+	connector func(*Probe) driver.Connector
+	// driver and dsn lead to its server; dsn is empty where there is none.
+	driver driver.Driver
+	dsn    string
+	source string // its data source, of every kind
 }
 
-// Each runs a test on every kind of database there is, as parallel subtests named after them. Those that are not
-// there are skipped by name.
+// Each runs a test on every kind of database there is, as parallel subtests named after them. Those
+// that are not there are skipped by name.
 func Each(t *testing.T, test func(t *testing.T, d *Database)) {
 	t.Helper()
 	for _, kind := range []struct {
@@ -62,11 +70,12 @@ func Each(t *testing.T, test func(t *testing.T, d *Database)) {
 func SQLite(t testing.TB) *Database {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "test.db")
-	dsn := "file:" + file + "?_busy_timeout=10000&_journal_mode=WAL&_synchronous=OFF&_foreign_keys=1"
+	dsn := "file:" + (&url.URL{Path: file}).EscapedPath() + "?_busy_timeout=10000&_journal_mode=WAL&_synchronous=OFF&_foreign_keys=1"
 	return &Database{
-		Dialect: "sqlite",
-		Probe:   &Probe{},
-		connect: func(p *Probe) *sql.DB { return sql.OpenDB(&connector{&sqlite3.SQLiteDriver{}, dsn, p}) },
+		Dialect:   "sqlite",
+		Probe:     &Probe{},
+		source:    dsn,
+		connector: func(p *Probe) driver.Connector { return &connector{&sqlite3.SQLiteDriver{}, dsn, p} },
 	}
 }
 
@@ -103,9 +112,12 @@ func Postgres(t testing.TB) *Database {
 		dsn += " search_path=" + schema
 	}
 	return &Database{
-		Dialect: "postgres",
-		Probe:   &Probe{},
-		connect: func(p *Probe) *sql.DB { return sql.OpenDB(&connector{stdlib.GetDefaultDriver(), dsn, p}) },
+		Dialect:   "postgres",
+		Probe:     &Probe{},
+		driver:    stdlib.GetDefaultDriver(),
+		dsn:       dsn,
+		source:    dsn,
+		connector: func(p *Probe) driver.Connector { return &connector{stdlib.GetDefaultDriver(), dsn, p} },
 	}
 }
 
@@ -131,10 +143,53 @@ func MySQL(t testing.TB) *Database {
 	return &Database{
 		Dialect: "mysql",
 		Probe:   &Probe{},
-		connect: func(p *Probe) *sql.DB {
-			return sql.OpenDB(&connector{mysqldriver.MySQLDriver{}, config.FormatDSN(), p})
+		driver:  mysqldriver.MySQLDriver{},
+		dsn:     config.FormatDSN(),
+		source:  config.FormatDSN(),
+		connector: func(p *Probe) driver.Connector {
+			return &connector{mysqldriver.MySQLDriver{}, config.FormatDSN(), p}
 		},
 	}
+}
+
+// With returns the same database as connections with other parameters see it: those of a DSN, such
+// as sql_mode for MySQL and default_query_exec_mode for PostgreSQL. Its Probe is another one.
+// SQLite has none: the test is skipped.
+func (d *Database) With(t testing.TB, parameters map[string]string) *Database {
+	t.Helper()
+	if d.dsn == "" {
+		t.Skipf("%s: has no parameters of a connection", d.Dialect)
+	}
+	with := *d
+	with.Probe = &Probe{}
+	switch d.Dialect {
+	case "mysql":
+		config, err := mysqldriver.ParseDSN(d.dsn)
+		must(t, err)
+		if config.Params == nil {
+			config.Params = map[string]string{}
+		}
+		for name, value := range parameters {
+			config.Params[name] = value
+		}
+		// What is a parameter of the driver, and not of the server, is parsed as such.
+		config, err = mysqldriver.ParseDSN(config.FormatDSN())
+		must(t, err)
+		with.dsn = config.FormatDSN()
+	case "postgres":
+		u, err := url.Parse(d.dsn)
+		must(t, err)
+		q := u.Query()
+		for name, value := range parameters {
+			q.Set(name, value)
+		}
+		u.RawQuery = q.Encode()
+		with.dsn = u.String()
+	default:
+		t.Fatalf("%s: takes no parameters here", d.Dialect)
+	}
+	with.connector = func(p *Probe) driver.Connector { return &connector{with.driver, with.dsn, p} }
+	return &with
 }
 
 // Open returns a handle whose calls the Probe sees. Each handle has a connection pool of its own.
@@ -163,6 +218,20 @@ func (d *Database) open(t testing.TB, p *Probe, config ...*gorm.Config) *gorm.DB
 	db, err := gorm.Open(d.Dialector(conn), c)
 	must(t, err)
 	return db
+}
+
+// Connector opens connections that the Probe sees.
+func (d *Database) Connector() driver.Connector { return d.connector(d.Probe) }
+
+// DSN is the data source by which the driver opens the database.
+func (d *Database) DSN() string { return d.source }
+
+func (d *Database) connect(p *Probe) *sql.DB {
+	c := d.connector(p)
+	if os.Getenv(ObservedEnv) != "" {
+		c = observed.NewConnector(c)
+	}
+	return sql.OpenDB(c)
 }
 
 // Pool returns a connection pool that the Probe sees, for handles that a test opens itself.
@@ -223,15 +292,16 @@ func (p *Probe) Log() []string {
 	return append([]string(nil), p.log...)
 }
 
-// Before has f called before each call, on the goroutine that makes it: f may wait. An error that it returns is the
-// call's, which then does not reach the database. nil removes it.
+// Before has f called before each call, on the goroutine that makes it: f may wait. An error that
+// it returns is the call's, which then does not reach the database. nil removes it.
 func (p *Probe) Before(f func(Call) error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.before = f
 }
 
-// After has f called after each call that reached the database; the error that it returns replaces the call's.
+// After has f called after each call that reached the database; the error that it returns replaces
+// the call's.
 func (p *Probe) After(f func(Call, error) error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -2,6 +2,7 @@ package dbtest
 
 import (
 	"errors"
+	"path/filepath"
 	"testing"
 )
 
@@ -41,4 +42,19 @@ func TestProbeSeesAndStops(t *testing.T) {
 			t.Errorf("a stopped commit left %d rows", n)
 		}
 	})
+}
+
+// TestSQLiteIsOfItsTestAlone: a second subtest of the same name has a '#' in the path of its
+// folder, which would end the path in a URI.
+func TestSQLiteIsOfItsTestAlone(t *testing.T) {
+	t.Parallel()
+	for range 2 {
+		t.Run("again", func(t *testing.T) {
+			var file string
+			must(t, SQLite(t).Plain(t).Raw("SELECT file FROM pragma_database_list").Scan(&file).Error)
+			if filepath.Base(file) != "test.db" {
+				t.Errorf("the database is in %s", file)
+			}
+		})
+	}
 }

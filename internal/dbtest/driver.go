@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql/driver"
 	"sync/atomic"
+
+	mysqldriver "github.com/go-sql-driver/mysql"
 )
 
 // connector opens connections of a driver and shows their calls to a Probe.
@@ -15,15 +17,42 @@ type connector struct {
 
 func (c *connector) Driver() driver.Driver { return c.driver }
 
-func (c *connector) Connect(context.Context) (driver.Conn, error) {
-	inner, err := c.driver.Open(c.dsn)
+func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
+	inner, err := c.open(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return &conn{Conn: inner, probe: c.probe}, nil
 }
 
-// conn passes everything on to a connection of one of the drivers that are used here, which all have these methods.
+// open opens a connection as database/sql does by itself: the context ends the attempt.
+func (c *connector) open(ctx context.Context) (driver.Conn, error) {
+	with, ok := c.driver.(driver.DriverContext)
+	if !ok {
+		return c.driver.Open(c.dsn)
+	}
+	inner, err := with.OpenConnector(c.dsn)
+	if err != nil {
+		return nil, err
+	}
+	return inner.Connect(ctx)
+}
+
+// quietMySQL is the driver without its own lines about connections that were lost.
+type quietMySQL struct{ mysqldriver.MySQLDriver }
+
+// OpenConnector implements driver.DriverContext.
+func (quietMySQL) OpenConnector(dsn string) (driver.Connector, error) {
+	config, err := mysqldriver.ParseDSN(dsn)
+	if err != nil {
+		return nil, err
+	}
+	config.Logger = &mysqldriver.NopLogger{}
+	return mysqldriver.NewConnector(config)
+}
+
+// conn passes everything on to a connection of one of the drivers that are used here, which all
+// have these methods.
 type conn struct {
 	driver.Conn
 	probe *Probe

@@ -64,7 +64,7 @@ func (t *Table) checkPattern(p placed) error {
 		return fmt.Errorf("tracked without an access")
 	}
 	related := p.relatedKeys()
-	if len(related) > maxRelated {
+	if len(related) > MaxRelated {
 		return fmt.Errorf("%d related keys", len(related))
 	}
 	seen := map[string]bool{p.Key: true}

@@ -2,10 +2,10 @@ package hotness
 
 import "slices"
 
-// maxRelated is how many related keys are kept with a pattern. It bounds the
+// MaxRelated is how many related keys are kept with a pattern. It bounds the
 // memory of a table to a multiple of its limit, and is small enough for a list
 // to be searched faster than a map.
-const maxRelated = 8
+const MaxRelated = 8
 
 // Relate keeps the related keys with the pattern of key if it is tracked: the
 // newest 8 different ones without key itself, the last argument being the
@@ -68,13 +68,13 @@ func (p *Pattern) relate(newer, older []string) {
 	}
 }
 
-// newestKeys returns the first maxRelated different keys of the lists except
+// newestKeys returns the first MaxRelated different keys of the lists except
 // self.
 func newestKeys(self string, lists ...[]string) []string {
-	kept := make([]string, 0, maxRelated)
+	kept := make([]string, 0, MaxRelated)
 	for _, list := range lists {
 		for _, key := range list {
-			if len(kept) == maxRelated {
+			if len(kept) == MaxRelated {
 				return kept
 			}
 			if key != self && !slices.Contains(kept, key) {

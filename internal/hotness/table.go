@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 )
 
 // Table holds the patterns of at most a limit of keys. Its methods may be used
@@ -198,6 +199,29 @@ func (t *Table) publish() {
 
 // Len is the number of tracked keys.
 func (t *Table) Len() int { return int(t.size.Load()) }
+
+// placeBytes is about what the places of a pattern in the heap and among the
+// keys take.
+const placeBytes = 160
+
+// Bytes is about how much memory the tracked patterns hold, with their keys and
+// related keys.
+func (t *Table) Bytes() (n int64) {
+	for _, p := range t.patterns() {
+		n += int64(unsafe.Sizeof(*p)) + placeBytes + textBytes(p.Key)
+		if related := p.related.Load(); related != nil {
+			n += int64(unsafe.Sizeof(*related)) + int64(cap(*related))*int64(unsafe.Sizeof(p.Key))
+			for _, key := range *related {
+				n += textBytes(key)
+			}
+		}
+	}
+	return n
+}
+
+// textBytes is what the allocator uses for a text: it rounds up, by an eighth
+// at most but for short ones.
+func textBytes(s string) int64 { return int64(len(s)) + int64(len(s))/16 + 8 }
 
 // Clear forgets all statistics, also those of patterns that lost their place
 // and are kept by callers: such a pattern shows what it had until its next

@@ -2,9 +2,10 @@ package prediction
 
 import "sync/atomic"
 
-// Buffer takes items from any number of goroutines to one, and never makes them wait: what finds no room, or comes in another's way, is
-// lost. It consists of stripes, each a bounded queue after Vyukov's, whose writers do not try again. Where the reader does not keep up,
-// some stripes are lost, so that of the others it misses nothing.
+// Buffer takes items from any number of goroutines to one, and never makes them wait: what finds no
+// room, or comes in another's way, is lost. It consists of stripes, each a bounded queue after
+// Vyukov's, whose writers do not try again. Where the reader does not keep up, some stripes are
+// lost, so that of the others it misses nothing.
 type Buffer[T any] struct {
 	stripes []stripe[T]
 	lost    atomic.Int64
@@ -23,7 +24,8 @@ type stripe[T any] struct {
 	ring [stripeLength]slot[T]
 }
 
-// slot holds an item. Its turn is the number of the item that it is free for, or one more while it holds it.
+// slot holds an item. Its turn is the number of the item that it is free for, or one more while it
+// holds it.
 type slot[T any] struct {
 	turn atomic.Uint64
 	item T
@@ -56,8 +58,8 @@ func (b *Buffer[T]) Put(hash uint64, item T) {
 	}
 }
 
-// Take calls do with items that are there, those of the first stripes first, and returns how many there were, at most so many. Only one
-// goroutine may take at a time.
+// Take calls do with items that are there, those of the first stripes first, and returns how many
+// there were, at most so many. Only one goroutine may take at a time.
 func (b *Buffer[T]) Take(most int, do func(*T)) (n int) {
 	for i := range b.stripes {
 		s := &b.stripes[i]

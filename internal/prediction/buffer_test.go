@@ -67,8 +67,9 @@ func TestBufferTellsTheReader(t *testing.T) {
 	}
 }
 
-// TestBufferUnderLoad has writers that run into each other and a reader that does not keep up: nothing comes twice, nothing that
-// was not lost is missing, and what one writer puts comes in order.
+// TestBufferUnderLoad has writers that run into each other and a reader that does not keep up:
+// nothing comes twice, nothing that was not lost is missing, and what one writer puts comes in
+// order.
 func TestBufferUnderLoad(t *testing.T) {
 	t.Parallel()
 	const writers, each = 8, 20_000

@@ -1,13 +1,18 @@
 package prediction
 
-import "hash/maphash"
+import (
+	"hash/maphash"
+	"unsafe"
+)
 
 const (
 	// successors is how many keys a node of the chain remembers that came after its own.
 	successors = 4
-	// chainWindow is how many accesses of a session, to different keys, an access counts as coming right after: with it, four.
+	// chainWindow is how many accesses of a session, to different keys, an access counts as coming
+	// right after: with it, four.
 	chainWindow = 3
-	// chainHalving is the count of a node at which it and those of its successors are halved, so that what is new counts more.
+	// chainHalving is the count of a node at which it and those of its successors are halved, so
+	// that what is new counts more.
 	chainHalving = 32
 	// chainSupport is how often one key must have come after another to be expected there.
 	chainSupport = 2
@@ -15,9 +20,15 @@ const (
 	maxChainKey = 256
 )
 
-// chain is a graph of keys that follow each other. Its nodes are bounded: the least recently used leave, as CLOCK sees them.
+// nodeBytes is about what a node takes besides its key: itself, with what its slice has grown
+// beyond need, and its place in the index.
+const nodeBytes = int64(unsafe.Sizeof(node{}))*5/4 + 40
+
+// chain is a graph of keys that follow each other. Its nodes are bounded: the least recently used
+// leave, as CLOCK sees them.
 type chain struct {
 	limit int
+	keys  int64 // bytes of the keys of all nodes
 	seed  maphash.Seed
 	index map[uint64]uint32 // by the hash of the key; of two keys with one hash, one has a node
 	nodes []node
@@ -45,9 +56,19 @@ func newChain(limit int) *chain {
 }
 
 func (c *chain) clear() {
-	clear(c.index)
-	c.nodes, c.hand = nil, 0
+	c.index = map[uint64]uint32{}
+	c.nodes, c.hand, c.keys = nil, 0, 0
 }
+
+// bytes returns about how much memory the chain holds.
+func (c *chain) bytes() int64 { return int64(len(c.nodes))*nodeBytes + c.keys }
+
+// nodesIn returns how many nodes there can be in so much memory, whatever their keys are.
+func nodesIn(bytes int64) int { return int(max(1, bytes/(nodeBytes+textBytes(maxChainKey)))) }
+
+// textBytes is what the allocator uses for a text: it rounds up, by an eighth at most but for short
+// ones.
+func textBytes(length int) int64 { return int64(length) + int64(length)/16 + 8 }
 
 // find returns where the node of a key is.
 func (c *chain) find(key string) (at uint32, ok bool) {
@@ -69,6 +90,7 @@ func (c *chain) touch(key string) (at uint32, ok bool) {
 		at = c.place()
 		c.index[hash] = at
 		c.nodes[at] = node{key: key, hash: hash}
+		c.keys += textBytes(len(key))
 	}
 	n := &c.nodes[at]
 	n.used = true
@@ -99,6 +121,7 @@ func (c *chain) place() uint32 {
 	at := c.hand
 	c.hand = (c.hand + 1) % uint32(len(c.nodes))
 	delete(c.index, c.nodes[at].hash)
+	c.keys -= textBytes(len(c.nodes[at].key))
 	return at
 }
 

@@ -1,18 +1,21 @@
 // Package prediction learns what is asked for after what, and says what will be asked for next.
 //
-// It is told accesses: that in one session the query of some template was asked with some args, and, where it is known, what
-// was the answer. From them it learns in two ways.
+// It is told accesses: that in one session the query of some template was asked with some args,
+// and, where it is known, what was the answer. From them it learns in two ways.
 //
-//   - Rules hold for a template, and so for values that were never seen: after template A comes template B, and each arg of B
-//     is an arg of A, a column of A's answer, or always the same.
-//   - The chain holds for single keys: after this key comes that one. It is a bounded graph whose nodes remember four
-//     successors each, as in the Markov prefetcher of Joseph and Grunwald, "Prefetching Using Markov Predictors" (ISCA 1997).
+//   - Rules hold for a template, and so for values that were never seen: after template A comes
+//     template B, and each arg of B is an arg of A, a column of A's answer, or always the same.
+//   - The chain holds for single keys: after this key comes that one. It is a bounded graph whose
+//     nodes remember four successors each, as in the Markov prefetcher of Joseph and Grunwald,
+//     "Prefetching Using Markov Predictors" (ISCA 1997).
 //
-// Both say how likely they hold it. A walk from what was asked follows them as long as the product of the likelihoods is high
-// enough. How high that is, and how far it goes, is up to the Governor, which sees how useful the loads turn out to be.
+// Both say how likely they hold it. A walk from what was asked follows them as long as the product
+// of the likelihoods is high enough. How high that is, and how far it goes, is up to the Governor,
+// which sees how useful the loads turn out to be.
 //
-// Accesses get here through a Buffer, which never makes anybody wait and loses what it has no room for.
+// Accesses get here through a Buffer, which never makes anybody wait and loses what it has no room
+// for.
 //
-// The package knows no database and reads no clock. All memory is bounded. A Buffer may be written by any number of goroutines;
-// everything else belongs to one.
+// The package knows no database and reads no clock. All memory is bounded. A Buffer may be written
+// by any number of goroutines; everything else belongs to one.
 package prediction

@@ -1,8 +1,12 @@
 package prediction
 
-import "math"
+import (
+	"math"
+	"unsafe"
+)
 
-// The levels of eagerness, after Srinath et al., "Feedback Directed Prefetching" (HPCA 2007): nothing is expected at the first.
+// The levels of eagerness, after Srinath et al., "Feedback Directed Prefetching" (HPCA 2007):
+// nothing is expected at the first.
 var levels = [...]Reach{
 	{},
 	{Probability: 0.95, Depth: 1, Loads: 2},
@@ -70,7 +74,8 @@ type Figures struct {
 
 	Useful, Late, Wasted int64 // of all
 
-	// Treated and Control are the hit ratios of the keys that may be loaded and of those that never are.
+	// Treated and Control are the hit ratios of the keys that may be loaded and of those that never
+	// are.
 	Treated, Control float64
 }
 
@@ -83,10 +88,12 @@ type Governor struct {
 	fresh            int // outcomes since the last step
 	begun            int // loads since the last tick
 
-	// trials are told in the order in which they began, so that those which take longest to be wasted are not told in heaps.
+	// trials are told in the order in which they began, so that those which take longest to be
+	// wasted are not told in heaps.
 	trials []trial
 	now    int // ticks
-	// verdicts counts how often it went down. Loads from before the last one do not count for the next.
+	// verdicts counts how often it went down. Loads from before the last one do not count for the
+	// next.
 	verdicts int
 
 	inaccurate bool // it was so at the last step
@@ -107,7 +114,8 @@ func NewGovernor() *Governor { return &Governor{level: firstLevel, pause: 1} }
 // Reach returns how far to go. Loads is 0 while nothing is to be loaded.
 func (g *Governor) Reach() Reach { return levels[g.level] }
 
-// Begin notes that something is loaded because it is expected, on account of a rule or, with nil, of the chain.
+// Begin notes that something is loaded because it is expected, on account of a rule or, with nil,
+// of the chain.
 func (g *Governor) Begin(l Load, rule *Rule) {
 	if len(g.trials) >= maxTrials {
 		o, decided := g.trials[0].Outcome()
@@ -116,6 +124,15 @@ func (g *Governor) Begin(l Load, rule *Rule) {
 	g.begun++
 	g.trials = append(g.trials, trial{l, rule, g.now, g.verdicts})
 }
+
+// Bytes returns about how much memory is held for loads whose outcomes are waited for, with that of
+// the loads.
+func (g *Governor) Bytes() int64 {
+	return int64(cap(g.trials)) * (int64(unsafe.Sizeof(trial{})) + loadBytes)
+}
+
+// loadBytes is about what is kept of a load.
+const loadBytes = 320
 
 // Settle looks what became of the loads. What is unread for a whole interval is wasted.
 func (g *Governor) Settle() {
@@ -155,8 +172,8 @@ func (g *Governor) end(o Outcome, decided bool) {
 	}
 }
 
-// Access notes an access to a key, of the control group or not, that found its answer or did not; polluted says that a load had
-// pushed it out.
+// Access notes an access to a key, of the control group or not, that found its answer or did not;
+// polluted says that a load had pushed it out.
 func (g *Governor) Access(control, hit, polluted bool) {
 	group := 0
 	if control {
@@ -173,8 +190,8 @@ func (g *Governor) Access(control, hit, polluted bool) {
 	}
 }
 
-// Tick notes that an interval is over; failed, that the database failed loads in it, whatever they were for. Such an interval counts as
-// one that was inaccurate.
+// Tick notes that an interval is over; failed, that the database failed loads in it, whatever they
+// were for. Such an interval counts as one that was inaccurate.
 func (g *Governor) Tick(failed bool) {
 	g.now++
 	g.Settle()
@@ -244,7 +261,8 @@ func (g *Governor) step() {
 	g.misses, g.polluted, g.fresh = g.misses/2, g.polluted/2, 0
 }
 
-// verdict goes down where loads were inaccurate, and off where they were so twice running. It reports whether they were.
+// verdict goes down where loads were inaccurate, and off where they were so twice running. It
+// reports whether they were.
 func (g *Governor) verdict(bad bool) bool {
 	was := g.inaccurate
 	g.inaccurate = bad
@@ -260,8 +278,8 @@ func (g *Governor) verdict(bad bool) bool {
 // start begins to count for the control group.
 func (g *Governor) start() { g.hits, g.accesses, g.useful, g.ticks = [2]float64{}, [2]float64{}, 0, 0 }
 
-// judge compares the keys that may be loaded with the control group. Where so many loads were used that it would have to show, and
-// it does not, the answers would have been there without them.
+// judge compares the keys that may be loaded with the control group. Where so many loads were used
+// that it would have to show, and it does not, the answers would have been there without them.
 func (g *Governor) judge() {
 	defer g.start()
 	treated, control := g.accesses[0], g.accesses[1]

@@ -15,8 +15,8 @@ type Query struct {
 	Answer   Answer // nil where it is not known
 }
 
-// Session says which accesses belong together. The channel is held as long as the session is known, so that no other can be
-// mistaken for it.
+// Session says which accesses belong together. The channel is held as long as the session is known,
+// so that no other can be mistaken for it.
 type Session struct {
 	ID   uint64
 	Done <-chan struct{}
@@ -43,7 +43,8 @@ type Reach struct {
 	Probability float64 // what is less likely is not expected
 	Depth       int     // steps
 	Loads       int     // after which it ends
-	// Tell: nothing is going to be loaded, so that rules are judged by how often they are right alone.
+	// Tell: nothing is going to be loaded, so that rules are judged by how often they are right
+	// alone.
 	Tell bool
 }
 
@@ -51,6 +52,7 @@ type Reach struct {
 type Predictor struct {
 	chain    *chain
 	sessions *sessions
+	rules    int64 // bytes of what templates know
 
 	// Memory for walks.
 	found    []successor
@@ -58,32 +60,45 @@ type Predictor struct {
 	passed   []string
 }
 
-// New returns a predictor whose chain has at most so many nodes, and that knows at most so many sessions at a time.
-func New(nodes, sessions int) *Predictor {
-	return &Predictor{chain: newChain(nodes), sessions: newSessions(sessions)}
+// New returns a predictor whose chain has at most so many nodes in so many bytes, and that knows at
+// most so many sessions at a time.
+func New(nodes int, bytes int64, sessions int) *Predictor {
+	return &Predictor{chain: newChain(min(nodes, nodesIn(bytes))), sessions: newSessions(sessions)}
 }
 
 // Clear forgets all but what templates know.
 func (p *Predictor) Clear() {
 	p.chain.clear()
 	p.sessions.clear()
+	p.found, p.frontier, p.passed = nil, nil, nil
+}
+
+// Bytes returns about how much memory is held, with that of templates since the last ForgetRules.
+func (p *Predictor) Bytes() int64 { return p.chain.bytes() + p.sessions.bytes + p.rules }
+
+// RuleBytes returns about how much memory templates hold of what follows them, since the last
+// ForgetRules.
+func (p *Predictor) RuleBytes() int64 { return p.rules }
+
+// ForgetRules lets go of all templates. Whoever calls it does so, too.
+func (p *Predictor) ForgetRules() {
+	p.sessions.clear()
+	p.rules = 0
 }
 
 // Links returns how many keys are remembered as usually coming after another.
 func (p *Predictor) Links() int { return p.chain.links() }
 
-// Observe learns from an access, and returns from where a Walk tells what is expected now. It retains the Answer until the session has
-// moved on, but not the Args.
+// Observe learns from an access, and returns from where a Walk tells what is expected now. It
+// retains the Answer until the session has moved on, but not the Args.
 func (p *Predictor) Observe(a Access) (from Prediction) {
 	s := p.sessions.of(a.Session, a.At)
 	s.forget(a.Key)
-	now := s.push()
-	now.template, now.key, now.answer, now.at = a.Template, a.Key, a.Answer, a.At
-	now.args = append(now.args, a.Args...)
+	now := s.push(a)
 	now.node, now.chained = p.chain.touch(a.Key)
 	before := s.window[:len(s.window)-1]
 	for i := range before {
-		learn(&before[i], now)
+		p.rules += learn(&before[i], now)
 	}
 	if now.template != nil {
 		now.template.ask(now)
@@ -107,7 +122,8 @@ func (p *Predictor) link(before []seen, now *seen) {
 	}
 }
 
-// Relate notes that some keys come after another. It counts as having been seen often enough to expect them.
+// Relate notes that some keys come after another. It counts as having been seen often enough to
+// expect them.
 func (p *Predictor) Relate(key string, related ...string) {
 	from, ok := p.chain.touch(key)
 	if !ok {
@@ -122,9 +138,10 @@ func (p *Predictor) Relate(key string, related ...string) {
 	}
 }
 
-// Walk visits what is expected after a query that was asked, or that is expected itself, with a probability and so many steps after
-// what was asked: the most likely first, each key once. The visitor may complete the Query, so that the walk can go on by its
-// rules, and says whether it is to be loaded.
+// Walk visits what is expected after a query that was asked, or that is expected itself, with a
+// probability and so many steps after what was asked: the most likely first, each key once. The
+// visitor may complete the Query, so that the walk can go on by its rules, and says whether it is
+// to be loaded.
 func (p *Predictor) Walk(from Prediction, reach Reach, visit func(*Prediction) (load bool)) {
 	p.frontier, p.passed = append(p.frontier[:0], from), append(p.passed[:0], from.Key)
 	loads, start := 0, true

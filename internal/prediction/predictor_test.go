@@ -39,7 +39,7 @@ type world struct {
 	at int64
 }
 
-func newWorld() *world { return &world{p: New(1_000, 10)} }
+func newWorld() *world { return &world{p: New(1_000, 1<<30, 10)} }
 
 func (w *world) observe(session uint64, queries ...Query) {
 	for _, q := range queries {
@@ -319,7 +319,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	t.Parallel()
 	const nodes, sessions = 100, 5
 	random := rand.New(rand.NewPCG(5, 6))
-	p := New(nodes, sessions)
+	p := New(nodes, 1<<30, sessions)
 	templates := make([]*Template, 100)
 	for i := range templates {
 		templates[i] = named(fmt.Sprint("t", i), 3)

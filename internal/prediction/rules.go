@@ -3,6 +3,7 @@ package prediction
 import (
 	"slices"
 	"strings"
+	"unsafe"
 )
 
 const (
@@ -15,9 +16,11 @@ const (
 	// maxRuleArgs is the number of args up to which templates have rules.
 	maxRuleArgs = 8
 
-	// minSightings is how often a mapping must have been right before it is followed, with two different values at least.
+	// minSightings is how often a mapping must have been right before it is followed, with two
+	// different values at least.
 	minSightings = 3
-	// constantShare is the share of the sightings in which an arg must have had one value to count as constant.
+	// constantShare is the share of the sightings in which an arg must have had one value to count
+	// as constant.
 	constantShare = 0.8
 	// Counts are halved after so many chances, so that what is new counts more.
 	ruleHalving = 128
@@ -25,14 +28,16 @@ const (
 	looked    = 32
 	lookAgain = 16
 
-	// A mapping whose loads are used less than usedShare of the time, after minOutcomes, is followed once in retry only.
+	// A mapping whose loads are used less than usedShare of the time, after minOutcomes, is
+	// followed once in retry only.
 	usedShare   = 0.4
 	minOutcomes = 32
 	retry       = 16
 )
 
-// Value stands for a value in queries and answers: equal ones are the same text. "" stands for none, and for what cannot be told.
-type Value string
+// Value stands for a value in queries and answers: equal ones are the same text. "" stands for
+// none, and for what cannot be told.
+type Value = string
 
 // Answer is what a query found.
 type Answer interface {
@@ -45,18 +50,19 @@ type Answer interface {
 type Template struct {
 	// Columns is how many columns its answers have.
 	Columns int
-	// Key returns the key of its query with these args, false if there is none. The args are not retained.
+	// Key returns the key of its query with these args, false if there is none. The args are not
+	// retained.
 	Key func(args []Value) (key string, ok bool)
-	// Leads reports whether it is declared that an arg of another template is what a column of this one refers to, or is referred to by.
-	// It may be nil.
+	// Leads reports whether it is declared that an arg of another template is what a column of this
+	// one refers to, or is referred to by. It may be nil.
 	Leads func(column int, to *Template, arg int) bool
 
 	chances   [2]chances // of what comes after it, by whether it came by a rule itself
 	followers []*follower
 }
 
-// chances counts the occasions on which something could have come after a template: how often it was asked, and how many rows it
-// found, maxRows each time at most.
+// chances counts the occasions on which something could have come after a template: how often it
+// was asked, and how many rows it found, maxRows each time at most.
 type chances struct{ asked, rows int }
 
 func (c chances) minus(d chances) chances { return chances{c.asked - d.asked, c.rows - d.rows} }
@@ -77,6 +83,7 @@ type follower struct {
 	constants []constant // by arg
 	fixed     Rule       // all args are constant
 	rules     []*Rule    // those that were right most often first
+	weight    int64      // bytes that it holds, as they were counted last
 }
 
 // constant is the value that an arg has most of the time, if it has one.
@@ -87,10 +94,11 @@ type constant struct {
 	of    int
 }
 
-// see counts a sighting. The value is found by majority vote, after Boyer and Moore, "MJRTY" (1981).
+// see counts a sighting. The value is found by majority vote, after Boyer and Moore, "MJRTY"
+// (1981).
 func (c *constant) see(v Value) {
 	if c.votes == 0 && c.value != v {
-		*c = constant{value: v}
+		*c = constant{value: Value(strings.Clone(string(v)))} // and not the key that it is a part of
 	}
 	if c.of++; c.of >= ruleHalving {
 		c.of, c.seen, c.votes = c.of/2, c.seen/2, min(c.votes, c.of/2)
@@ -123,17 +131,20 @@ type source struct {
 
 // Rule is one way in which the args of a template come from what was asked before it.
 type Rule struct {
-	// sources has for each arg those that were right so far, the best ones first; none where it is constant.
+	// sources has for each arg those that were right so far, the best ones first; none where it is
+	// constant.
 	sources [][]source
 	each    bool // a row leads to a query of its own
-	// count is how often it was right, and before what the chances were when it had none yet; both by whether the earlier query came
-	// by a rule itself. A page finds an item and then those that are related to it, but nothing that is related to these.
+	// count is how often it was right, and before what the chances were when it had none yet; both
+	// by whether the earlier query came by a rule itself. A page finds an item and then those that
+	// are related to it, but nothing that is related to these.
 	count  [2]int
 	before [2]chances
 	// What it was first right about, and whether it was right about others later.
 	first  string
 	varied bool
-	// declared says that all args that have a source have one that leads to them. It counts as having been right once before.
+	// declared says that all args that have a source have one that leads to them. It counts as
+	// having been right once before.
 	declared bool
 
 	used, wasted int // of the loads that it led to
@@ -153,7 +164,8 @@ type seen struct {
 	credits  []credit
 }
 
-// credit says that a mapping was right after an access, for one of its rows or, with -1, at all. It counts once.
+// credit says that a mapping was right after an access, for one of its rows or, with -1, at all. It
+// counts once.
 type credit struct {
 	rule *Rule
 	row  int
@@ -193,25 +205,44 @@ func (s *seen) value(from source, row int) Value {
 	return s.answer.Value(row, i)
 }
 
-// follower returns what is known of a template that comes after this one; nil where there is no room for it.
-func (t *Template) follower(of *Template) *follower {
-	for _, f := range t.followers {
-		if f.template == of {
-			return f
+// weigh looks again at how much memory is held for a template that comes after another. It returns
+// by how much that grew.
+func (f *follower) weigh() (grown int64) {
+	n := int64(unsafe.Sizeof(*f)) + 32 // its place among the followers, and its share of the template
+	for _, c := range f.constants {
+		n += int64(unsafe.Sizeof(c)) + textBytes(len(c.value))
+	}
+	for _, m := range f.rules {
+		n += int64(unsafe.Sizeof(m)) + int64(unsafe.Sizeof(*m)) + textBytes(len(m.first))
+		for _, sources := range m.sources {
+			n += int64(unsafe.Sizeof(sources)) + textBytes(cap(sources)*int(unsafe.Sizeof(source{})))
 		}
 	}
-	f := &follower{template: of, fixed: Rule{before: t.chances}}
+	grown = n - f.weight
+	f.weight = n
+	return grown
+}
+
+// follower returns what is known of a template that comes after this one, nil where there is no
+// room for it, and how many bytes were freed to make room.
+func (t *Template) follower(of *Template) (f *follower, freed int64) {
+	for _, f := range t.followers {
+		if f.template == of {
+			return f, 0
+		}
+	}
+	f = &follower{template: of, fixed: Rule{before: t.chances}}
 	if len(t.followers) < maxFollowers {
 		t.followers = append(t.followers, f)
-		return f
+		return f, 0
 	}
 	// The one that came least often makes room, but not at once.
 	least := slices.MinFunc(t.followers, func(a, b *follower) int { return a.sightings - b.sightings })
 	if least.sightings--; least.sightings > 0 {
-		return nil
+		return nil, 0
 	}
 	t.followers[slices.Index(t.followers, least)] = f
-	return f
+	return f, least.weight
 }
 
 // ask counts an access of the template.
@@ -221,19 +252,27 @@ func (t *Template) ask(s *seen) {
 	c.rows += s.rows()
 }
 
-// learn notes that b came after a.
-func learn(a, b *seen) {
+// learn notes that b came after a. It returns how many bytes more are held for that.
+func learn(a, b *seen) (grown int64) {
 	if a.template == nil || b.template == nil || len(b.args) > maxRuleArgs || a.key == b.key {
-		return
+		return 0
 	}
-	f := a.template.follower(b.template)
+	f, freed := a.template.follower(b.template)
 	if f == nil {
-		return
+		return 0
 	}
+	grown = -freed
 	f.sightings++
+	rules, known := len(f.rules), f.weight > 0
 	if len(f.constants) != len(b.args) {
 		f.constants, f.rules = make([]constant, len(b.args)), nil
+		known = false
 	}
+	defer func() {
+		if !known || len(f.rules) != rules {
+			grown += f.weigh()
+		}
+	}()
 	for i, v := range b.args {
 		f.constants[i].see(v)
 	}
@@ -246,6 +285,7 @@ func learn(a, b *seen) {
 			f.vain++
 		}
 	}
+	return grown
 }
 
 // constant reports whether all args are what they are most of the time.
@@ -258,8 +298,8 @@ func (f *follower) constant(args []Value) bool {
 	return true
 }
 
-// explain finds the mapping that was right most often among those that are right now, and counts that. It reports whether there
-// is one.
+// explain finds the mapping that was right most often among those that are right now, and counts
+// that. It reports whether there is one.
 func (f *follower) explain(a, b *seen) bool {
 	for i, m := range f.rules {
 		for row := range max(1, a.rows()) {
@@ -292,7 +332,8 @@ func (m *Rule) right(f *follower, a, b *seen, row int) bool {
 				break
 			}
 		}
-		// What it has no source for is constant; and what seemed to have one may turn out to be, as long as little is known.
+		// What it has no source for is constant; and what seemed to have one may turn out to be, as
+		// long as little is known.
 		if !ok && (len(sources) > 0 && m.total() >= minSightings || f.constants[i].value != b.args[i]) {
 			return false
 		}
@@ -324,7 +365,7 @@ func (m *Rule) credit(a *seen, row int, about string) {
 	}
 	a.credits = append(a.credits, credit{m, row})
 	if m.total() == 0 {
-		m.first = about
+		m.first = strings.Clone(about)
 	}
 	m.count[a.way()]++
 	m.varied = m.varied || m.first != about
@@ -341,7 +382,8 @@ func join(args []Value) string {
 	return all.String()
 }
 
-// look looks for what the args of b can have come from, and makes a mapping of it. It reports whether there is something.
+// look looks for what the args of b can have come from, and makes a mapping of it. It reports
+// whether there is something.
 func (f *follower) look(a, b *seen) bool {
 	var found [][]source
 	of, most := 0, 0
@@ -379,7 +421,8 @@ func (m *Rule) total() int { return m.count[0] + m.count[1] }
 // known reports whether the mapping was right often enough to be followed.
 func (m *Rule) known() bool { return m.declared || m.total() >= minSightings && m.varied }
 
-// sourcesOf returns what each arg of b can have come from, by a row of a, and for how many there is something.
+// sourcesOf returns what each arg of b can have come from, by a row of a, and for how many there is
+// something.
 func sourcesOf(a, b *seen, row int) (all [][]source, n int) {
 	all = make([][]source, len(b.args))
 	for i, v := range b.args {
@@ -406,7 +449,8 @@ func sourcesOf(a, b *seen, row int) (all [][]source, n int) {
 	return all, n
 }
 
-// probability returns how likely it is that the mapping is right after a query of a template, or a row of one.
+// probability returns how likely it is that the mapping is right after a query of a template, or a
+// row of one.
 func (m *Rule) probability(t *Template, way int) float64 {
 	had := t.chances[way].minus(m.before[way])
 	if had.of(m.each) >= ruleHalving {
@@ -421,9 +465,10 @@ func (m *Rule) probability(t *Template, way int) float64 {
 	return min(1, float64(right)/float64(had.of(m.each)+2))
 }
 
-// followed reports whether a mapping that is right with a sufficient probability is followed this time, and how likely what it leads to is used.
-// What it leads to is loaded where it is not there already, which may be where it is least likely: so it is not more likely than what was
-// loaded was used. If only that is too little, it is tried once in a while.
+// followed reports whether a mapping that is right with a sufficient probability is followed this
+// time, and how likely what it leads to is used. What it leads to is loaded where it is not there
+// already, which may be where it is least likely: so it is not more likely than what was loaded was
+// used. If only that is too little, it is tried once in a while.
 func (m *Rule) followed(probability, least float64) (likely float64, ok bool) {
 	outcomes := m.used + m.wasted
 	if outcomes < minOutcomes {
@@ -449,8 +494,8 @@ func (m *Rule) outcome(used bool) {
 	}
 }
 
-// after calls found with what usually comes after an access; with tell also where it is not worth loading. The args are not valid after
-// the call.
+// after calls found with what usually comes after an access; with tell also where it is not worth
+// loading. The args are not valid after the call.
 func (t *Template) after(s *seen, least float64, tell bool, found func(of *Template, args []Value, probability float64, by *Rule)) {
 	var args [maxRuleArgs]Value
 	follow := func(f *follower, m *Rule) {

@@ -1,10 +1,13 @@
 package prediction
 
-import "container/list"
+import (
+	"container/list"
+	"unsafe"
+)
 
 const (
-	// An access counts as coming after the recentAccesses before it in its session, and after those of the last recentTime, windowLimit at
-	// most.
+	// An access counts as coming after the recentAccesses before it in its session, and after those
+	// of the last recentTime, windowLimit at most.
 	recentAccesses = 4
 	recentTime     = 300e6 // nanoseconds
 	windowLimit    = 16
@@ -15,12 +18,21 @@ type sessions struct {
 	limit  int
 	byName map[Session]*list.Element
 	order  list.List // of *session, the most recent first
+	bytes  int64     // what they hold
 }
+
+const (
+	// sessionBytes is about what a session takes besides its window.
+	sessionBytes = 240
+	// maxSeenArgs bounds the args of an access that others are looked for among.
+	maxSeenArgs = 32
+)
 
 // session is the accesses of a session that are recent, the oldest first.
 type session struct {
 	name   Session
 	window []seen
+	all    *sessions
 }
 
 func newSessions(limit int) *sessions {
@@ -28,7 +40,7 @@ func newSessions(limit int) *sessions {
 }
 
 func (s *sessions) clear() {
-	clear(s.byName)
+	s.byName, s.bytes = map[Session]*list.Element{}, 0
 	s.order.Init()
 }
 
@@ -42,7 +54,8 @@ func (s *sessions) of(name Session, at int64) *session {
 	}
 	var one *session
 	if s.order.Len() < s.limit {
-		one = &session{}
+		one = &session{all: s}
+		s.bytes += sessionBytes
 	} else {
 		// Its memory serves the next one.
 		oldest := s.order.Back()
@@ -66,13 +79,19 @@ func (s *session) age(at int64) {
 }
 
 // push appends an access to the window.
-func (s *session) push() *seen {
-	if len(s.window) < cap(s.window) {
+func (s *session) push(a Access) *seen {
+	had := cap(s.window)
+	if len(s.window) < had {
 		s.window = s.window[:len(s.window)+1]
 	} else {
 		s.window = append(s.window, seen{})
 	}
-	return &s.window[len(s.window)-1]
+	now := &s.window[len(s.window)-1]
+	now.template, now.key, now.answer, now.at = a.Template, a.Key, a.Answer, a.At
+	args := cap(now.args)
+	now.args = append(now.args, a.Args[:min(len(a.Args), maxSeenArgs)]...)
+	s.all.bytes += int64(cap(s.window)-had)*int64(unsafe.Sizeof(seen{})) + int64(cap(now.args)-args)*int64(unsafe.Sizeof(Value(""))) + textBytes(len(now.key))
+	return now
 }
 
 // forget takes a key out of the window: of one that is asked again only the last access counts.
@@ -92,6 +111,7 @@ func (s *session) drop(from, to int) {
 	copy(s.window[from:], s.window[to:])
 	left := len(s.window) - n
 	for i := range spare[:n] {
+		s.all.bytes -= textBytes(len(spare[i].key))
 		s.window[left+i] = seen{args: spare[i].args[:0], credits: spare[i].credits[:0]}
 	}
 	s.window = s.window[:left]

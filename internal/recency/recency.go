@@ -1,9 +1,10 @@
-// Package recency bounds what a cache holds, by number and by weight, and picks what leaves: the CLOCK
-// approximation of least recently used (Corbató, "A Paging Experiment with the Multics System", 1968).
+// Package recency bounds what a cache holds, by number and by weight, and picks what leaves: the
+// CLOCK approximation of least recently used (Corbató, "A Paging Experiment with the Multics
+// System", 1968).
 //
-// A use is one store to an atomic of the node, without a lock, and only if it is not already marked.
-// Adding may push others out; a hand goes round the ring, passes over each node that was used since it came
-// by last, and takes the first that was not.
+// A use is one store to an atomic of the node, without a lock, and only if it is not already
+// marked. Adding may push others out; a hand goes round the ring, passes over each node that was
+// used since it came by last, and takes the first that was not.
 package recency
 
 import (
@@ -45,8 +46,8 @@ func New[T any](maxNodes int, maxWeight int64) *Ring[T] {
 	return &Ring[T]{maxNodes: maxNodes, maxWeight: maxWeight}
 }
 
-// Add puts a node in and returns those that have to leave for it. A node that alone is heavier than the
-// ring may be is not put in; false says so.
+// Add puts a node in and returns those that have to leave for it. A node that alone is heavier than
+// the ring may be is not put in; false says so.
 func (r *Ring[T]) Add(n *Node[T], weight int64) (victims []*Node[T], ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

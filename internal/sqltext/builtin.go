@@ -1,31 +1,34 @@
 package sqltext
 
-// The functions that are built into the servers of a dialect, of those in functions.go and of the families of JSON, array and
-// regular expression functions; with the words that are called like functions but are syntax.
+// The functions that are built into the servers of a dialect, of those in functions.go and of the
+// families of JSON, array and regular expression functions; with the words that are called like
+// functions but are syntax.
 
-// postgresFunctions are those of pg_catalog in PostgreSQL 15.
+// postgresFunctions are those of pg_catalog in PostgreSQL 15. Words that anybody may name a
+// function for numbers or texts, but for which the server has only functions for addresses, shapes,
+// bits and text search (family, host, area, width), are left out.
 var postgresFunctions = words(`array cast coalesce collation greatest grouping least nullif row treat trim values
 	xmlconcat xmlelement xmlexists xmlforest xmlparse xmlpi xmlroot xmlserialize xmltable`, `
-	abbrev abs acos acosd acosh age area array_agg array_agg_array_finalfn array_agg_array_transfn
+	abs acos acosd acosh age array_agg array_agg_array_finalfn array_agg_array_transfn
 	array_agg_finalfn array_agg_transfn array_append array_cat array_dims array_eq array_fill array_ge
 	array_gt array_in array_larger array_le array_length array_lower array_lt array_ndims array_ne
 	array_out array_position array_positions array_prepend array_recv array_remove array_replace
 	array_send array_smaller array_subscript_handler array_to_json array_to_string array_to_tsvector
 	array_typanalyze array_unnest_support array_upper ascii asin asind asinh atan atan2 atan2d atand
-	atanh avg bit_and bit_count bit_length bit_or bit_xor bitand bool_and bool_or bound_box broadcast
-	btrim cardinality cbrt ceil ceiling center char char_length character_length chr clock_timestamp
+	atanh avg bit_and bit_count bit_length bit_or bit_xor bool_and bool_or bound_box
+	btrim cardinality cbrt ceil ceiling char char_length character_length chr clock_timestamp
 	col_description concat concat_ws convert convert_from convert_to corr cos cosd cosh cot cotd count
 	covar_pop covar_samp cume_dist current_database current_schema current_schemas current_setting
-	current_user currval date date_bin date_part date_trunc decode degrees dense_rank diagonal
-	diameter div encode every exp extract factorial family first_value floor format format_type gcd
+	current_user currval date date_bin date_part date_trunc decode degrees dense_rank
+	div encode every exp extract factorial first_value floor format format_type gcd
 	gen_random_uuid generate_series generate_subscripts get_bit get_byte get_current_ts_config
 	has_any_column_privilege has_column_privilege has_database_privilege
 	has_foreign_data_wrapper_privilege has_function_privilege has_language_privilege
 	has_parameter_privilege has_schema_privilege has_sequence_privilege has_server_privilege
 	has_table_privilege has_tablespace_privilege has_type_privilege hash_array hashtext
-	hashtextextended height host hostmask inet_client_addr inet_client_port inet_merge
-	inet_same_family inet_server_addr inet_server_port initcap interval is_normalized isclosed isempty
-	isfinite isopen json_agg json_agg_finalfn json_agg_transfn json_array_element
+	hashtextextended inet_client_addr inet_client_port inet_merge
+	inet_same_family inet_server_addr inet_server_port initcap interval is_normalized isempty
+	isfinite json_agg json_agg_finalfn json_agg_transfn json_array_element
 	json_array_element_text json_array_elements json_array_elements_text json_array_length
 	json_build_array json_build_object json_each json_each_text json_extract_path
 	json_extract_path_text json_in json_object json_object_agg json_object_agg_finalfn
@@ -45,9 +48,9 @@ var postgresFunctions = words(`array cast coalesce collation greatest grouping l
 	jsonb_send jsonb_set jsonb_set_lax jsonb_strip_nulls jsonb_subscript_handler jsonb_to_record
 	jsonb_to_recordset jsonb_to_tsvector jsonb_typeof justify_days justify_hours justify_interval lag
 	last_value lastval lcm lead left length like ln log log10 lower lower_inc lower_inf lpad ltrim
-	macaddr8_set7bit make_date make_interval make_time make_timestamp make_timestamptz masklen max md5
-	min min_scale mod mode multirange netmask network nextval normalize now npoints nth_value ntile
-	num_nonnulls num_nulls numnode obj_description octet_length overlaps overlay parse_ident pclose
+	macaddr8_set7bit make_date make_interval make_time make_timestamp make_timestamptz max md5
+	min min_scale mod mode multirange nextval normalize now nth_value ntile
+	num_nonnulls num_nulls obj_description octet_length overlaps overlay parse_ident
 	percent_rank percentile_cont percentile_disc pg_advisory_lock pg_advisory_lock_shared
 	pg_advisory_unlock pg_advisory_unlock_all pg_advisory_unlock_shared pg_advisory_xact_lock
 	pg_advisory_xact_lock_shared pg_backend_pid pg_blocking_pids pg_char_to_encoding
@@ -112,15 +115,15 @@ var postgresFunctions = words(`array cast coalesce collation greatest grouping l
 	pg_tablespace_size pg_total_relation_size pg_trigger_depth pg_try_advisory_lock
 	pg_try_advisory_lock_shared pg_try_advisory_xact_lock pg_try_advisory_xact_lock_shared
 	pg_ts_config_is_visible pg_ts_dict_is_visible pg_ts_parser_is_visible pg_ts_template_is_visible
-	pg_type_is_visible pg_typeof pg_xact_commit_timestamp phraseto_tsquery pi plainto_tsquery popen
-	position pow power querytree quote_ident quote_literal quote_nullable radians radius random
+	pg_type_is_visible pg_typeof pg_xact_commit_timestamp phraseto_tsquery pi plainto_tsquery
+	position pow power quote_ident quote_literal quote_nullable radians random
 	range_agg range_intersect_agg range_merge rank regexp_count regexp_instr regexp_like regexp_match
 	regexp_matches regexp_replace regexp_split_to_array regexp_split_to_table regexp_substr regr_avgx
 	regr_avgy regr_count regr_intercept regr_r2 regr_slope regr_sxx regr_sxy regr_syy repeat replace
 	reverse right round row_number row_security_active row_to_json rpad rtrim scale session_user
 	set_bit set_byte set_masklen setweight sha224 sha256 sha384 sha512 shobj_description sign sin sind
-	sinh slope split_part sqrt starts_with statement_timestamp stddev stddev_pop stddev_samp
-	string_agg string_to_array string_to_table strip strpos substr substring sum tan tand tanh time
+	sinh split_part sqrt starts_with statement_timestamp stddev stddev_pop stddev_samp
+	string_agg string_to_array string_to_table strpos substr substring sum tan tand tanh time
 	timeofday timezone to_ascii to_char to_date to_hex to_json to_jsonb to_number to_regclass
 	to_regcollation to_regnamespace to_regoper to_regoperator to_regproc to_regprocedure to_regrole
 	to_regtype to_timestamp to_tsquery to_tsvector transaction_timestamp translate trim_array
@@ -128,7 +131,7 @@ var postgresFunctions = words(`array cast coalesce collation greatest grouping l
 	tsvector_to_array txid_current txid_current_if_assigned txid_current_snapshot txid_snapshot_in
 	txid_snapshot_out txid_snapshot_recv txid_snapshot_send txid_snapshot_xip txid_snapshot_xmax
 	txid_snapshot_xmin txid_status txid_visible_in_snapshot unistr unnest upper upper_inc upper_inf
-	var_pop var_samp variance version websearch_to_tsquery width width_bucket xml_is_well_formed
+	var_pop var_samp variance version websearch_to_tsquery width_bucket xml_is_well_formed
 	xml_is_well_formed_content xml_is_well_formed_document xmlagg xmlcomment xmlexists xpath
 	xpath_exists`)
 

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// piece is a token, or a group: a "(" or "[" with all that it encloses. So a loop over pieces stays on one level.
+// piece is a token, or a group: a "(" or "[" with all that it encloses. So a loop over pieces stays
+// on one level.
 type piece struct {
 	token
 	param  int // the ordinal of a bind value, from 1
@@ -34,7 +35,8 @@ func add(part *[]Name, names ...Name) {
 // Deeper statements are not worth their stack.
 const maxDepth = 100
 
-// nest groups tokens and numbers the bind values. ok is false if there is a token that has several meanings.
+// nest groups tokens and numbers the bind values. ok is false if there is a token that has several
+// meanings.
 func nest(dialect string, tokens []token) (pieces []piece, ok bool) {
 	type open struct {
 		before []piece
@@ -107,9 +109,10 @@ func split(list []piece) [][]piece {
 	return append(items, list[start:])
 }
 
-// forbidden are words that read another table, change what the words around them mean, or start a clause that is not
-// understood here, or not in parentheses (of those, FOR also stands in MariaDB's NEXT VALUE FOR sequence). A column may
-// have some of these names, but then the statement is not simple.
+// forbidden are words that read another table, change what the words around them mean, or start a
+// clause that is not understood here, or not in parentheses (of those, FOR also stands in MariaDB's
+// NEXT VALUE FOR sequence). A column may have some of these names, but then the statement is not
+// simple.
 var forbidden = words(`select values table with union intersect except join straight_join into over window fetch using
 	procedure operator variadic having limit returning on set for distinctrow high_priority sql_small_result
 	sql_big_result sql_buffer_result sql_cache sql_no_cache sql_calc_found_rows`)
@@ -131,7 +134,8 @@ func (p *parser) check(pieces []piece) {
 		switch t.kind {
 		case word:
 			valuesOf := p.upsert && t.is("values") && after.mark("(")
-			// `x IN users` reads a table in SQLite; and t.or is a column in PostgreSQL, but nothing here expects one.
+			// `x IN users` reads a table in SQLite; and t.or is a column in PostgreSQL, but nothing
+			// here expects one.
 			ok = !(t.in(forbidden) && !valuesOf || t.is("in") && !after.mark("(") || before.mark(".") && !p.isName(t))
 		case text:
 			ok = !before.mark(".") && !after.mark(".") // a name to SQLite
@@ -150,12 +154,12 @@ func (p *parser) check(pieces []piece) {
 	}
 }
 
-// keywords cannot be columns without quotes in any of the dialects. Others that are syntax as a rule, such as OVER in
-// MySQL or END in SQLite, count as columns.
+// keywords cannot be columns without quotes in any of the dialects. Others that are syntax as a
+// rule, such as OVER in MySQL or END in SQLite, count as columns.
 var keywords = words(`and or not is null in as distinct from all case when then else collate where group order`)
 
-// dialectKeywords are reserved in one dialect and not in another: LIKE, ASC, DESC, TRUE and FALSE may be columns in SQLite,
-// BETWEEN in PostgreSQL, ESCAPE in both other dialects.
+// dialectKeywords are reserved in one dialect and not in another: LIKE, ASC, DESC, TRUE and FALSE
+// may be columns in SQLite, BETWEEN in PostgreSQL, ESCAPE in both other dialects.
 var dialectKeywords = map[string]wordSet{
 	sqlite: words(`between escape isnull notnull`),
 	mysql: words(`between like true false asc desc div mod regexp rlike xor binary interval both leading trailing
@@ -179,8 +183,8 @@ func (p *parser) isName(t piece) bool {
 	return t.kind == quotedID || t.kind == word && !p.isSyntax(t)
 }
 
-// path reads the qualified name that the pieces start with, and returns how many pieces it has; none if they do not start
-// with a name.
+// path reads the qualified name that the pieces start with, and returns how many pieces it has;
+// none if they do not start with a name.
 func (p *parser) path(pieces []piece) (path []Name, n int) {
 	if len(pieces) == 0 || !p.isName(pieces[0]) {
 		return nil, 0
@@ -207,7 +211,8 @@ func (p *parser) names(pieces []piece, part *[]Name) {
 		case t.isGroup():
 			p.names(t.inside, part)
 		case t.mark("*"):
-			// Behind an operand it is a multiplication, behind a mark the end of an operator such as ~*.
+			// Behind an operand it is a multiplication, behind a mark the end of an operator such
+			// as ~*.
 			if !p.operandEnds(pieces, i-1) && (i == 0 || pieces[i-1].kind != mark || pieces[i-1].mark(",")) {
 				add(part, wholeRow)
 			}
@@ -243,8 +248,8 @@ func (p *parser) isCast(pieces []piece, i int) bool {
 	return p.dialect == postgres && (pieces[i].mark("::") || pieces[i].mark(":") && i > 0 && pieces[i-1].mark(":"))
 }
 
-// isOperator reports whether a word that may be a column is part of the syntax, by what is around it. What it does not
-// know is a column.
+// isOperator reports whether a word that may be a column is part of the syntax, by what is around
+// it. What it does not know is a column.
 func (p *parser) isOperator(pieces []piece, i int) bool {
 	switch t := pieces[i]; {
 	case t.is("end"):
@@ -265,9 +270,9 @@ func isOperand(t piece) bool {
 	return t.kind == quotedID || t.kind == text || t.kind == number || t.kind == param || t.isGroup()
 }
 
-// operandEnds reports whether an operand is certain to end at pieces[i]. Behind a name it does not: in MySQL's `binary a`
-// the first is an operator. Nor does it at a word that may be an operator itself, as in SQLite's `a NOT like desc` and
-// `a ISNULL like desc`, where desc is the operand.
+// operandEnds reports whether an operand is certain to end at pieces[i]. Behind a name it does not:
+// in MySQL's `binary a` the first is an operator. Nor does it at a word that may be an operator
+// itself, as in SQLite's `a NOT like desc` and `a ISNULL like desc`, where desc is the operand.
 func (p *parser) operandEnds(pieces []piece, i int) bool {
 	if i < 0 {
 		return false
@@ -310,17 +315,21 @@ func (p *parser) condition(pieces []piece) {
 	}
 }
 
-// conjuncts cuts a condition at the ANDs of its own level, or returns none if it may be something else than a conjunction.
+// conjuncts cuts a condition at the ANDs of its own level, or returns none if it may be something
+// else than a conjunction.
 //
-// Only OR, XOR, MySQL's || and an assignment bind less than AND, in every dialect; a level that has one of these gives
-// nothing. Everything else that stands beside an AND binds tighter (NOT a AND b is (NOT a) AND b; a = 1 AND b IS NULL
-// COLLATE x is a = 1 AND (...)), so it belongs to the term on one side of the AND, where it keeps that term from being one
-// that pin knows. An AND of a level is not its conjunction
-//   - in BETWEEN x AND y: each BETWEEN takes one AND that follows it, also when one is inside the other;
+// Only OR, XOR, MySQL's || and an assignment bind less than AND, in every dialect; a level that has
+// one of these gives nothing. Everything else that stands beside an AND binds tighter (NOT a AND b
+// is (NOT a) AND b; a = 1 AND b IS NULL COLLATE x is a = 1 AND (...)), so it belongs to the term on
+// one side of the AND, where it keeps that term from being one that pin knows. An AND of a level is
+// not its conjunction
+//   - in BETWEEN x AND y: each BETWEEN takes one AND that follows it, also when one is inside the
+//     other;
 //   - in CASE WHEN a AND b THEN c END, which is no group;
 //   - in a window's ROWS BETWEEN x AND y, which is inside of parentheses (and not simple).
 //
-// Where BETWEEN is a column (PostgreSQL), terms that should be two stay one, and give less. A level with commas is a row.
+// Where BETWEEN is a column (PostgreSQL), terms that should be two stay one, and give less. A level
+// with commas is a row.
 func conjuncts(pieces []piece) [][]piece {
 	var terms [][]piece
 	start, between := 0, 0
@@ -340,8 +349,9 @@ func conjuncts(pieces []piece) [][]piece {
 	return append(terms, pieces[start:])
 }
 
-// pin adds the pin of a term that is exactly `a = value`, `a IN (value, ...)`, `a IS NULL`, `(a, b) = (value, value)` or
-// `(a, b) IN ((value, value), ...)`: whatever stands before or behind would make it something else.
+// pin adds the pin of a term that is exactly `a = value`, `a IN (value, ...)`, `a IS NULL`, `(a, b)
+// = (value, value)` or `(a, b) IN ((value, value), ...)`: whatever stands before or behind would
+// make it something else.
 func (p *parser) pin(term []piece) {
 	columns, n := p.pinned(term)
 	if n == 0 {

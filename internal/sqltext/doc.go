@@ -14,6 +14,8 @@
 //     that is not on a list here counts as one that does anything at all.
 //
 // What the text does not show stays out of sight: the triggers, cascades, views
-// and rules behind a name, functions behind operators and casts, and a function
-// of the user's own that has the name of a built-in one.
+// and rules behind a name, functions behind casts, and a function or operator of
+// the user's own that has the name of a built-in one. Whether a name behind a
+// dot is a column, or a function in PostgreSQL, is left to the caller, who knows
+// the tables.
 package sqltext

@@ -24,8 +24,8 @@ const (
 	stable                 // depends on its arguments alone
 )
 
-// effectOf tells what a call of the function does in a dialect; name is in lower case. What is not built into the
-// servers of the dialect may be a function of the user's own, and do anything.
+// effectOf tells what a call of the function does in a dialect; name is in lower case. What is not
+// built into the servers of the dialect may be a function of the user's own, and do anything.
 func effectOf(dialect, name string) effect {
 	switch {
 	case !builtIn(dialect, name):

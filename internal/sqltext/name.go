@@ -10,6 +10,33 @@ import (
 // longestPostgresName is where PostgreSQL cuts a name off.
 const longestPostgresName = 63
 
+// longestSavepoint is where SQL Server cuts the name of a savepoint off.
+const longestSavepoint = 32
+
+// cutOff returns what is left of a name that a server cuts off, between characters.
+func cutOff(name string, longest int) string {
+	if len(name) <= longest {
+		return name
+	}
+	for longest > 0 && !utf8.RuneStart(name[longest]) {
+		longest--
+	}
+	return name[:longest]
+}
+
+// savepointName is how savepoints are told apart: two names that are one to the server have to be
+// one here, too.
+func savepointName(dialect, name string) string {
+	switch dialect {
+	case sqlite, mysql:
+	case postgres:
+		name = cutOff(name, longestPostgresName)
+	default:
+		name = cutOff(name, longestSavepoint)
+	}
+	return strings.ToLower(name)
+}
+
 // Fold is how names are compared: without quotes (`x`, "x", [x]) and in lower
 // case.
 func Fold(name string) string {
@@ -57,11 +84,7 @@ func (s nameSet) add(name string) {
 		}
 	}
 	if len(name) > longestPostgresName {
-		cut := longestPostgresName
-		for cut > 0 && !utf8.RuneStart(name[cut]) {
-			cut--
-		}
-		s[strings.ToLower(name[:cut])] = struct{}{}
+		s[strings.ToLower(cutOff(name, longestPostgresName))] = struct{}{}
 	}
 }
 

@@ -20,6 +20,8 @@ type Query struct {
 	// Unknown is a function that is not known to be free of side effects, or "";
 	// "?" if the text cannot be understood.
 	Unknown string
+	// Attributes are the names behind a dot that are functions unless they are columns.
+	Attributes []Attribute
 	// Reads: the text is one plain read, SELECT, WITH ... SELECT or VALUES, that
 	// writes and locks nothing.
 	Reads bool
@@ -34,7 +36,7 @@ type Reference struct {
 // Analyze says what a query reads. dialect is as in Classify.
 func Analyze(dialect, sql string) Query {
 	q := Query{Reads: true}
-	tables, names := tableSet{nameSet{}, map[Reference]struct{}{}}, nameSet{}
+	tables, names := tableSet{nameSet{}, map[Reference]struct{}{}, nil}, nameSet{}
 	if foreign(sql) {
 		q.Unknown, q.Reads = "?", false
 	}
@@ -52,6 +54,7 @@ func Analyze(dialect, sql string) Query {
 		if q.Volatile == "" {
 			q.Volatile = findVolatile(dialect, tokens)
 		}
+		q.Attributes = append(q.Attributes, attributes(dialect, tokens)...)
 		if q.Unknown == "" {
 			q.Unknown = findUnknown(dialect, tokens)
 		}
@@ -97,6 +100,9 @@ func findUnknown(dialect string, tokens []token) string {
 		if effectOf(dialect, c.name) == unknown {
 			return c.name
 		}
+	}
+	if o := unknownOperator(dialect, tokens); o != "" {
+		return o
 	}
 	for _, t := range tokens {
 		if t.mark("{") || t.mark("}") { // {fn ...} and {oj ...} of ODBC
@@ -170,6 +176,9 @@ func hasCodeEscape(s string) bool {
 	return false
 }
 
+// longestPieces bounds the literals in pieces that are looked at whole.
+const longestPieces = 4 << 10
+
 // splitTime reports whether the literal that ends at tokens[i] is written in
 // pieces, which servers join, and makes a moving time.
 func splitTime(dialect string, tokens []token, i int) bool {
@@ -177,7 +186,7 @@ func splitTime(dialect string, tokens []token, i int) bool {
 		return false
 	}
 	joined := tokens[i].text
-	for i--; i >= 0 && tokens[i].kind == text && len(joined) <= longestTime; i-- {
+	for i--; i >= 0 && tokens[i].kind == text && len(joined) <= longestPieces; i-- {
 		joined = tokens[i].text + joined
 		if MovingTime(joined) {
 			return true
@@ -198,7 +207,7 @@ func movesWith(tokens []token, c call) bool {
 	depth, commas := 0, 0
 	for _, t := range tokens[c.open+1 : min(c.end, len(tokens))] {
 		switch {
-		case t.kind == param, t.kind == variable:
+		case t.kind == param, t.kind == variable, t.kind == quotedID && MovingTime(t.text): // SQLite takes a name that is none for a text
 			return true
 		case t.mark("("):
 			depth++

@@ -18,16 +18,17 @@ const (
 
 // Name is the name of a column as it is written.
 //
-// A name that is no column of the table may stand for anything in its row, so it has to count as any column: the rowid of
-// SQLite, a function without parentheses (current_date), a function that PostgreSQL calls as t.f, a word of the syntax
-// that could have been a column, an alias, or wholeRow.
+// A name that is no column of the table may stand for anything in its row, so it has to count as
+// any column: the rowid of SQLite, a function without parentheses (current_date), a function that
+// PostgreSQL calls as t.f, a word of the syntax that could have been a column, an alias, or
+// wholeRow.
 type Name struct {
 	Text   string // without quotes
 	Quoted bool
 }
 
-// wholeRow stands for all columns where an expression names the row as a whole, as PostgreSQL's to_json(t) and
-// t.* IS NULL do.
+// wholeRow stands for all columns where an expression names the row as a whole, as PostgreSQL's
+// to_json(t) and t.* IS NULL do.
 var wholeRow = Name{Text: "*"}
 
 // OperandKind is what is known of an Operand.
@@ -43,23 +44,25 @@ const (
 	False
 )
 
-// Operand is a value in a statement: a bind value or a literal. The zero Operand is one that is not known (an expression).
+// Operand is a value in a statement: a bind value or a literal. The zero Operand is one that is not
+// known (an expression).
 type Operand struct {
 	Param int // the ordinal of a bind value, from 1; 0 if it is none
 	Kind  OperandKind
 	Text  string // of Number and Text: as the server reads it, without quotes
 }
 
-// Pin says that every row that a condition chooses has one of these values in these columns, by the equality of the server
-// (types are converted, collations may fold case).
-// IS NULL is a pin whose one value is Null. Most pins are of one column; `(a, b) IN ((?,?),(?,?))` is of two: each of
+// Pin says that every row that a condition chooses has one of these values in these columns, by the
+// equality of the server (types are converted, collations may fold case). IS NULL is a pin whose
+// one value is Null. Most pins are of one column; `(a, b) IN ((?,?),(?,?))` is of two: each of
 // Values is as long as Columns. A pin of a name that is no column of the table says nothing.
 type Pin struct {
 	Columns []Name
 	Values  [][]Operand
 }
 
-// Assignment is a column that is set; Value is Unknown for an expression (such as n = n + 1), DEFAULT, ...
+// Assignment is a column that is set; Value is Unknown for an expression (such as n = n + 1),
+// DEFAULT, ...
 type Assignment struct {
 	Column Name
 	Value  Operand
@@ -78,18 +81,20 @@ const (
 type Shape struct {
 	Verb  Verb
 	Table Reference // as written
-	// Pins of the WHERE: every row that it chooses satisfies all of these; sound, not complete. For Select, Update, Delete.
+	// Pins of the WHERE: every row that it chooses satisfies all of these; sound, not complete. For
+	// Select, Update, Delete.
 	Pins   []Pin
 	Filter []Name // every column that the WHERE names, those of Pins included
 
-	// Of a Select. Where the list defines names, by aliases or by what it computes, ORDER BY and GROUP BY may mean these:
-	// then Group and Order hold all of Selected as well, and so does Filter if it names an alias.
+	// Of a Select. Where the list defines names, by aliases or by what it computes, ORDER BY and
+	// GROUP BY may mean these: then Group and Order hold all of Selected as well, and so does
+	// Filter if it names an alias.
 	Selected []Name // the columns that the list names, also inside expressions and functions
 	Star     bool   // an item of the list is * or table.*: all columns are selected, too
 	Aliases  []Name // the names that the list defines
 	Computed bool   // the list has more than columns and *: a row of the answer need not be a row of the table
-	// Aggregate: each item of the list is count, sum, min, max, avg or total of all rows, so that without Grouped the answer
-	// is one row, in whatever order the rows are read.
+	// Aggregate: each item of the list is count, sum, min, max, avg or total of all rows, so that
+	// without Grouped the answer is one row, in whatever order the rows are read.
 	Aggregate bool
 	Distinct  bool
 	Grouped   bool   // GROUP BY or HAVING
@@ -109,8 +114,9 @@ type Shape struct {
 	Set []Assignment
 }
 
-// Simple returns the shape of a statement, and false for one that is not simple: one that touches more than one table, or
-// has a part that is not understood for certain. It does not tell what runs beside the statement (Classify, Analyze).
+// Simple returns the shape of a statement, and false for one that is not simple: one that touches
+// more than one table, or has a part that is not understood for certain. It does not tell what runs
+// beside the statement (Classify, Analyze).
 func Simple(dialect, sql string) (Shape, bool) {
 	if dialect != sqlite && dialect != mysql && dialect != postgres || foreign(sql) {
 		return Shape{}, false
@@ -131,8 +137,8 @@ func Simple(dialect, sql string) (Shape, bool) {
 	return shape, found
 }
 
-// quoteReadings are the readings of sql. MySQL's "b" is a text in all of those, but `a = "b"` compares two columns under
-// ANSI_QUOTES, so each is taken with names in these quotes, too.
+// quoteReadings are the readings of sql. MySQL's "b" is a text in all of those, but `a = "b"`
+// compares two columns under ANSI_QUOTES, so each is taken with names in these quotes, too.
 func quoteReadings(dialect, sql string) []reading {
 	all := readings(dialect, sql)
 	if strings.IndexByte(sql, '"') < 0 {
@@ -147,8 +153,8 @@ func quoteReadings(dialect, sql string) []reading {
 	return all
 }
 
-// parser takes one statement from left to right. A part that it does not understand makes it fail for good, so that
-// callers need not look.
+// parser takes one statement from left to right. A part that it does not understand makes it fail
+// for good, so that callers need not look.
 type parser struct {
 	dialect string
 	rest    []piece // what was not taken yet
@@ -198,9 +204,9 @@ func count(tokens []token, low string) (n int) {
 	return n
 }
 
-// clauses are the words that start a part of a statement. A column may have some of these names: RETURNING in MySQL, FOR
-// in SQLite, SET in PostgreSQL. A statement that uses one as a name falls apart at it, and fails; inside of parentheses,
-// where nothing is cut, these are forbidden.
+// clauses are the words that start a part of a statement. A column may have some of these names:
+// RETURNING in MySQL, FOR in SQLite, SET in PostgreSQL. A statement that uses one as a name falls
+// apart at it, and fails; inside of parentheses, where nothing is cut, these are forbidden.
 var clauses = words(`from where group having order limit returning on set for`)
 
 // startsClause: OFFSET is a name to MySQL and SQLite unless it follows a LIMIT.
@@ -247,8 +253,8 @@ func (p *parser) selects() {
 	p.limits()
 
 	if s.Computed || len(s.Aliases) > 0 {
-		// SELECT a AS b ... ORDER BY b; in PostgreSQL also SELECT lower(a) ... ORDER BY lower, in MySQL SELECT a+1 ...
-		// ORDER BY `a+1`.
+		// SELECT a AS b ... ORDER BY b; in PostgreSQL also SELECT lower(a) ... ORDER BY lower, in
+		// MySQL SELECT a+1 ... ORDER BY `a+1`.
 		if s.Grouped {
 			add(&s.Group, s.Selected...)
 		}
@@ -314,14 +320,14 @@ func (p *parser) list(list []piece) {
 	}
 }
 
-// aggregates are functions whose value does not depend on the order of the rows; min and max of several arguments are none in
-// SQLite.
+// aggregates are functions whose value does not depend on the order of the rows; min and max of
+// several arguments are none in SQLite.
 var aggregates = words(`count sum min max avg total`)
 
 // aliased cuts the alias off an item of the select list.
 //
-// Without AS, b may be an alias in `a b`, but `binary b` is the column b to MySQL: it counts as both, unless what stands
-// before it is certain to be an operand.
+// Without AS, b may be an alias in `a b`, but `binary b` is the column b to MySQL: it counts as
+// both, unless what stands before it is certain to be an operand.
 func (p *parser) aliased(item []piece) []piece {
 	n := len(item)
 	if as := slices.IndexFunc(item, func(t piece) bool { return t.is("as") }); as >= 0 {
@@ -346,8 +352,9 @@ func (p *parser) aliased(item []piece) []piece {
 	return item
 }
 
-// direction cuts ASC, DESC, NULLS FIRST and NULLS LAST off a term of an ORDER BY. In SQLite these may be columns, so they
-// are syntax only behind an operand: `ORDER BY desc`, `ORDER BY NOT desc` and `ORDER BY -desc` order by a column.
+// direction cuts ASC, DESC, NULLS FIRST and NULLS LAST off a term of an ORDER BY. In SQLite these
+// may be columns, so they are syntax only behind an operand: `ORDER BY desc`, `ORDER BY NOT desc`
+// and `ORDER BY -desc` order by a column.
 func (p *parser) direction(term []piece) []piece {
 	directed := func(t []piece) bool {
 		n := len(t)
@@ -366,9 +373,9 @@ func (p *parser) direction(term []piece) []piece {
 // groupings are lists of terms that look like calls.
 var groupings = words(`rollup cube sets`)
 
-// term reads a term of GROUP BY or ORDER BY. One without names may be the number of an item of the select list (also
-// `(1)`, `1 COLLATE x`, SQLite's `likely(1)`, and `?` where the driver writes the values into the text); count(*) is none.
-// PostgreSQL takes GROUP BY (1, a) for GROUP BY 1, a.
+// term reads a term of GROUP BY or ORDER BY. One without names may be the number of an item of the
+// select list (also `(1)`, `1 COLLATE x`, SQLite's `likely(1)`, and `?` where the driver writes the
+// values into the text); count(*) is none. PostgreSQL takes GROUP BY (1, a) for GROUP BY 1, a.
 func (p *parser) term(term []piece, part *[]Name) {
 	if len(term) == 1 && term[0].mark("(") {
 		for _, t := range split(term[0].inside) {
@@ -412,8 +419,8 @@ func (p *parser) inserts() {
 	p.returning()
 }
 
-// row takes one row of VALUES. Without a list of columns their order is that of the table, which is not known here: only
-// MySQL's empty VALUES () needs none.
+// row takes one row of VALUES. Without a list of columns their order is that of the table, which is
+// not known here: only MySQL's empty VALUES () needs none.
 func (p *parser) row() {
 	if !p.next("(") {
 		p.failed = true
@@ -435,7 +442,8 @@ func (p *parser) row() {
 	p.shape.Rows = append(p.shape.Rows, row)
 }
 
-// columns takes a list of columns in parentheses, each of which may be there once: of two values SQLite takes the first.
+// columns takes a list of columns in parentheses, each of which may be there once: of two values
+// SQLite takes the first.
 func (p *parser) columns() (list []Name) {
 	inside := p.rest[0].inside
 	p.rest = p.rest[1:]
@@ -452,7 +460,8 @@ func (p *parser) columns() (list []Name) {
 	return list
 }
 
-// conflict takes what an INSERT does with a row that is there already. The conditions in it only make it do less.
+// conflict takes what an INSERT does with a row that is there already. The conditions in it only
+// make it do less.
 func (p *parser) conflict() {
 	s := &p.shape
 	switch {
@@ -560,8 +569,8 @@ func (p *parser) reference(bareAlias bool) (ok bool) {
 	return true
 }
 
-// qualifies reports whether a column with this qualifier is one of the table: none, the alias if there is one, or the name
-// of the table with or without its schema.
+// qualifies reports whether a column with this qualifier is one of the table: none, the alias if
+// there is one, or the name of the table with or without its schema.
 func (p *parser) qualifies(qualifier []Name) bool {
 	switch {
 	case len(qualifier) == 0:
@@ -573,8 +582,8 @@ func (p *parser) qualifies(qualifier []Name) bool {
 		slices.EqualFunc(qualifier, p.table[len(p.table)-1:], Name.same)
 }
 
-// namesRow reports whether a name may be that of the row as a whole: PostgreSQL reads the table's name, or its alias, so
-// if it has no such column.
+// namesRow reports whether a name may be that of the row as a whole: PostgreSQL reads the table's
+// name, or its alias, so if it has no such column.
 func (p *parser) namesRow(path []Name) bool {
 	return len(path) == 1 && (path[0].same(p.table[len(p.table)-1]) || len(p.alias) > 0 && path[0].same(p.alias[0]))
 }
@@ -611,8 +620,8 @@ func (p *parser) takeMark(m string) bool {
 	return true
 }
 
-// part takes what comes before the next clause, or before one of the words. It is not empty, and holds nothing that could
-// read another table.
+// part takes what comes before the next clause, or before one of the words. It is not empty, and
+// holds nothing that could read another table.
 func (p *parser) part(stops ...string) []piece {
 	n := 0
 	for ; n < len(p.rest); n++ {
@@ -626,7 +635,8 @@ func (p *parser) part(stops ...string) []piece {
 	}
 	part := p.rest[:n]
 	p.rest = p.rest[n:]
-	// MySQL has no RETURNING, but a column may have that name, as in `WHERE a = 1 OR returning`. MariaDB has it.
+	// MySQL has no RETURNING, but a column may have that name, as in `WHERE a = 1 OR returning`.
+	// MariaDB has it.
 	if n == 0 || p.dialect == mysql && len(p.rest) > 0 && p.rest[0].is("returning") && !p.operandEnds(part, n-1) {
 		p.failed = true
 	}

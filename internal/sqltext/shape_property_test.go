@@ -10,19 +10,19 @@ import (
 	"strings"
 	"testing"
 
-	"pgregory.net/rapid"
-
 	"github.com/gorm-preload/preload/internal/sqltext"
+	"pgregory.net/rapid"
 )
 
-// shapeColumns are the columns of the table t; some have names that are words of the syntax elsewhere. Statements do not
-// name its last column, k, by which rows are told apart.
+// shapeColumns are the columns of the table t; some have names that are words of the syntax
+// elsewhere. Statements do not name its last column, k, by which rows are told apart.
 var shapeColumns = []string{"a", "b", "c", "like", "desc", "end", "for", "offset", "t"}
 
 const shapeTable = `CREATE TABLE t (id INTEGER PRIMARY KEY, a INT, b TEXT COLLATE NOCASE, c, "like" INT, "desc" INT,
 	"end" INT, "for" INT, "offset" INT, t INT, k INT)`
 
-// grammar draws parts of statements on t, with few parentheses, so that precedence decides what they mean.
+// grammar draws parts of statements on t, with few parentheses, so that precedence decides what
+// they mean.
 type grammar struct{ *rapid.T }
 
 func (g grammar) n(max int) int { return rapid.IntRange(0, max-1).Draw(g.T, "n") }
@@ -262,7 +262,8 @@ func column(n sqltext.Name) (string, bool) {
 	return name, name == "id" || slices.Contains(shapeColumns, name)
 }
 
-// others returns the columns that lists of names say nothing depends on; none if a name may stand for any.
+// others returns the columns that lists of names say nothing depends on; none if a name may stand
+// for any.
 func others(lists ...[]sqltext.Name) (rest []string) {
 	named := map[string]bool{}
 	for _, n := range slices.Concat(lists...) {
@@ -296,7 +297,8 @@ func literal(o sqltext.Operand, args []any) any {
 	return nil
 }
 
-// pinned checks that the rows with these k satisfy the pins. A pin of a name that is no column says nothing.
+// pinned checks that the rows with these k satisfy the pins. A pin of a name that is no column says
+// nothing.
 func (b bench) pinned(statement string, shape sqltext.Shape, args []any, chosen map[any]bool) {
 	for _, pin := range shape.Pins {
 		var either []string
@@ -367,7 +369,8 @@ func (b bench) read(g grammar) bool {
 	if !ok {
 		return false
 	}
-	// The rows that the WHERE chooses; only the list tells what an alias in it means. It may fail by its own columns.
+	// The rows that the WHERE chooses; only the list tells what an alias in it means. It may fail
+	// by its own columns.
 	choosing := "SELECT k, " + list + " FROM t" + where + " GROUP BY k"
 	keys := func() map[any]bool {
 		rows, ok := b.rows(choosing, args...)
@@ -487,7 +490,8 @@ func (b bench) write(g grammar) bool {
 	return true
 }
 
-// holds checks that a row has a value in a column, as far as the column's type lets it keep the value.
+// holds checks that a row has a value in a column, as far as the column's type lets it keep the
+// value.
 func (b bench) holds(statement, row, name string, value any) {
 	found, ok := b.rows(`SELECT "`+name+`" FROM t WHERE `+row+` AND ("`+name+`" = ? OR "`+name+`" IS ?)`, value, value)
 	if !ok || len(found) != 1 {

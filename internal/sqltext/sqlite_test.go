@@ -8,9 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	_ "github.com/mattn/go-sqlite3"
-
 	"github.com/gorm-preload/preload/internal/sqltext"
+	_ "github.com/mattn/go-sqlite3"
 )
 
 // probe is a SQLite database whose state can be compared.

@@ -1,7 +1,5 @@
 package sqltext
 
-import "strings"
-
 // Kind is what a raw statement may do.
 type Kind uint8
 
@@ -30,6 +28,9 @@ type Statement struct {
 	Kind  Kind
 	Names []string // of Write and Everything: every identifier, folded, sorted, unique
 	Name  string   // of a savepoint, folded
+	// Attributes, of a read or a write, are the names behind a dot that are functions unless they
+	// are columns.
+	Attributes []Attribute
 	// Open says that it begins a transaction, among other things, that it does not end.
 	Open bool
 }
@@ -41,7 +42,7 @@ func Classify(dialect, sql string) Statement {
 	if foreign(sql) {
 		result.Kind = Everything
 	}
-	names, open := nameSet{}, false
+	names, open, calls := nameSet{}, false, []Attribute(nil)
 	for i, r := range readings(dialect, sql) {
 		tokens, doubt := r.tokens(sql)
 		names.addAll(tokens)
@@ -50,7 +51,7 @@ func Classify(dialect, sql string) Statement {
 		if doubt && !broken {
 			s.Kind = Everything
 		}
-		open = open || s.Open
+		open, calls = open || s.Open, append(calls, attributes(dialect, tokens)...)
 		if i == 0 {
 			s.Kind = max(s.Kind, result.Kind)
 			result = s
@@ -60,6 +61,9 @@ func Classify(dialect, sql string) Statement {
 	}
 	if result.Kind == Write || result.Kind == Everything {
 		result.Name, result.Names = "", names.sorted()
+	}
+	if result.Kind <= Write {
+		result.Attributes = calls
 	}
 	result.Open = open && result.Kind == Everything
 	return result
@@ -142,6 +146,9 @@ func classifyOne(dialect string, tokens []token, broken bool) Statement {
 				return Statement{Kind: Everything}
 			}
 		}
+		if unknownOperator(dialect, tokens) != "" {
+			return Statement{Kind: Everything}
+		}
 	}
 	if !tokens[0].is("show") && runsMore(dialect, tokens[1:]) {
 		return Statement{Kind: Everything}
@@ -149,8 +156,9 @@ func classifyOne(dialect string, tokens []token, broken bool) Statement {
 	return s
 }
 
-// pragmaReads reports whether what follows PRAGMA asks for a setting, or describes a part of the schema. Of those without
-// a value only some do work, on the file and the planner's statistics: none changes rows.
+// pragmaReads reports whether what follows PRAGMA asks for a setting, or describes a part of the
+// schema. Of those without a value only some do work, on the file and the planner's statistics:
+// none changes rows.
 func pragmaReads(tokens []token) bool {
 	if len(tokens) > 2 && tokens[1].mark(".") {
 		tokens = tokens[2:]
@@ -346,7 +354,7 @@ func transaction(dialect string, tokens []token) Statement {
 		if len(rest) != 1 || !rest[0].isName() || rest[0].in(batchKeywords) {
 			return everything
 		}
-		return Statement{Kind: kind, Name: strings.ToLower(rest[0].text)}
+		return Statement{Kind: kind, Name: savepointName(dialect, rest[0].text)}
 	}
 	// done ends the statement, perhaps with the name of a transaction.
 	done := func(kind Kind, named bool) Statement {

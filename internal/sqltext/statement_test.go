@@ -146,6 +146,10 @@ func TestClassifyKinds(t *testing.T) {
 		{any, "savepoint \"SP 1\";", Savepoint, "sp 1"},
 		{any, "SAVEPOINT", Everything, ""},
 		{sqlserver, "SAVE TRANSACTION sp1", Savepoint, "sp1"},
+		{postgres, "SAVEPOINT " + strings.Repeat("x", 63) + "y", Savepoint, strings.Repeat("x", 63)},
+		{postgres, "ROLLBACK TO " + strings.Repeat("x", 61) + "\u00e4z", RollbackTo, strings.Repeat("x", 61) + "\u00e4"},
+		{sqlite, "SAVEPOINT " + strings.Repeat("x", 63) + "y", Savepoint, strings.Repeat("x", 63) + "y"},
+		{sqlserver, "SAVE TRAN " + strings.Repeat("x", 32) + "y", Savepoint, strings.Repeat("x", 32)},
 		{sqlserver, "SAVE TRAN [Sp1]", Savepoint, "sp1"},
 		{any, "ROLLBACK TO sp1", RollbackTo, "sp1"},
 		{any, "ROLLBACK TO SAVEPOINT sp1", RollbackTo, "sp1"},
@@ -358,13 +362,20 @@ func TestFold(t *testing.T) {
 func TestMovingTime(t *testing.T) {
 	t.Parallel()
 	for _, s := range []string{"now", "NOW", " now ", "Today", "tomorrow\n", "yesterday", "today 10:00",
-		"10:00 today", "tomorrow allballs", "today Europe/Berlin", "{now,today}", "[today,tomorrow)", "subsec", "SubSecond", "now()"} {
+		"10:00 today", "tomorrow allballs", "today Europe/Berlin", "{now,today}", "[today,tomorrow)", "subsec", "SubSecond", "now()",
+		"[now,infinity)", "(-infinity,now]", "{[2024-01-01,now),[infinity,infinity]}", `{"now"}`, `["now",infinity)`, `[n"ow",)`, `{n\ow}`,
+		`{infinity,"2024-01-01 00:00:00+00",NOW}`, `{"(1,\"now\",\"a long remark beside it\")"}`, "(1,a long remark beside it,today)", "[1:1]={now}",
+		" {now}", `{"until": "\u006eow"}`, `{"until": "tomorrow", "title": "something"}`, `{"[now,infinity)","(,yesterday]"}`, "(,now)",
+		"{" + strings.Repeat("2024-01-01 00:00:00+00,", 1000) + "today}", "today" + strings.Repeat(" ", 500) + "10:00",
+		"now Singapore", "Wednesday yesterday", "now LONGNAME+3", "now America/Argentina/Buenos_Aires", "today America/Port-au-Prince"} {
 		if !MovingTime(s) {
 			t.Errorf("MovingTime(%q) = false", s)
 		}
 	}
 	for _, s := range []string{"", "no", "nowhere", "snow", "now playing", "todays", "2024-01-01", "infinity", "épnow", "nów",
-		"know", "tomorrows", strings.Repeat("now ", 100), "a@example.com"} {
+		"know", "tomorrows", strings.Repeat("now ", 100), "a@example.com",
+		"[nowhere,infinity)", "{snow,known}", `{"title": "playing now"}`, `{"title": "a \u003c b"}`, "(1,all that matters is now)", "[" + strings.Repeat("now ", 100) + "]",
+		strings.Repeat("What we want today is another day. ", 100), "no w", "[no w,)", "anything but now"} {
 		if MovingTime(s) {
 			t.Errorf("MovingTime(%q) = true", s)
 		}
@@ -373,14 +384,27 @@ func TestMovingTime(t *testing.T) {
 
 func TestMovingTimeDoesNotAllocate(t *testing.T) { //nolint:paralleltest // AllocsPerRun does not allow it
 	moving := false
-	if n := testing.AllocsPerRun(100, func() { moving = MovingTime("somebody@example.com") }); n != 0 || moving {
-		t.Errorf("MovingTime allocates %v times", n)
+	for _, s := range []string{"somebody@example.com", "(1,all that matters is now)", strings.Repeat("today ", 100)} {
+		if n := testing.AllocsPerRun(100, func() { moving = MovingTime(s) }); n != 0 || moving {
+			t.Errorf("MovingTime(%q) allocates %v times, and is %t", s, n, moving)
+		}
 	}
 }
 
 func BenchmarkMovingTime(b *testing.B) {
-	for b.Loop() {
-		MovingTime("somebody@example.com")
+	prose := "Why would anybody want to buy a heavy yellow boat, however nearby, when we may borrow one by Wednesday? "
+	for _, c := range []struct{ name, text string }{
+		{"20", "somebody@example.com"},
+		{"60", "Why would anybody want to buy a heavy yellow boat, however n"},
+		{"200", (prose + prose)[:200]},
+		{"10K", strings.Repeat(prose, 100)},
+		{"10K in brackets", "[" + strings.Repeat(prose, 100) + "]"},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			for b.Loop() {
+				MovingTime(c.text)
+			}
+		})
 	}
 }
 

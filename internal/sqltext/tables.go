@@ -25,6 +25,7 @@ var endsList = words(`where group having order union`)
 type tableSet struct {
 	names      nameSet
 	references map[Reference]struct{}
+	places     map[int]place // by the first token of the name; may be nil
 }
 
 func (s tableSet) sorted() []Reference {
@@ -146,5 +147,8 @@ func (s tableSet) add(tokens []token, i int) int {
 		ref.Quoted = ref.Quoted || part.kind == quotedID || part.kind == text
 	}
 	s.references[ref] = struct{}{}
+	if s.places != nil {
+		s.places[first] = place{last, Fold(t.text)}
+	}
 	return i
 }

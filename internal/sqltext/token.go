@@ -26,6 +26,8 @@ type token struct {
 	// escaped literals have escapes that were not resolved, so their value is
 	// not known.
 	escaped bool
+	// joined marks have nothing between them and the mark before.
+	joined bool
 }
 
 func (t token) is(low string) bool  { return t.kind == word && t.low == low }
@@ -46,7 +48,7 @@ func (r reading) tokens(sql string) (tokens []token, doubt bool) {
 	cut := func(at, next int, whole bool) {
 		s.code(sql[from:at])
 		s.flush()
-		s.colon = false
+		s.colon, s.touch = false, false
 		from = next
 		s.doubt = s.doubt || !whole
 	}
@@ -130,6 +132,7 @@ type scanner struct {
 	doubt  bool
 	word   strings.Builder
 	colon  bool // the last character was a ":" that may belong to the next one
+	touch  bool // the last character was a mark
 }
 
 func (s *scanner) add(t token) {
@@ -194,6 +197,7 @@ func (s *scanner) number(value, rest string) {
 		return
 	}
 	s.flush()
+	s.touch = false
 	s.add(token{kind: number, text: value})
 }
 
@@ -232,13 +236,15 @@ func (s *scanner) split(code string) {
 func (s *scanner) separator(c rune) {
 	word := s.word.String()
 	s.flush()
+	joined := s.touch && word == ""
+	s.touch = true
 	if c == '(' && s.dollarParam && word != "" && strings.IndexByte("$@:", word[0]) >= 0 {
 		// SQLite reads $x(...) as one parameter, whatever the parentheses hold.
 		s.doubt = true
 	}
 	switch last := len(s.tokens) - 1; {
 	case c == ' ' || '\t' <= c && c <= '\r':
-		s.colon = false
+		s.colon, s.touch = false, false
 		return
 	case s.colon && (c == ':' || c == '='):
 		s.tokens[last].text += string(c)
@@ -246,10 +252,10 @@ func (s *scanner) separator(c rune) {
 		return
 	}
 	if c == '?' {
-		s.add(token{kind: param, text: "?"})
+		s.add(token{kind: param, text: "?", joined: joined})
 		return
 	}
-	s.add(token{kind: mark, text: string(c)})
+	s.add(token{kind: mark, text: string(c), joined: joined})
 	s.colon = c == ':'
 }
 

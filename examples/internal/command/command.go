@@ -1,5 +1,5 @@
-// Package command is how the example programs begin and end: flags, what they print when something is wrong,
-// and their exit status.
+// Package command is how the example programs begin and end: flags, what they print when something
+// is wrong, and their exit status.
 package command
 
 import (
@@ -58,8 +58,8 @@ func (r refusal) Unwrap() error { return r.error }
 // Refuse returns an error that ends the program with status Refused.
 func Refuse(format string, args ...any) error { return refusal{fmt.Errorf(format, args...)} }
 
-// Parse parses the flags of a program that takes no further arguments. For -h it prints the flags to stderr and
-// returns flag.ErrHelp.
+// Parse parses the flags of a program that takes no further arguments. For -h it prints the flags
+// to stderr and returns flag.ErrHelp.
 func Parse(flags *flag.FlagSet, args []string, stderr io.Writer) error {
 	flags.SetOutput(io.Discard) // it would print all flags after an error
 	err := flags.Parse(args)

@@ -1,5 +1,5 @@
-// Package counting counts the statements that reach a database. Its Pool stands between GORM and the connection
-// pool, underneath any plugin, so that it sees what was really sent.
+// Package counting counts the statements that reach a database. Its Pool stands between GORM and
+// the connection pool, underneath any plugin, so that it sees what was really sent.
 package counting
 
 import (
@@ -11,8 +11,8 @@ import (
 	"gorm.io/gorm"
 )
 
-// Pool is a gorm.ConnPool that counts. Statements prepared with it are not counted when they run, so it is not for
-// sessions with PrepareStmt.
+// Pool is a gorm.ConnPool that counts. Statements prepared with it are not counted when they run,
+// so it is not for sessions with PrepareStmt.
 type Pool struct {
 	*sql.DB
 	reads, writes atomic.Int64

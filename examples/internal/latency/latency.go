@@ -15,7 +15,8 @@ type Samples struct {
 	sorted bool
 }
 
-// Add puts a duration in. It is not for concurrent use: give each goroutine Samples of its own and Merge them.
+// Add puts a duration in. It is not for concurrent use: give each goroutine Samples of its own and
+// Merge them.
 func (s *Samples) Add(d time.Duration) {
 	s.all = append(s.all, d)
 	s.sum += d
@@ -35,7 +36,8 @@ func (s *Samples) Len() int { return len(s.all) }
 // Sum returns the sum of all samples.
 func (s *Samples) Sum() time.Duration { return s.sum }
 
-// Percentile returns the smallest sample that p percent of all samples do not exceed, 0 where there is none.
+// Percentile returns the smallest sample that p percent of all samples do not exceed, 0 where there
+// is none.
 func (s *Samples) Percentile(p float64) time.Duration {
 	if len(s.all) == 0 {
 		return 0

@@ -1,4 +1,5 @@
-// Package table prints rows of cells under each other: the first column to the left, figures to the right.
+// Package table prints rows of cells under each other: the first column to the left, figures to the
+// right.
 package table
 
 import (

@@ -1,0 +1,122 @@
+package database
+
+import (
+	"context"
+	"database/sql/driver"
+	"sync/atomic"
+)
+
+// Counts counts what reached a database. It is safe for concurrent use.
+type Counts struct {
+	Queries     atomic.Int64 // statements that return rows
+	Execs       atomic.Int64 // others
+	Connections atomic.Int64 // that were opened
+	// Seen is called with each statement, on the goroutine that sends it; nil for nobody. It is set
+	// before the database is opened.
+	Seen func(ctx context.Context, statement string)
+}
+
+func (c *Counts) count(ctx context.Context, n *atomic.Int64, statement string) {
+	n.Add(1)
+	if c.Seen != nil {
+		c.Seen(ctx, statement)
+	}
+}
+
+// connector opens connections of a driver, and counts.
+type connector struct {
+	driver driver.Driver
+	dsn    string
+	counts *Counts
+}
+
+func (c *connector) Driver() driver.Driver { return c.driver }
+
+func (c *connector) Connect(context.Context) (driver.Conn, error) {
+	inner, err := c.driver.Open(c.dsn)
+	if err != nil {
+		return nil, err
+	}
+	c.counts.Connections.Add(1)
+	return &conn{inner, c.counts}, nil
+}
+
+// conn passes all on to a connection of one of the three drivers, which have these methods or can
+// do without.
+type conn struct {
+	driver.Conn
+	counts *Counts
+}
+
+func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	rows, err := c.Conn.(driver.QueryerContext).QueryContext(ctx, query, args)
+	if err != driver.ErrSkip { // or database/sql prepares the statement, and it comes by again
+		c.counts.count(ctx, &c.counts.Queries, query)
+	}
+	return rows, err
+}
+
+func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	result, err := c.Conn.(driver.ExecerContext).ExecContext(ctx, query, args)
+	if err != driver.ErrSkip {
+		c.counts.count(ctx, &c.counts.Execs, query)
+	}
+	return result, err
+}
+
+func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	inner, err := c.Conn.(driver.ConnPrepareContext).PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return &stmt{inner, c, query}, nil
+}
+
+func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	return c.Conn.(driver.ConnBeginTx).BeginTx(ctx, opts)
+}
+
+func (c *conn) Ping(ctx context.Context) error { return c.Conn.(driver.Pinger).Ping(ctx) }
+
+func (c *conn) ResetSession(ctx context.Context) error {
+	if r, ok := c.Conn.(driver.SessionResetter); ok {
+		return r.ResetSession(ctx)
+	}
+	return nil
+}
+
+func (c *conn) IsValid() bool {
+	v, ok := c.Conn.(driver.Validator)
+	return !ok || v.IsValid()
+}
+
+func (c *conn) CheckNamedValue(v *driver.NamedValue) error {
+	if n, ok := c.Conn.(driver.NamedValueChecker); ok {
+		return n.CheckNamedValue(v)
+	}
+	return driver.ErrSkip
+}
+
+// stmt is a prepared statement of a conn.
+type stmt struct {
+	driver.Stmt
+	conn  *conn
+	query string
+}
+
+func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	s.conn.counts.count(ctx, &s.conn.counts.Queries, s.query)
+	return s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, args)
+}
+
+func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	s.conn.counts.count(ctx, &s.conn.counts.Execs, s.query)
+	return s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args)
+}
+
+func (s *stmt) CheckNamedValue(v *driver.NamedValue) error {
+	if n, ok := s.Stmt.(driver.NamedValueChecker); ok {
+		return n.CheckNamedValue(v)
+	}
+	return s.conn.CheckNamedValue(v)
+}

@@ -1,0 +1,109 @@
+package preload
+
+import (
+	"context"
+	"database/sql"
+	"slices"
+
+	"github.com/gorm-preload/preload/internal/coherence"
+	"github.com/gorm-preload/preload/internal/commit"
+	"github.com/gorm-preload/preload/internal/template"
+	"gorm.io/gorm"
+)
+
+// SQLite gives the first rows of a SELECT * under the names of before if their connection has not
+// noticed yet that a table was altered by another one: drivers ask for the names when the statement
+// is prepared, and SQLite notices when it runs. So what each load says of its columns is compared
+// with those that the template's queries have now.
+
+// load is ask for an answer of a template that is to be kept. general is false also where the
+// answer came under names that the columns do not have any more.
+func (p *Plugin) load(db *gorm.DB, t *template.Template, next func(*gorm.DB)) (general bool) {
+	if !t.Starred {
+		return p.log.Ask(db, next)
+	}
+	query, vars, alterations := db.Statement.SQL.String(), db.Statement.Vars, p.log.AlteredSoFar()
+	w := commit.Attend(db.Statement)
+	defer w.Leave()
+	w.Before = func() *commit.Token { return nil }
+	var expected []string
+	known := t.Shown.Load()
+	if known != nil {
+		expected = known.Names
+	}
+	w.WantNames(expected)
+	if general = p.log.Ask(db, next); !general || db.Statement.Context.Err() != nil || !w.Named() {
+		return false
+	}
+	if known != nil && known == t.Shown.Load() && known.Alterations == alterations && slices.Equal(known.Names, w.Names) {
+		return true
+	}
+	if query == "" {
+		query, vars = db.Statement.SQL.String(), db.Statement.Vars
+	}
+	return p.named(db.Statement.Context, t, query, vars, template.Shown{Names: w.Names, Alterations: alterations})
+}
+
+// named reports whether an answer of a template came under the names that the columns have. A
+// template that is met before anything was seen that may have altered a table is taken at its word.
+func (p *Plugin) named(ctx context.Context, t *template.Template, query string, vars []any, loaded template.Shown) bool {
+	known := t.Shown.Load()
+	switch {
+	case known == nil && loaded.Alterations == 0:
+		t.Shown.CompareAndSwap(nil, &loaded)
+		return true
+	case known != nil && known.Alterations == loaded.Alterations && slices.Equal(known.Names, loaded.Names):
+		return true
+	}
+	names, err := p.namesNow(ctx, query, vars)
+	if err != nil {
+		return false
+	}
+	now := &template.Shown{Names: names, Alterations: loaded.Alterations}
+	if known != nil && known.Alterations == loaded.Alterations && !slices.Equal(known.Names, names) {
+		// It was altered where the plugin does not see it, and others may have read it under the
+		// names of before since.
+		p.log.CountAlteration()
+		p.log.Invalidate([]coherence.Change{coherence.Everything})
+		now.Alterations++
+	}
+	t.Shown.Store(now)
+	return slices.Equal(names, loaded.Names)
+}
+
+// namesNow asks a connection that has noticed all alterations for the names of the columns of a
+// query.
+func (p *Plugin) namesNow(ctx context.Context, query string, vars []any) (names []string, err error) {
+	db, err := p.pool.GetDBConn()
+	if err != nil {
+		return nil, err
+	}
+	p.gate.Enter(ctx)
+	defer p.gate.Leave()
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	for range 2 { // the first has the connection notice
+		rows, err := conn.QueryContext(ctx, query, vars...)
+		if err != nil {
+			return nil, err
+		}
+		names, err = firstNames(rows)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return names, nil
+}
+
+// firstNames reads one row, and returns the names under which it came.
+func firstNames(rows *sql.Rows) (names []string, err error) {
+	defer rows.Close()
+	if names, err = rows.Columns(); err != nil {
+		return nil, err
+	}
+	rows.Next()
+	return names, rows.Err()
+}

@@ -1,0 +1,382 @@
+package cache
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"github.com/gorm-preload/preload/internal/clone"
+	"github.com/gorm-preload/preload/internal/hotness"
+	"gorm.io/gorm"
+)
+
+// How long a reader waits for what another one loads: four times as long as such a load usually
+// takes, within bounds. It is the bound of all that one reader waits; half of it after a load began
+// one of those who wait for it takes it over, so that the others still have time to wait for that
+// one.
+const (
+	WaitFactor = 4
+	leastWait  = 20 * time.Millisecond
+	mostWait   = time.Second
+	// firstWait is for loads of which none was seen to end.
+	firstWait = 250 * time.Millisecond
+	// A load that usually takes longer than mostWait is waited for all the same, in three times
+	// that: to run it once for each reader costs most where it is slow.
+	waitSlow = 3
+)
+
+// Waits are the bounds.
+type Waits struct{ Least, Most, First time.Duration }
+
+// UsualWaits are the bounds that the package is made for.
+var UsualWaits = Waits{Least: leastWait, Most: mostWait, First: firstWait}
+
+// Pace is a moving estimate of how long a load usually takes, in nanoseconds; 0 while none is
+// known. It rises quickly and falls slowly, so that a load is seldom thought to be late.
+type Pace struct{ Usual atomic.Int64 }
+
+// Took notes how long a load took that was answered. A single one that was stuck for a while says
+// little, so that none counts for much more than is usual. A note that is lost to another one at
+// the same time does not matter.
+func (p *Pace) Took(d time.Duration) {
+	usual := p.Usual.Load()
+	most := max(WaitFactor*usual, int64(leastWait))
+	if usual == 0 {
+		most = int64(mostWait)
+	}
+	last := max(1, min(int64(d), most))
+	switch {
+	case usual == 0:
+		usual = last
+	case last > usual:
+		usual += (last - usual + 1) / 2
+	default:
+		usual -= (usual - last) / 8
+	}
+	p.Usual.Store(usual)
+}
+
+// patience is how long a reader waits for such a load.
+func (p *Pace) patience(w *Waits) time.Duration {
+	usual := time.Duration(p.Usual.Load())
+	if usual == 0 {
+		return w.First
+	}
+	return max(w.Least, min(WaitFactor*usual, w.Most), waitSlow*usual)
+}
+
+// OwnPaces has the paces of own data, of which there are no templates: keys share places.
+type OwnPaces [256]Pace
+
+// Of returns the pace of a key.
+func (ps *OwnPaces) Of(key string) *Pace { return &ps[Hash(key)%uint64(len(ps))] }
+
+// Flight is one load of a key and the readers that wait for it.
+type Flight struct {
+	Entry    *Entry    // with the lease
+	weighs   int64     // the weight of the entry, once it is filled
+	began    time.Time // by the system's clock
+	pace     *Pace
+	patience time.Duration // of a reader
+	done     chan struct{} // closed when it ended
+	filled   bool          // set before done is closed: the entry has the answer
+	Unkept   obstacle      // why the answer could not be kept, though nothing was written
+	// Left says that it ended without an answer for a reason of its leader's alone, such as the end
+	// of its context. It is set before done is closed.
+	Left    bool
+	waiters atomic.Int32
+	// Leader is the goroutine that runs the query, where code of the application runs on it
+	// meanwhile: it must not wait for itself. 0 where it does not matter, or is not known yet.
+	Leader atomic.Int64
+	// taken says that another flight took it over, and older is the one that it took over itself
+	// and that has not ended. They belong to flights.
+	taken bool
+	older *Flight
+}
+
+// NewFlight returns a flight for an entry, of a load whose usual time the pace tells.
+func (c *Cache) NewFlight(e *Entry, pace *Pace) *Flight {
+	f := &Flight{}
+	c.Prepare(f, e, pace)
+	return f
+}
+
+// Prepare makes of the memory of a flight what NewFlight returns.
+func (c *Cache) Prepare(f *Flight, e *Entry, pace *Pace) {
+	f.Entry, f.pace, f.began, f.patience, f.done = e, pace, time.Now(), pace.patience(&c.Waits), make(chan struct{})
+}
+
+// Ran notes that what the flight runs ended with this error.
+func (f *Flight) Ran(ctx context.Context, err error) {
+	if err == nil || errors.Is(err, gorm.ErrRecordNotFound) {
+		f.pace.Took(time.Since(f.began))
+		return
+	}
+	f.Left = ctx.Err() != nil
+}
+
+// overdue is when a reader takes the flight over.
+func (f *Flight) overdue() time.Time { return f.began.Add(f.patience / 2) }
+
+// joinable reports whether a reader may wait for the newest flight of a key: its lease lives, and
+// it does not take too long.
+func (f *Flight) joinable() bool {
+	return !f.taken && !f.Entry.Guard.Dead() && time.Now().Before(f.overdue())
+}
+
+// Waiter is all the waiting of one reader.
+type Waiter struct {
+	end    time.Time // of it all
+	half   time.Duration
+	Past   *Flight // what it waited for last, for long enough
+	failed bool    // a flight failed that it waited for
+}
+
+// waited says what became of that.
+type waited uint8
+
+const (
+	// Answered: the entry of the flight has the answer.
+	Answered waited = iota
+	// Again: the reader leads the next flight, or waits for it.
+	Again
+	// inVain: the reader runs its own query.
+	inVain
+)
+
+// Wait waits for a flight. What a flight failed at may be its leader's alone, so that one of those
+// who wait leads another; what a second one fails at will hardly spare a third, and each runs its
+// own query then, so that no reader waits for a row of errors. None waits longer than its patience
+// for all flights together, nor for more than half of the time that its context has.
+func (w *Waiter) Wait(ctx context.Context, f *Flight) waited {
+	now := time.Now()
+	if w.end.IsZero() {
+		patience := f.patience
+		if deadline, ok := ctx.Deadline(); ok {
+			patience = min(patience, deadline.Sub(now)/2)
+		}
+		w.end, w.half = now.Add(patience), patience/2
+	}
+	turn := f.overdue()
+	if own := w.end.Add(-w.half); w.Past == nil && own.Before(turn) {
+		turn = own
+	}
+	if w.end.Before(turn) {
+		turn = w.end
+	}
+	timer := time.NewTimer(turn.Sub(now))
+	defer timer.Stop()
+	select {
+	case <-f.done:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	ended := false
+	select {
+	case <-f.done:
+		ended = true
+	default:
+	}
+	switch {
+	case ctx.Err() != nil:
+		return inVain
+	case ended && f.filled:
+		return Answered
+	case !ended && w.Past == nil:
+		// On a busy machine it may be much later than that.
+		if end := time.Now().Add(w.half); end.After(w.end) {
+			w.end = end
+		}
+		w.Past = f
+	case !time.Now().Before(w.end):
+		return inVain
+	case !ended:
+		w.Past = f
+	case !f.Left:
+		if w.failed {
+			return inVain
+		}
+		w.failed = true
+	}
+	return Again
+}
+
+// Goroutine returns the number of the calling goroutine, which the runtime tells in stack traces
+// only.
+func Goroutine() int64 {
+	var buf [64]byte
+	trace := buf[:runtime.Stack(buf[:], false)]
+	trace = bytes.TrimPrefix(trace, []byte("goroutine "))
+	number, _, _ := bytes.Cut(trace, []byte(" "))
+	n, _ := strconv.ParseInt(string(number), 10, 64)
+	return n
+}
+
+// flights are the loads that run now, by key: the newest, which leads to those that it took over.
+type flights struct {
+	mu    sync.Mutex
+	byKey map[string]*Flight
+}
+
+// Loading reports whether a key is being loaded, in time.
+func (c *Cache) Loading(key string) bool {
+	fs := &c.flights
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	f := fs.byKey[key]
+	return f != nil && f.joinable()
+}
+
+// taken reports whether another flight took this one over.
+func (fs *flights) taken(f *Flight) bool {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	return f.taken
+}
+
+// Join returns the flight of a key that is under way, if it can be joined, and is not the one that
+// the reader waited for long enough.
+func (c *Cache) Join(key string, past *Flight) *Flight {
+	fs := &c.flights
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	f := fs.byKey[key]
+	if f == nil || f == past || !f.joinable() {
+		return nil
+	}
+	f.waiters.Add(1)
+	return f
+}
+
+// Start makes f the flight of its key unless another one that can be joined came first: that one is
+// returned. Nobody joins those any more that f takes over; an answer that one of them still finds
+// is kept if it comes before a newer one. With force they lose their leases: f is to see what they
+// may not have seen.
+func (c *Cache) Start(f *Flight, force bool, past *Flight) (join *Flight) {
+	join, displaced := c.flights.start(f, force, past)
+	if join != nil {
+		c.Index.Release(&f.Entry.Guard)
+	}
+	for _, other := range displaced {
+		c.Index.Release(&other.Entry.Guard)
+	}
+	return join
+}
+
+func (fs *flights) start(f *Flight, force bool, past *Flight) (join *Flight, displaced []*Flight) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	newest := fs.byKey[f.Entry.Key]
+	if newest != nil && newest != past && !force && newest.joinable() {
+		newest.waiters.Add(1)
+		return newest, nil
+	}
+	for other := newest; other != nil && force; other = other.older {
+		displaced = append(displaced, other)
+	}
+	if f.older = newest; newest != nil {
+		newest.taken = true
+	}
+	fs.byKey[f.Entry.Key] = f
+	return nil, displaced
+}
+
+func (fs *flights) end(f *Flight) {
+	fs.mu.Lock()
+	if newest := fs.byKey[f.Entry.Key]; newest != f {
+		for newest != nil && newest.older != f {
+			newest = newest.older
+		}
+		if newest != nil {
+			newest.older = f.older
+		}
+	} else if f.older != nil {
+		fs.byKey[f.Entry.Key] = f.older
+	} else {
+		delete(fs.byKey, f.Entry.Key)
+	}
+	f.older = nil
+	fs.mu.Unlock()
+	close(f.done)
+}
+
+// Land ends a flight, also one whose load panicked.
+func (c *Cache) Land(f *Flight) {
+	if !f.Entry.counted.Load() {
+		c.Index.Release(&f.Entry.Guard)
+	}
+	c.flights.end(f)
+}
+
+const (
+	// entryOverhead is what an entry holds besides its value and its key: itself, its pattern, its
+	// place in a map of the store that is half full or more, and its places among the answers of
+	// its group.
+	entryOverhead = int64(unsafe.Sizeof(Entry{})) + int64(unsafe.Sizeof(hotness.Pattern{})) + 80 + 32
+	// valueOverhead is what a value costs by which changes find an entry: a link, and a place in a
+	// map.
+	valueOverhead = 60
+	// groupOverhead is what a group of answers costs, whose first entry answers for it.
+	groupOverhead = 640
+)
+
+// weight returns what the entry of a flight weighs whose value weighs so much, and which changes
+// find by so many values.
+func (f *Flight) weight(value int64, found int) int64 {
+	w := value + clone.TextSize(len(f.Entry.Key)) + entryOverhead + int64(found)*valueOverhead
+	if f.Entry.Guard.First() {
+		w += groupOverhead
+	}
+	return w
+}
+
+// Weigh refuses the answer of a flight whose value weighs so much, and which changes find by so
+// many values, if it is more than the cache may hold.
+func (c *Cache) Weigh(f *Flight, value int64, found int) {
+	if f.weight(value, found) > c.MaxBytes {
+		c.Refuse(f, TooLarge)
+	}
+}
+
+// Content is what an entry gets from the load that it was made for.
+type Content struct {
+	Value  unsafe.Pointer
+	Rows   int64
+	Weighs int64 // the value alone, in bytes
+	Found  int   // by how many values changes find it
+	TTL    time.Duration
+}
+
+// Fill gives the entry of a flight its answer, so that those who wait have it. It does not store
+// it.
+func (c *Cache) Fill(f *Flight, with Content) {
+	f.Entry.Value, f.Entry.Rows = with.Value, with.Rows
+	f.weighs = f.weight(with.Weighs, with.Found)
+	f.Entry.live(c.Now(), with.TTL)
+	f.filled = true
+}
+
+// Ahead says of a flight that it is one of the background's, and whether readers wait for it
+// already.
+func (f *Flight) Ahead() {
+	f.Entry.preloaded.Store(true)
+	f.Entry.awaited = f.Awaited()
+}
+
+// Awaited reports whether anybody waits, or has waited, for a flight.
+func (f *Flight) Awaited() bool { return f.waiters.Load() > 0 }
+
+// EachFlight calls do with the newest flight of each key.
+func (c *Cache) EachFlight(do func(*Flight)) {
+	c.flights.mu.Lock()
+	defer c.flights.mu.Unlock()
+	for _, f := range c.flights.byKey {
+		do(f)
+	}
+}

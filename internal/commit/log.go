@@ -1,0 +1,80 @@
+package commit
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorm-preload/preload/internal/cache"
+	"github.com/gorm-preload/preload/internal/catalog"
+	"github.com/gorm-preload/preload/internal/coherence"
+	"github.com/gorm-preload/preload/internal/failopen"
+	"github.com/gorm-preload/preload/internal/footprint"
+	"github.com/gorm-preload/preload/internal/observed"
+	"gorm.io/gorm"
+)
+
+// Log says when changes count: what a statement writes is announced before anybody can see it, and
+// finished when everybody does, or nobody ever will.
+type Log struct {
+	Config
+	db     *gorm.DB
+	direct bool // nothing stands in front of the pool: its connections are observed
+
+	observed   atomic.Pointer[[]*observed.Hub] // of the pools that were opened with Connector or Driver; nil if there are none
+	neighbours neighbours
+	raw        rawTransactions
+	openRows   openRows
+	// alterations counts what may have altered a table, where connections may be late to notice it.
+	alterations atomic.Int64
+	closed      atomic.Bool
+}
+
+// Config is what a log of changes is made with.
+type Config struct {
+	Catalog    *catalog.Catalog
+	Footprints *footprint.Footprints
+	Cache      *cache.Cache
+	Index      *coherence.Index
+	HoldOut    time.Duration
+	// Now is the time by which hold-outs are measured.
+	Now     func() time.Time
+	Dialect func() string
+	Report  failopen.Report
+	Gate    passage
+	// Killed is called with the answers that a write killed, when it is over.
+	Killed func([]cache.Killed)
+}
+
+// passage is what a transaction goes through before it takes a connection.
+type passage interface {
+	Enter(context.Context)
+	Leave()
+}
+
+// New returns a log in which nothing is under way.
+func New(config Config) *Log { return &Log{Config: config} }
+
+// Serve sets the handle whose changes are looked at: once, and before any of them. With direct
+// nothing is put in front of its pool.
+func (l *Log) Serve(db *gorm.DB, direct bool) { l.db, l.direct = db, direct }
+
+// Close ends what the log is told by connections.
+func (l *Log) Close() {
+	l.closed.Store(true)
+	l.unobserve()
+}
+
+// watches reports whether connections of some pool are observed.
+func (l *Log) watches() bool { return l.observed.Load() != nil }
+
+// Direct reports whether nothing stands in front of the pool: its connections are observed.
+func (l *Log) Direct() bool { return l.direct }
+
+// CountAlteration notes that a table was altered where nobody saw it.
+func (l *Log) CountAlteration() { l.alterations.Add(1) }
+
+// AlteredSoFar returns how often a table may have been altered.
+func (l *Log) AlteredSoFar() int64 { return l.alterations.Load() }
+
+func (l *Log) guard(part string, do func()) bool { return failopen.Guard(l.Report, part, do) }

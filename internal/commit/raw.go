@@ -1,0 +1,212 @@
+package commit
+
+import (
+	"database/sql"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/gorm-preload/preload/internal/coherence"
+	"github.com/gorm-preload/preload/internal/footprint"
+	"github.com/gorm-preload/preload/internal/sqltext"
+	"gorm.io/gorm"
+)
+
+// RecognizeRaw is rawStatement. Where a fault keeps it from being recognized what a statement
+// changes, that may be anything.
+func (l *Log) RecognizeRaw(stmt *gorm.Statement, lazily bool) (tok *Token) {
+	if !l.guard("recognizing a raw statement", func() { tok = l.rawStatement(stmt, lazily) }) {
+		return l.Begin(stmt, footprint.Everything(), stmt.SQL.String(), true, lazily)
+	}
+	return tok
+}
+
+// rawStatement is begin for a statement that is given as SQL; it returns nil for one of which
+// nobody has to be told.
+func (l *Log) rawStatement(stmt *gorm.Statement, lazily bool) *Token {
+	query := stmt.SQL.String()
+	meaning := l.Footprints.Meaning(query)
+	at, wrapper := Reach(stmt.ConnPool)
+	tx, _ := at.(*transaction)
+	if tx != nil && (tx.pool.log != l || wrapper != "") {
+		tx = nil
+	}
+	_, direct := at.(*Pool)
+	if conn, ok := at.(*sql.DB); ok {
+		direct = l.sees(conn)
+	}
+	switch meaning.Kind {
+	case sqltext.Read:
+		return nil
+	case sqltext.Write:
+		// The models that GORM has met meanwhile, in a migration say, may lead from these tables to
+		// others.
+		l.Catalog.Update()
+		said, w := l.Said(stmt), l.Footprints.Raw(stmt, meaning.Names, false)
+		tok := l.Begin(stmt, w, query, false, lazily)
+		tok.Heard(said, w.Changes)
+		return tok
+	case sqltext.Savepoint, sqltext.RollbackTo, sqltext.Release:
+		if tx != nil {
+			pointed := tx.held.point(meaning.Kind, meaning.Name)
+			return &Token{log: l, known: true, after: func(e Ending) { pointed(e.Err) }}
+		}
+		if tok := l.rawSavepoint(stmt, query, meaning, direct); tok != nil {
+			return tok
+		}
+		return l.aside(stmt, query, lazily)
+	case sqltext.Begin:
+		if direct {
+			l.beginRaw()
+			return &Token{log: l, known: true, after: func(e Ending) {
+				if e.Err != nil {
+					l.endRaw(false, Ending{})
+				}
+			}}
+		}
+		return l.aside(stmt, query, lazily)
+	case sqltext.Commit, sqltext.Rollback:
+		if direct && l.raw.open() {
+			return &Token{log: l, known: true, after: func(e Ending) { l.endRaw(false, e) }}
+		}
+	}
+	if direct && meaning.Open {
+		l.beginRaw() // even if it fails: the transaction may have begun before that
+	}
+	if tx != nil {
+		// It may have ended the transaction, and so made visible all that is held, which everything
+		// covers.
+		tx.held.lose()
+	}
+	return l.Begin(stmt, footprint.Everything(), query, true, lazily)
+}
+
+// aside is begin for a statement that makes nothing visible by itself, but after which nothing is
+// known of its connection, if nobody of the plugin's saw it.
+func (l *Log) aside(stmt *gorm.Statement, query string, lazily bool) *Token {
+	switch at, _ := Reach(stmt.ConnPool); at := at.(type) {
+	case *Pool:
+		tok := l.Begin(stmt, footprint.Everything(), query, true, lazily)
+		tok.unseen = true
+		return tok
+	case *sql.DB:
+		if l.sees(at) {
+			return nil
+		}
+	}
+	return &Token{log: l, query: query, write: footprint.Everything(), ends: true}
+}
+
+// rawTransactions counts transactions that were begun as statements outside of any that
+// database/sql knows of. While one may be open nothing is kept; but not for longer than a limit, as
+// some never end: their connection was closed, or their COMMIT went to another one.
+type rawTransactions struct {
+	mu    sync.Mutex
+	begun int
+	since time.Time
+	held  *coherence.Announcement // that anything changes, while one is open
+	// savepoint is the one that began a transaction; "" if none did.
+	savepoint string
+}
+
+// RawLimit is how many hold-outs a transaction that was begun as a statement is thought to be open.
+const RawLimit = 60
+
+func (r *rawTransactions) open() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.begun > 0
+}
+
+// begin counts one more. It returns the announcement if one is held already.
+func (r *rawTransactions) begin(now time.Time, held *coherence.Announcement) (spare *coherence.Announcement) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.begun++
+	r.since = now
+	if r.held != nil {
+		return held
+	}
+	r.held = held
+	return nil
+}
+
+// end counts one less, or none where all are overdue. It returns what was held for them when there
+// is none left.
+func (r *rawTransactions) end(overdue bool) (held *coherence.Announcement) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.begun > 0 {
+		r.begun--
+	}
+	if overdue {
+		r.begun = 0
+	}
+	if r.begun == 0 {
+		held, r.held, r.savepoint = r.held, nil, ""
+	}
+	return held
+}
+
+// beganBy notes, or reports, which savepoint began the transaction.
+func (r *rawTransactions) beganBy(name string, note bool) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if note {
+		r.savepoint = name
+	}
+	return r.begun > 0 && r.savepoint == name
+}
+
+func (r *rawTransactions) overdue(now time.Time, limit time.Duration) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.begun > 0 && now.Sub(r.since) >= limit
+}
+
+// rawSavepoint is rawStatement for a savepoint outside of any transaction that is known. In SQLite
+// it begins one, which its release ends. It returns nil for another one.
+func (l *Log) rawSavepoint(stmt *gorm.Statement, query string, meaning sqltext.Statement, direct bool) *Token {
+	switch {
+	case direct && meaning.Kind == sqltext.Savepoint && stmt.Dialector.Name() == "sqlite" && !l.raw.open():
+		l.beginRaw()
+		l.raw.beganBy(meaning.Name, true)
+		return &Token{log: l, known: true, after: func(e Ending) {
+			if e.Err != nil {
+				l.endRaw(false, Ending{})
+			}
+		}}
+	case direct && meaning.Kind == sqltext.Release && l.raw.beganBy(meaning.Name, false):
+		return &Token{log: l, known: true, after: func(e Ending) {
+			if e.Err == nil {
+				l.endRaw(false, e)
+			}
+		}}
+	}
+	return nil
+}
+
+func (l *Log) beginRaw() {
+	held, kills := l.Index.Announce(coherence.Everything)
+	l.Cache.Forget(kills)
+	if spare := l.raw.begin(l.Now(), held); spare != nil {
+		l.Index.Finish(spare, 0)
+	}
+}
+
+// endRaw ends a transaction that was begun as a statement, or all if they are overdue. e is how the
+// statement returned that ended it.
+func (l *Log) endRaw(overdue bool, e Ending) {
+	if held := l.raw.end(overdue); held != nil {
+		e.commit, e.Unseen = true, true // it may have gone to another connection
+		l.Index.Finish(held, l.holdAfter(e))
+	}
+}
+
+// GiveUpRaw ends transactions that were begun as statements and have not ended for long.
+func (l *Log) GiveUpRaw() {
+	if l.raw.overdue(l.Now(), RawLimit*l.HoldOut) {
+		l.Report(slog.LevelWarn, "preload: a transaction that was begun by a statement has not ended; it is not waited for any longer", "")
+		l.endRaw(true, Ending{})
+	}
+}

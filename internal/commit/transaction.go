@@ -1,0 +1,129 @@
+package commit
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+
+	"github.com/gorm-preload/preload/internal/sqltext"
+	"gorm.io/gorm"
+)
+
+// transaction stands in front of a transaction, whose end it sees.
+type transaction struct {
+	gorm.ConnPool
+	end  gorm.TxCommitter // the same as ConnPool
+	ctx  context.Context  // with which database/sql began it; nil where others did
+	pool *Pool
+	held held
+}
+
+// preparable is a transaction whose connection can run prepared statements: what GORM asks of one
+// with PrepareStmt.
+type preparable struct {
+	*transaction
+	statements interface {
+		StmtContext(ctx context.Context, stmt *sql.Stmt) *sql.Stmt
+	}
+}
+
+// StmtContext implements gorm.Tx. The statement is about to run, with the same context.
+func (t *preparable) StmtContext(ctx context.Context, stmt *sql.Stmt) *sql.Stmt {
+	if tok := tokenIn(ctx, t.pool.log); tok != nil {
+		if after := t.statement(tok, tok.query, tok.lazily); after != nil {
+			// Its error is seen by who put the token there.
+			after(nil)
+		}
+	}
+	return t.statements.StmtContext(ctx, stmt)
+}
+
+// ExecContext implements gorm.ConnPool.
+func (t *transaction) ExecContext(ctx context.Context, query string, args ...any) (result sql.Result, err error) {
+	if tok := tokenIn(ctx, t.pool.log); tok != nil {
+		if after := t.statement(tok, query, tok.lazily); after != nil {
+			err = ErrUnknownOutcome
+			defer func() { after(err) }()
+		}
+	}
+	result, err = t.ConnPool.ExecContext(ctx, query, args...)
+	return result, err
+}
+
+// QueryContext implements gorm.ConnPool.
+func (t *transaction) QueryContext(ctx context.Context, query string, args ...any) (rows *sql.Rows, err error) {
+	if tok := tokenIn(ctx, t.pool.log); tok != nil {
+		if after := t.statement(tok, query, tok.lazily); after != nil {
+			err = ErrUnknownOutcome
+			defer func() { after(err) }()
+		}
+	}
+	rows, err = t.ConnPool.QueryContext(ctx, query, args...)
+	return rows, err
+}
+
+// QueryRowContext implements gorm.ConnPool.
+func (t *transaction) QueryRowContext(ctx context.Context, query string, args ...any) (row *sql.Row) {
+	if tok := tokenIn(ctx, t.pool.log); tok != nil {
+		if after := t.statement(tok, query, tok.lazily); after != nil {
+			err := ErrUnknownOutcome
+			defer func() { after(err) }()
+			row = t.ConnPool.QueryRowContext(ctx, query, args...)
+			err = row.Err()
+			return row
+		}
+	}
+	return t.ConnPool.QueryRowContext(ctx, query, args...)
+}
+
+// statement is called before a statement runs in the transaction, with its token if it has one;
+// what it returns is called after the statement, with its error. lazily says that it may run later
+// than that.
+func (t *transaction) statement(tok *Token, query string, lazily bool) (after func(error)) {
+	l := t.held.log
+	tok.met(query, t)
+	if tok.reads(query) {
+		return nil
+	}
+	meaning := l.Footprints.Meaning(query)
+	switch meaning.Kind {
+	case sqltext.Read:
+		return nil
+	case sqltext.Savepoint, sqltext.RollbackTo, sqltext.Release:
+		return t.held.point(meaning.Kind, meaning.Name)
+	case sqltext.Write:
+	default:
+		// It may have ended the transaction, and so made visible all that is held, which everything
+		// covers.
+		t.held.lose()
+	}
+	var dones []func(Ending)
+	for _, w := range l.changes(tok, query, meaning) {
+		dones = append(dones, t.held.write(w, lazily))
+	}
+	return func(err error) {
+		e := Ending{Err: err, commit: meaning.Kind != sqltext.Write}
+		if err == driver.ErrSkip {
+			e.Err = nil // it was not sent, and comes again
+		}
+		for _, done := range dones {
+			done(e)
+		}
+	}
+}
+
+// GetDBConn implements gorm.GetDBConnector.
+func (t *transaction) GetDBConn() (*sql.DB, error) { return t.pool.GetDBConn() }
+
+// Commit implements gorm.TxCommitter. For a context that is done already database/sql sends no
+// COMMIT: it rolls back.
+func (t *transaction) Commit() error {
+	var late error
+	if t.ctx != nil {
+		late = t.ctx.Err()
+	}
+	return t.held.commit(t.end.Commit, late)
+}
+
+// Rollback implements gorm.TxCommitter.
+func (t *transaction) Rollback() error { return t.held.rollback(t.end.Rollback) }

@@ -1,0 +1,169 @@
+package footprint
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/gorm-preload/preload/internal/catalog"
+	"github.com/gorm-preload/preload/internal/coherence"
+	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/sqltext"
+	"gorm.io/gorm"
+	"gorm.io/gorm/schema"
+)
+
+type printedBook struct {
+	ID    int
+	Title string
+	Price int
+}
+
+// footprints returns what knows of one model, and a handle that sends nothing.
+func footprints(t *testing.T) (*Footprints, *gorm.DB) {
+	t.Helper()
+	db := dbtest.SQLite(t).Plain(t).Session(&gorm.Session{DryRun: true, SkipDefaultTransaction: true})
+	c := catalog.New(catalog.Hooks{
+		Dialect: db.Name, Settle: func(*schema.Schema) {}, Depends: func(*schema.Schema) []string { return nil }, Changed: func(catalog.Learned) {},
+	})
+	stmt := &gorm.Statement{DB: db}
+	if err := stmt.Parse(&printedBook{}); err != nil {
+		t.Fatal(err)
+	}
+	c.Learn(stmt.Schema)
+	f := New(c)
+	f.Serve(db)
+	return f, db
+}
+
+// TestWhatAQueryReads: which columns the answer depends on, which of them choose its rows, and which
+// values are pinned; all changes of the table where the query is not simple.
+func TestWhatAQueryReads(t *testing.T) {
+	t.Parallel()
+	f, db := footprints(t)
+	stmt := &gorm.Statement{DB: db}
+	if err := stmt.Parse(&printedBook{}); err != nil {
+		t.Fatal(err)
+	}
+	const table = "printed_books"
+	for _, test := range []struct {
+		sql               string
+		pinned            []string
+		fixed             []string
+		columns, choosing []string // nil for all
+		rows, loose       bool
+	}{
+		{"SELECT * FROM `printed_books` WHERE id = ?", []string{"id"}, nil, nil, []string{"id"}, true, false},
+		{"SELECT * FROM `printed_books` WHERE title = ? AND price = 5", []string{"title"}, []string{"price"}, nil, []string{"title", "price"}, true, false},
+		{"SELECT id, title FROM `printed_books` WHERE price > ?", nil, nil, []string{"price", "id", "title"}, []string{"price"}, true, false},
+		{"SELECT count(*) FROM `printed_books` WHERE title = ?", []string{"title"}, nil, []string{"title"}, []string{"title"}, false, false},
+		{"SELECT * FROM `printed_books` ORDER BY price LIMIT 3", nil, nil, nil, []string{"price"}, true, false},
+		{"SELECT * FROM `printed_books` LIMIT 3", nil, nil, nil, nil, true, false},
+		{"SELECT * FROM `printed_books` WHERE id IN (SELECT id FROM printed_books)", nil, nil, nil, nil, false, true},
+	} {
+		r := f.Reading(Query{Shape: f.SimpleQuery(test.sql), Tables: []string{table}, Dest: reflect.TypeFor[*[]printedBook](), Schema: stmt.Schema}, 1, nil)
+		if loose := slices.Contains(r.Loose, table); loose != test.loose || r.Group == nil {
+			t.Errorf("%s: loose is %v, want %v", test.sql, loose, test.loose)
+		}
+		if test.loose {
+			continue
+		}
+		if r.About.Table != table || !slices.Equal(r.About.Pinned, test.pinned) || r.About.Rows != test.rows {
+			t.Errorf("%s: of table %q, pins %q, shows rows %v", test.sql, r.About.Table, r.About.Pinned, r.About.Rows)
+		}
+		for name, want := range map[string]struct {
+			got  coherence.Columns
+			want []string
+		}{"columns": {r.About.Columns, test.columns}, "choosing": {r.About.Choosing, test.choosing}} {
+			got := slices.Sorted(slices.Values(want.got.Names))
+			if want.got.All != (want.want == nil) || !want.got.All && !slices.Equal(got, slices.Sorted(slices.Values(want.want))) {
+				t.Errorf("%s: %s are %v, want %q", test.sql, name, want.got, want.want)
+			}
+		}
+		for _, name := range test.fixed {
+			if _, ok := r.About.Fixed.Of(name); !ok {
+				t.Errorf("%s: %s is not fixed", test.sql, name)
+			}
+		}
+	}
+}
+
+// TestWhatAWriteChanges: by its text, and by the clauses that GORM builds it of.
+func TestWhatAWriteChanges(t *testing.T) {
+	t.Parallel()
+	f, db := footprints(t)
+	raw := func(sql string, vars ...any) Write {
+		stmt := db.Exec(sql, vars...).Statement
+		return f.Raw(stmt, f.Meaning(stmt.SQL.String()).Names, true)
+	}
+	for name, test := range map[string]struct {
+		got  Write
+		want string
+	}{
+		"a row":           {raw("UPDATE printed_books SET price = ? WHERE id = ?", 5, 1), "update price where id"},
+		"all rows":        {raw("UPDATE printed_books SET price = price + 1"), "update price"},
+		"no known column": {raw("UPDATE printed_books SET rowid = 7 WHERE id = ?", 1), "update * where id"},
+		"deleted":         {raw("DELETE FROM printed_books WHERE title = ?", "a"), "delete where title"},
+		"inserted":        {raw("INSERT INTO printed_books (id, title) VALUES (?, ?)", 1, "a"), "insert set id title"},
+		"created":         {f.Created(db.Create(&printedBook{ID: 1, Title: "a"}).Statement, true), "insert set title price id"},
+		"saved":           {f.Updated(db.Model(&printedBook{ID: 1}).Update("title", "b").Statement, true), "update title where id"},
+		"removed":         {f.Deleted(db.Delete(&printedBook{ID: 1}).Statement, true), "delete where id"},
+	} {
+		if len(test.got.Changes) != 1 || test.got.Changes[0].Table != "printed_books" {
+			t.Errorf("%s: changes %+v, want one of the table", name, test.got.Changes)
+			continue
+		}
+		if got := spelled(test.got.Changes[0]); got != test.want {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+	}
+}
+
+// spelled writes a change out: its kind, and the columns that it sets, that choose its rows, and whose
+// new values are known.
+func spelled(c coherence.Change) string {
+	words := []string{map[coherence.Kind]string{
+		coherence.Insert: "insert", coherence.Update: "update", coherence.Delete: "delete", coherence.Any: "any",
+	}[c.Kinds]}
+	if c.Kinds == coherence.Any {
+		return words[0]
+	}
+	if c.Columns.All {
+		words = append(words, "*")
+	}
+	words = append(words, c.Columns.Names...)
+	for i, pin := range c.Where {
+		if i == 0 {
+			words = append(words, "where")
+		}
+		words = append(words, pin.Column)
+	}
+	if c.Kinds == coherence.Insert {
+		words = append(words, "set")
+		for _, pin := range c.Set {
+			words = append(words, pin.Column)
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// TestEverythingIsWhatNobodyUnderstands keeps a statement that is not understood from changing nothing.
+func TestEverythingIsWhatNobodyUnderstands(t *testing.T) {
+	t.Parallel()
+	f, _ := footprints(t)
+	for sql, want := range map[string]sqltext.Kind{
+		"SELECT 1":                               sqltext.Read,
+		"UPDATE printed_books SET price = 1":     sqltext.Write,
+		"CALL something()":                       sqltext.Everything,
+		"ALTER TABLE printed_books ADD COLUMN x": sqltext.Everything,
+		"no SQL at all":                          sqltext.Everything,
+	} {
+		if got := f.Meaning(sql).Kind; got != want {
+			t.Errorf("%s: %v, want %v", sql, got, want)
+		}
+	}
+	if w := Everything(); len(w.Changes) != 1 || w.Changes[0].Table != coherence.Everything.Table {
+		t.Errorf("everything is %+v", w)
+	}
+}

@@ -1,0 +1,228 @@
+package shape
+
+import (
+	"encoding/binary"
+	"maps"
+	"reflect"
+	"slices"
+	"sync"
+
+	"github.com/gorm-preload/preload/internal/args"
+	"github.com/gorm-preload/preload/internal/gormprivate"
+	"gorm.io/gorm"
+)
+
+// Fingerprint is the key of a statement under construction, in two parts.
+//
+// shape is all that decides the SQL and the type of the result, except the bind values: equal
+// shapes render to equal SQL with the same number of bind values. It is read off the clauses as
+// GORM renders them, one case per type that GORM renders in its own way; for any type that is not
+// known here the statement is rendered, and the SQL is the shape.
+//
+// args are the bind values, each with its type and, where its length varies, its length.
+type Fingerprint struct {
+	Shape []byte
+	Args  args.Text
+	// Open are the places that options.place found.
+	Open    []Opening
+	options Options
+}
+
+// Options are what else decides the key of a statement.
+type Options struct {
+	Holds    bool     // the destination holds a primary key
+	Prepared bool     // it is prepared before it is sent: servers and drivers answer in another form then, with other digits and time zones
+	PGX      bool     // its driver may be pgx
+	Known    Builders // the dialect's own
+	// Place, where there is one, tells of a bind value that it only keeps the place of one, and of
+	// which.
+	Place func(value any) (arg int, ok bool)
+}
+
+// Opening is where in the args of a key the value that is not there yet goes.
+type Opening struct {
+	At  int // the byte
+	Arg int // which value
+}
+
+// MaxLength bounds the shapes, and the SQL, that are worth keeping, in bytes.
+const MaxLength = 32 << 10
+
+var fingerprints = sync.Pool{New: func() any { return &Fingerprint{} }}
+
+// New returns an empty fingerprint, whose memory Free lets others use again.
+func New() *Fingerprint { return fingerprints.Get().(*Fingerprint) }
+
+// roomyShape is up to what size the memory of a shape is used again.
+const roomyShape = 2 * MaxLength
+
+// Free gives a fingerprint back that nobody looks at any more.
+func (f *Fingerprint) Free() {
+	if cap(f.Shape)+f.Args.Cap() <= roomyShape {
+		fingerprints.Put(f)
+	}
+}
+
+// Statement reads a statement whose clauses are complete but not rendered. It reports false where
+// the shape must be taken from the SQL instead.
+func (f *Fingerprint) Statement(stmt *gorm.Statement, found *Clauses, o Options) bool {
+	if f.options = o; !o.Known.render(stmt, found) {
+		return false
+	}
+	f.head(stmt)
+	if !f.order(stmt) {
+		return false
+	}
+	if stmt.TableExpr != nil && !f.expr(*stmt.TableExpr) {
+		return false
+	}
+	if f.flag(found.whole); found.whole {
+		f.flag(stmt.Distinct)
+	}
+	for i := range found.of {
+		c := &found.of[i]
+		if !c.has {
+			continue
+		}
+		if c.custom || i == forClause {
+			return false
+		}
+		// The name by which it is found, and the one that it is rendered under.
+		if f.tag('0' + byte(i)); c.name == clauseNames[i] {
+			f.tag('=')
+		} else {
+			f.tag('/')
+			f.text(c.name)
+		}
+		if c.expression != nil && !f.clause(c.expression) {
+			return false
+		}
+	}
+	return true
+}
+
+// order captures in which order clauses are rendered. It reports false if there is one among them
+// that is not known here.
+func (f *Fingerprint) order(stmt *gorm.Statement) bool {
+	usual := gormprivate.MemoryOf(stmt.BuildClauses) == gormprivate.MemoryOf(buildOrder[:]) || slices.Equal(stmt.BuildClauses, buildOrder[:])
+	if f.flag(usual); usual {
+		return true
+	}
+	f.number(len(stmt.BuildClauses))
+	for _, name := range stmt.BuildClauses {
+		f.text(name)
+		if _, ok := stmt.Clauses[name]; ok && !slices.Contains(clauseNames[:], name) {
+			return false
+		}
+	}
+	return true
+}
+
+// Rendered reads a statement that has been rendered. It reports false for bind values that cannot
+// be told apart.
+func (f *Fingerprint) Rendered(stmt *gorm.Statement, o Options) bool {
+	f.options = o
+	f.head(stmt)
+	f.Shape = append(f.Shape, "sql "...)
+	f.Shape = append(f.Shape, stmt.SQL.String()...)
+	for _, v := range stmt.Vars {
+		if !f.Args.Add(v) {
+			return false
+		}
+	}
+	return true
+}
+
+// head captures what decides the result besides the clauses: the table, the model, the destination,
+// and what gorm.Scan looks at; and how the statement is sent.
+func (f *Fingerprint) head(stmt *gorm.Statement) {
+	f.Shape, f.Open = f.Shape[:0], f.Open[:0]
+	f.Args.Reset()
+	f.Args.PGX = f.options.PGX
+	f.text(stmt.Table)
+	f.typ(stmt.Schema.ModelType)
+	if f.flag(stmt.Schema.Table != stmt.Table); stmt.Schema.Table != stmt.Table {
+		f.text(stmt.Schema.Table)
+	}
+	f.typ(reflect.TypeOf(stmt.Dest))
+	// A primary key that the destination holds is an arg, and stays in it even if the query does
+	// not select it.
+	if f.flag(f.options.Holds); f.options.Holds {
+		for _, field := range stmt.Schema.PrimaryFields {
+			f.Args.AddPrimaryKey(stmt.ReflectValue.FieldByIndex(field.StructField.Index))
+		}
+	}
+	f.number(len(stmt.Joins))
+	for _, join := range stmt.Joins {
+		f.text(join.Name)
+		f.text(join.Alias)
+	}
+	f.mapping(stmt.ColumnMapping)
+	f.flag(f.options.Prepared)
+}
+
+func (f *Fingerprint) mapping(columns map[string]string) {
+	if f.number(len(columns)); len(columns) == 0 {
+		return
+	}
+	for _, from := range slices.Sorted(maps.Keys(columns)) {
+		f.text(from)
+		f.text(columns[from])
+	}
+}
+
+func (f *Fingerprint) tag(b byte) { f.Shape = append(f.Shape, b) }
+
+// number appends a number in a form that tells its own end.
+func (f *Fingerprint) number(n int) {
+	if n >= 0 && n < 0x80 {
+		f.Shape = append(f.Shape, byte(n))
+		return
+	}
+	f.Shape = binary.AppendUvarint(f.Shape, uint64(n))
+}
+
+func (f *Fingerprint) text(s string) {
+	f.number(len(s))
+	f.Shape = append(f.Shape, s...)
+}
+
+func (f *Fingerprint) flag(b bool) {
+	if b {
+		f.tag('+')
+	} else {
+		f.tag('-')
+	}
+}
+
+// typ captures the identity of a type: two types may have the same name.
+func (f *Fingerprint) typ(t reflect.Type) {
+	f.Shape = binary.NativeEndian.AppendUint64(f.Shape, args.TypeID(t))
+}
+
+// TypesIn returns where the types of the model and of the destination are in a shape, as
+// fingerprint.head writes them.
+func TypesIn(shape []byte) (model, dest []byte, ok bool) {
+	const size = 8
+	skipText := func(from int) int {
+		n, width := binary.Uvarint(shape[min(max(from, 0), len(shape)):])
+		if from < 0 || width <= 0 || n > uint64(len(shape)) {
+			return -1
+		}
+		return from + width + int(n)
+	}
+	at := skipText(0)
+	if at < 0 || at+size+1 > len(shape) {
+		return nil, nil, false
+	}
+	model = shape[at : at+size]
+	at += size
+	other := shape[at] == '+' // the table of the schema follows
+	if at++; other {
+		at = skipText(at)
+	}
+	if at < 0 || at+size > len(shape) {
+		return nil, nil, false
+	}
+	return model, shape[at : at+size], true
+}

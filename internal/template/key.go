@@ -1,0 +1,34 @@
+package template
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"strings"
+)
+
+// KeyPrefix is what the keys of queries begin with. An application's own keys must not.
+const KeyPrefix = "sql:"
+
+// NotOfTemplate is what keys begin with that are none of a template and none of the application's.
+const NotOfTemplate = KeyPrefix + "#"
+
+// Label returns what a key may be called in a log or an error: of a query its table and the sum of
+// its shape, without the args; of own data a sum.
+func Label(key string) string {
+	if rest, ok := strings.CutPrefix(key, KeyPrefix); ok && !strings.HasPrefix(key, NotOfTemplate) {
+		// No table's name holds a '#' followed by a sum and a ':' by accident that would matter:
+		// the first one ends the shape.
+		if at := strings.IndexByte(rest, '#'); at >= 0 {
+			if end := strings.IndexByte(rest[at:], ':'); end >= 0 {
+				return key[:len(KeyPrefix)+at+end]
+			}
+		}
+	}
+	return "own:" + SumOf(key)
+}
+
+// SumOf stands for a text that is not to be seen.
+func SumOf(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return base64.RawURLEncoding.EncodeToString(sum[:6])
+}

@@ -1,0 +1,179 @@
+package template
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"hash/maphash"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/gorm-preload/preload/internal/cache"
+	"github.com/gorm-preload/preload/internal/catalog"
+	"github.com/gorm-preload/preload/internal/coherence"
+	"github.com/gorm-preload/preload/internal/failopen"
+	"github.com/gorm-preload/preload/internal/footprint"
+	"gorm.io/gorm"
+)
+
+// Set is the bounded set of templates, read without a lock.
+type Set struct {
+	Config
+	db   *gorm.DB
+	pool gorm.ConnPool
+
+	seed    maphash.Seed
+	buckets [templateBuckets]atomic.Pointer[Template]
+	held    atomic.Int64 // what they hold in bytes; written under mu
+	mu      sync.Mutex
+	hand    int // the bucket that is emptied next; guarded by mu
+	// byPrefix has the templates in the buckets by the prefix of their keys.
+	byPrefix sync.Map
+}
+
+// MaxTemplates bounds a set.
+const MaxTemplates = templateBuckets * templatesPerBucket
+
+const (
+	templateBuckets = 1 << 10
+	// A bucket that would hold more templates than this is started anew, and one bucket after the
+	// other is emptied where all hold more bytes than that: their templates are met again if they
+	// are in use.
+	templatesPerBucket = 8
+	maxTemplateBytes   = 8 << 20
+	// templateOverhead is about what a template takes besides its texts and what is known of its
+	// query: its places in the set, and what its answers depend on.
+	templateOverhead = 3 << 9
+	// prefixSum is how long the sum of the shape is in the prefix of keys.
+	prefixSum = 16
+	// maxUntold is how many queries of a template are looked at for how it is bound.
+	maxUntold = 16
+)
+
+// prefix returns what the keys of a shape begin with. It is the same again when a template was
+// dropped and is met once more, and different in each plugin.
+func (ts *Set) prefix(table, shape string) string {
+	sum := sha256.Sum256([]byte(ts.Salt + shape))
+	return KeyPrefix + table + "#" + base64.RawURLEncoding.EncodeToString(sum[:12]) + ":"
+}
+
+// NewSet returns a set without templates.
+func NewSet(config Config) *Set {
+	return &Set{Config: config, seed: maphash.MakeSeed()}
+}
+
+// Serve sets the handle that templates run on, and the pool behind it: once, and before there is
+// any template.
+func (ts *Set) Serve(db *gorm.DB, pool gorm.ConnPool) { ts.db, ts.pool = db, pool }
+
+// Config is what a set of templates is made with.
+type Config struct {
+	Catalog    *catalog.Catalog
+	Footprints *footprint.Footprints
+	Cache      *cache.Cache
+	Index      *coherence.Index
+	Salt       string // of the keys
+	Report     failopen.Report
+	// Prepares reports whether statements are prepared on a connection before they are sent.
+	Prepares func(gorm.ConnPool) bool
+}
+
+// Find returns the template of a shape, nil if it is not known.
+func (ts *Set) Find(shape []byte) *Template {
+	for t := ts.bucket(shape).Load(); t != nil; t = t.next {
+		if t.Shape == string(shape) {
+			return t
+		}
+	}
+	return nil
+}
+
+func (ts *Set) bucket(shape []byte) *atomic.Pointer[Template] {
+	return &ts.buckets[maphash.Bytes(ts.seed, shape)%templateBuckets]
+}
+
+// Add puts a template in, or returns the one of the same shape that is in already.
+func (ts *Set) Add(t *Template) *Template {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	bucket := ts.bucket([]byte(t.Shape))
+	n := 0
+	for known := bucket.Load(); known != nil; known = known.next {
+		if known.Shape == t.Shape {
+			return known
+		}
+		n++
+	}
+	if n >= templatesPerBucket {
+		ts.empty(bucket)
+	}
+	for emptied := 0; ts.held.Load()+t.weight > maxTemplateBytes && emptied < templateBuckets; emptied++ {
+		ts.empty(&ts.buckets[ts.hand])
+		ts.hand = (ts.hand + 1) % templateBuckets
+	}
+	t.next = bucket.Load()
+	bucket.Store(t)
+	ts.held.Add(t.weight)
+	ts.byPrefix.Store(t.Prefix, t)
+	return t
+}
+
+// Remove takes a template out, and with it those of its bucket.
+func (ts *Set) Remove(t *Template) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	ts.empty(ts.bucket([]byte(t.Shape)))
+}
+
+// Clear takes all templates out.
+func (ts *Set) Clear() {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	for i := range ts.buckets {
+		ts.empty(&ts.buckets[i])
+	}
+}
+
+// empty takes the templates of a bucket out. mu is held.
+func (ts *Set) empty(bucket *atomic.Pointer[Template]) {
+	for gone := bucket.Swap(nil); gone != nil; gone = gone.next {
+		ts.byPrefix.CompareAndDelete(gone.Prefix, gone)
+		ts.held.Add(-gone.weight)
+	}
+}
+
+// Of returns the template of the query of a key, if it is known.
+func (ts *Set) Of(key string) *Template {
+	if !strings.HasPrefix(key, KeyPrefix) {
+		return nil
+	}
+	// The name of the table may be anything; what follows it is of one length.
+	for i := len(KeyPrefix); i < len(key); i++ {
+		if end := i + prefixSum + 2; key[i] == '#' && end <= len(key) && key[end-1] == ':' {
+			if t, ok := ts.Named(key[:end]); ok {
+				return t
+			}
+		}
+	}
+	return nil
+}
+
+// Named returns the template whose keys have a prefix.
+func (ts *Set) Named(prefix string) (*Template, bool) {
+	t, ok := ts.byPrefix.Load(prefix)
+	if !ok {
+		return nil, false
+	}
+	return t.(*Template), true
+}
+
+// Each calls do with each template.
+func (ts *Set) Each(do func(*Template)) {
+	ts.byPrefix.Range(func(_, t any) bool {
+		do(t.(*Template))
+		return true
+	})
+}
+
+// Size returns how many bytes the templates hold.
+func (ts *Set) Size() int64 { return ts.held.Load() }

@@ -1,0 +1,115 @@
+package preload
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gorm-preload/preload/internal/hotness"
+)
+
+// RecordAccess counts an access to a key, and notes the keys that usually follow it: the newest 8
+// different ones, the last argument being the newest. A key of more than 1 KiB is kept as its
+// beginning and a sum, which is what Hot, PreloadKeys and RelatedKeys then call it; the methods
+// that take a key take it in either form.
+func (p *Plugin) RecordAccess(key string, related ...string) {
+	if p.idle() || p.closed.Load() {
+		return
+	}
+	now := p.now()
+	// What is kept is no part of a text of the caller's.
+	if key = shortKey(key); len(related) > 0 || p.patterns.Lookup(key) == nil {
+		key = strings.Clone(key)
+	}
+	related = newestKeys(key, related)
+	p.record(key, now)
+	p.learner.declare(key, related, now)
+	if len(related) > 0 {
+		p.patterns.Relate(key, related...)
+	}
+	p.stats.recorded.Add(1)
+}
+
+// newestKeys returns copies of the keys of a list that are kept as related to a key, in their
+// order, with the newest at the end.
+func newestKeys(key string, related []string) []string {
+	var newest []string
+	for _, one := range slices.Backward(related) {
+		if one = shortKey(one); one != key && !slices.Contains(newest, one) {
+			newest = append(newest, strings.Clone(one))
+		}
+		if len(newest) == hotness.MaxRelated {
+			break
+		}
+	}
+	slices.Reverse(newest)
+	return newest
+}
+
+// record notes an access to a key, and returns its pattern.
+func (p *Plugin) record(key string, now time.Time) *hotness.Pattern {
+	pattern := p.patterns.Touch(key, now)
+	p.clearIfClosed()
+	return pattern
+}
+
+// recordAgain notes an access to a key whose pattern is known.
+func (p *Plugin) recordAgain(pattern *hotness.Pattern, now time.Time) {
+	p.patterns.Record(pattern, now)
+	p.clearIfClosed()
+}
+
+// ShouldPreload reports whether a key's score has reached the threshold.
+func (p *Plugin) ShouldPreload(key string) bool {
+	if p.idle() {
+		return false
+	}
+	score, ok := p.patterns.Score(shortKey(key), p.now())
+	return ok && score >= p.config.threshold
+}
+
+// PreloadKeys returns at most limit keys, hottest first, none whose score is below the threshold.
+func (p *Plugin) PreloadKeys(limit int) []string {
+	if p.idle() {
+		return nil
+	}
+	hottest := p.patterns.Hottest(limit, p.config.threshold, p.now())
+	keys := make([]string, len(hottest))
+	for i, h := range hottest {
+		keys[i] = h.Key
+	}
+	return keys
+}
+
+// RelatedKeys returns the keys that usually follow a key: those that RecordAccess was told of, the
+// newest first, and then those that were learned from what applications asked, the likeliest first.
+// The latter are keys that may never have been asked for, where their values come from the key or
+// from its answer, if that is in memory. There are none of them WithoutWorker, or after Close.
+func (p *Plugin) RelatedKeys(key string) []string {
+	if p.idle() {
+		return nil
+	}
+	key = shortKey(key)
+	keys := p.patterns.Related(key)
+	if p.ready.Load() && p.config.worker {
+		for _, learned := range p.learner.related(key) {
+			if !slices.Contains(keys, learned) {
+				keys = append(keys, learned)
+			}
+		}
+	}
+	return keys
+}
+
+// Hot returns the statistics of at most limit keys, hottest first.
+func (p *Plugin) Hot(limit int) []Pattern {
+	if p.idle() {
+		return nil
+	}
+	hottest := p.patterns.Hottest(limit, 0, p.now())
+	patterns := make([]Pattern, len(hottest))
+	for i, h := range hottest {
+		patterns[i] = Pattern{Key: h.Key, Count: h.Count, LastAccess: h.Last, Score: h.Score, Related: h.Related}
+	}
+	return patterns
+}
