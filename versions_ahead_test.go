@@ -87,12 +87,18 @@ func TestVersionsOfWhatIsLoadedAhead(t *testing.T) {
 
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
-		// It goes on where the machine is so busy that nothing was loaded in time.
+		// Where the machine is so busy that nothing was loaded in time, it goes on with longer pauses.
 		enough := func() bool { return p.Stats().Prediction.Useful > 0 }
 		budget := writeLong(t, 3*time.Second)
+		var pause atomic.Int64 // between what a page reads first and the rest of it, so that there is time to load
+		pause.Store(int64(8 * time.Millisecond))
 		go func() {
 			for begun := time.Now(); ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
-				if took := time.Since(begun); took > budget && enough() || took > 10*budget {
+				took := time.Since(begun)
+				if !enough() {
+					pause.Store(int64(8*time.Millisecond + took/50))
+				}
+				if took > budget && enough() || took > budget+time.Minute {
 					cancel()
 				}
 			}
@@ -123,7 +129,7 @@ func TestVersionsOfWhatIsLoadedAhead(t *testing.T) {
 			wg.Go(func() {
 				for page := 0; ctx.Err() == nil; page++ {
 					db := db.WithContext(preload.ContextWithSession(context.Background(), fmt.Sprint(reader, " ", page)))
-					fail(aheadPage(db, &versions))
+					fail(aheadPage(db, &versions, time.Duration(pause.Load())))
 					reads.Add(1)
 				}
 			})
@@ -173,13 +179,13 @@ func aheadWrite(ctx context.Context, db *gorm.DB, id int, v *aheadVersions) erro
 	}
 }
 
-// aheadPage reads a shelf, its items and their notes.
-func aheadPage(db *gorm.DB, versions *[aheadItems + 1]aheadVersions) error {
+// aheadPage reads a shelf, and its items and their notes after a pause.
+func aheadPage(db *gorm.DB, versions *[aheadItems + 1]aheadVersions, pause time.Duration) error {
 	var shelf aheadShelf
 	if err := db.Where("id = ?", 10_001+rand.IntN(aheadShelves)).Take(&shelf).Error; err != nil {
 		return err
 	}
-	time.Sleep(8 * time.Millisecond) // so that there is time to load
+	time.Sleep(pause)
 	var problems []error
 	check := func(what string, id int, version, low int64, err error) {
 		high := versions[id].started.Load()
