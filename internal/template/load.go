@@ -60,13 +60,14 @@ func (f *Load) Fill(db *gorm.DB) bool {
 		ttl = t.Limits.Negative
 	}
 	e, answer := f.Entry, addressable(db.Statement.ReflectValue)
-	keep := ttl > 0 && !e.Guard.Dead()
+	keep, weighs := ttl > 0 && !e.Guard.Dead(), int64(0)
 	switch {
 	case !keep:
 	case db.RowsAffected > int64(t.Limits.MaxRows):
 		set.Cache.Refuse(&f.Flight, cache.TooLarge)
 	default:
-		set.Cache.Weigh(&f.Flight, t.Weigh(answer), f.found)
+		weighs = t.Weigh(answer)
+		set.Cache.Weigh(&f.Flight, weighs, f.found)
 	}
 	// Those who wait share one copy: each asking the database for much at the same time costs more.
 	if keep = keep && f.Unkept == ""; !keep && !f.Awaited() {
@@ -83,7 +84,7 @@ func (f *Load) Fill(db *gorm.DB) bool {
 		set.Index.Fill(&e.Guard, rows, keys)
 		f.found += footprint.Count(keys)
 	}
-	set.Cache.Fill(&f.Flight, cache.Content{Value: image.Addr().UnsafePointer(), Rows: db.RowsAffected, Weighs: t.Weigh(image), Found: f.found, TTL: ttl})
+	set.Cache.Fill(&f.Flight, cache.Content{Value: image.Addr().UnsafePointer(), Rows: db.RowsAffected, Weighs: weighs, Found: f.found, TTL: ttl})
 	return keep
 }
 
