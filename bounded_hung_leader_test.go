@@ -21,8 +21,8 @@ type hungRow struct {
 	Name string
 }
 
-func newHungPlugin() *preload.Plugin {
-	return preload.New(preload.WithoutWorker(), preload.WithLogger(slog.New(slog.NewTextHandler(io.Discard, nil))))
+func newHungPlugin(opts ...preload.Option) *preload.Plugin {
+	return preload.New(append(opts, preload.WithoutWorker(), preload.WithLogger(slog.New(slog.NewTextHandler(io.Discard, nil))))...)
 }
 
 // A reader without a deadline whose connection is half open stops nobody else: others who ask for
@@ -136,7 +136,7 @@ func TestACancelledReaderLeavesOneQueryToThoseWhoWait(t *testing.T) {
 		if err := direct.Create(&hungRow{ID: 1, Name: "a"}).Error; err != nil {
 			t.Fatal(err)
 		}
-		db, plugin := d.Open(t), newHungPlugin()
+		db, plugin := d.Open(t), newHungPlugin(preload.WithWaits(readPatience))
 		if err := db.Use(plugin); err != nil {
 			t.Fatal(err)
 		}

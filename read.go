@@ -231,6 +231,9 @@ func (p *Plugin) lead(db *gorm.DB, q *read, f *template.Load, next func(*gorm.DB
 // steady reports whether the Valuers among the bind values of a query still say what they said for
 // its key.
 func (p *Plugin) steady(q *read, vars []any) (same bool) {
+	if q.said == 0 {
+		return true
+	}
 	p.guard("asking values again", func() { same = args.Steady(vars, q.said, p.pgx) })
 	return same
 }

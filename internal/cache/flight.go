@@ -84,7 +84,7 @@ type Flight struct {
 	began    time.Time // by the system's clock
 	pace     *Pace
 	patience time.Duration // of a reader
-	done     chan struct{} // closed when it ended
+	done     chan struct{} // closed when it ended; made for the first who waits
 	filled   bool          // set before done is closed: the entry has the answer
 	Unkept   obstacle      // why the answer could not be kept, though nothing was written
 	// Left says that it ended without an answer for a reason of its leader's alone, such as the end
@@ -109,7 +109,7 @@ func (c *Cache) NewFlight(e *Entry, pace *Pace) *Flight {
 
 // Prepare makes of the memory of a flight what NewFlight returns.
 func (c *Cache) Prepare(f *Flight, e *Entry, pace *Pace) {
-	f.Entry, f.pace, f.began, f.patience, f.done = e, pace, time.Now(), pace.patience(&c.Waits), make(chan struct{})
+	f.Entry, f.pace, f.began, f.patience = e, pace, time.Now(), pace.patience(&c.Waits)
 }
 
 // Ran notes that what the flight runs ended with this error.
@@ -250,8 +250,15 @@ func (c *Cache) Join(key string, past *Flight) *Flight {
 	if f == nil || f == past || !f.joinable() {
 		return nil
 	}
-	f.waiters.Add(1)
+	f.await()
 	return f
+}
+
+// await notes that one more reader waits for the flight. The caller holds the lock of the flights.
+func (f *Flight) await() {
+	if f.waiters.Add(1) == 1 {
+		f.done = make(chan struct{})
+	}
 }
 
 // Start makes f the flight of its key unless another one that can be joined came first: that one is
@@ -274,7 +281,7 @@ func (fs *flights) start(f *Flight, force bool, past *Flight) (join *Flight, dis
 	defer fs.mu.Unlock()
 	newest := fs.byKey[f.Entry.Key]
 	if newest != nil && newest != past && !force && newest.joinable() {
-		newest.waiters.Add(1)
+		newest.await()
 		return newest, nil
 	}
 	for other := newest; other != nil && force; other = other.older {
@@ -302,8 +309,11 @@ func (fs *flights) end(f *Flight) {
 		delete(fs.byKey, f.Entry.Key)
 	}
 	f.older = nil
+	done := f.done // nobody can wait for it any more who does not yet
 	fs.mu.Unlock()
-	close(f.done)
+	if done != nil {
+		close(done)
+	}
 }
 
 // Land ends a flight, also one whose load panicked.
