@@ -28,7 +28,7 @@ type Reading struct {
 	About   coherence.Reading // Table is "" where the query is not understood
 	Loose   []string          // tables of which any change counts
 	Pinned  []PinnedColumn    // by about.Pinned
-	Shown   [][]ShownField    // by about.Keys: the fields of the destination
+	Shown   [][]*schema.Field // by about.Keys: the fields of the destination
 }
 
 // PinnedColumn is a column that the bind values of a query pin.
@@ -142,7 +142,7 @@ func (f *Footprints) show(r *Reading, q Query) {
 		s = stmt.Schema
 	}
 	for i, key := range r.Info.Keys {
-		fields := make([]ShownField, len(key))
+		fields := make([]*schema.Field, len(key))
 		for j, name := range key {
 			field := s.FieldsByDBName[r.Info.Columns[name].Exact]
 			selected := q.Shape.Star || slices.ContainsFunc(q.Shape.Selected, func(n sqltext.Name) bool { return sqltext.Fold(n.Text) == name })
@@ -150,8 +150,7 @@ func (f *Footprints) show(r *Reading, q Query) {
 				fields = nil
 				break
 			}
-			// It was read, not written: 0 is 0.
-			fields[j] = ShownField{field, r.Info.Columns[name].AsRead()}
+			fields[j] = field
 		}
 		if fields == nil {
 			continue
@@ -197,16 +196,21 @@ func (r *Reading) Keys(ctx context.Context, answer reflect.Value, rows int64) (n
 	if rows > maxShown {
 		return int(rows), keys, true
 	}
+	var few [4]catalog.Column // most keys are of no more, and need no memory of the heap
 	for i, fields := range r.Shown {
-		keys[i] = keysOf(ctx, fields, answer, int(rows))
+		columns := few[:0]
+		for _, name := range r.About.Keys[i] {
+			columns = append(columns, r.Info.Columns[name].AsRead()) // 0 was read, not written: it is 0
+		}
+		keys[i] = keysOf(ctx, fields, columns, answer, int(rows))
 	}
 	return int(rows), keys, true
 }
 
 // keysOf returns the keys of all rows in an answer; nil if one is not known.
-func keysOf(ctx context.Context, fields []ShownField, answer reflect.Value, rows int) []coherence.Value {
+func keysOf(ctx context.Context, fields []*schema.Field, columns []catalog.Column, answer reflect.Value, rows int) []coherence.Value {
 	if answer.Kind() != reflect.Slice {
-		if key := keyOf(ctx, fields, answer); rows == 1 && key != "" {
+		if key := keyOf(ctx, fields, columns, answer); rows == 1 && key != "" {
 			return []coherence.Value{key}
 		}
 		return nil
@@ -216,14 +220,14 @@ func keysOf(ctx context.Context, fields []ShownField, answer reflect.Value, rows
 	}
 	keys := make([]coherence.Value, rows)
 	for i := range keys {
-		if keys[i] = keyOf(ctx, fields, answer.Index(i)); keys[i] == "" {
+		if keys[i] = keyOf(ctx, fields, columns, answer.Index(i)); keys[i] == "" {
 			return nil
 		}
 	}
 	return keys
 }
 
-func keyOf(ctx context.Context, fields []ShownField, row reflect.Value) coherence.Value {
+func keyOf(ctx context.Context, fields []*schema.Field, columns []catalog.Column, row reflect.Value) coherence.Value {
 	for row.Kind() == reflect.Pointer {
 		if row.IsNil() {
 			return ""
@@ -231,27 +235,17 @@ func keyOf(ctx context.Context, fields []ShownField, row reflect.Value) coherenc
 		row = row.Elem()
 	}
 	if len(fields) == 1 {
-		return fields[0].value(ctx, row)
+		v, _ := fields[0].ValueOf(ctx, row)
+		return columns[0].Value(v)
 	}
 	values := make([]coherence.Value, len(fields))
-	for i := range fields {
-		if values[i] = fields[i].value(ctx, row); values[i] == "" {
+	for i, f := range fields {
+		v, _ := f.ValueOf(ctx, row)
+		if values[i] = columns[i].Value(v); values[i] == "" {
 			return ""
 		}
 	}
 	return coherence.Key(values...)
-}
-
-// ShownField is a field of a destination that holds a column of a key.
-type ShownField struct {
-	*schema.Field
-	column catalog.Column
-}
-
-// value returns what stands for the value of the field in a row; "" if that is not known.
-func (f *ShownField) value(ctx context.Context, row reflect.Value) coherence.Value {
-	v, _ := f.ValueOf(ctx, row)
-	return f.column.Value(v)
 }
 
 // same reports whether answers depend on the same things in the same way, so that they can stand in

@@ -38,7 +38,7 @@ func (t *Template) Many(at int) *Many {
 			continue
 		}
 		for j, name := range key {
-			if m := t.list(r, at, name, r.Shown[i][j].Field); m != nil {
+			if m := t.list(r, at, name, r.Shown[i][j]); m != nil {
 				return m
 			}
 		}
