@@ -99,12 +99,7 @@ func (b *bench) tick() {
 
 // settle waits until no load runs.
 func (b *bench) settle() {
-	w := b.plugin.worker
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for len(w.running) > 0 {
-		w.idle.Wait()
-	}
+	b.plugin.worker.Wait(0)
 }
 
 func TestATickLoadsWhatIsHotAndNotInMemory(t *testing.T) {
@@ -304,11 +299,7 @@ func TestALoaderThatHangsHoldsUpNothing(t *testing.T) {
 	for n := 1; ; n++ { // a busy machine may take longer for the other one than a load may
 		_ = b.plugin.Invalidate()
 		w.tick() // ends only if the one slot is given back
-		w.mu.Lock()
-		for len(w.running) > 1 {
-			w.idle.Wait()
-		}
-		w.mu.Unlock()
+		w.Wait(1)
 		_, queries := b.read(t, 1)
 		if queries == 0 {
 			break

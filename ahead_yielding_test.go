@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/runner"
 	"github.com/gorm-preload/preload/internal/template"
 )
 
@@ -83,7 +84,7 @@ func TestALoadThatHangsSoonYieldsToStatements(t *testing.T) {
 					ticked := make(chan struct{})
 					go func() {
 						defer close(ticked)
-						for !once.Load() && p.worker.ctx.Err() == nil { // a busy machine may leave no room at first
+						for !once.Load() && p.worker.Context().Err() == nil { // a busy machine may leave no room at first
 							p.worker.tick()
 						}
 					}()
@@ -110,7 +111,7 @@ func TestLoadersThatHangStopNobodyElse(t *testing.T) {
 	logger := slog.New(slog.NewTextHandler(lockedWriter{&mu, &log}, nil))
 	b := setup(t, WithLoadTimeout(5*time.Millisecond), WithLogger(logger), WithConcurrency(4))
 	w := b.plugin.worker
-	w.grace = 5 * time.Millisecond
+	w.Grace = 5 * time.Millisecond
 	release := make(chan struct{})
 	defer close(release)
 	own := func(key string, hangs bool) {
@@ -146,16 +147,16 @@ func TestLoadersThatHangStopNobodyElse(t *testing.T) {
 	w.tick()
 	wait("another loader was not called", func() bool { return b.plugin.Stats().PreloadCount == before+1 })
 
-	for i := range 3 * maxAbandoned {
+	for i := range 3 * runner.MaxAbandoned {
 		own(fmt.Sprint("hangs", i), true)
 	}
 	_ = b.plugin.Invalidate()
 	w.tick()
 	wait("loaders that hang", func() bool {
-		return b.plugin.Stats().AbandonedTasks >= maxAbandoned && b.plugin.Stats().ActiveTasks == 0
+		return b.plugin.Stats().AbandonedTasks >= runner.MaxAbandoned && b.plugin.Stats().ActiveTasks == 0
 	})
-	if n := b.plugin.Stats().AbandonedTasks; n > maxAbandoned+cap(w.slots) {
-		t.Errorf("%d loaders hang, want at most about %d", n, maxAbandoned)
+	if n := b.plugin.Stats().AbandonedTasks; n > runner.MaxAbandoned+w.Concurrency {
+		t.Errorf("%d loaders hang, want at most about %d", n, runner.MaxAbandoned)
 	}
 	for range 3 {
 		b.read(t, 1)
@@ -168,8 +169,8 @@ func TestLoadersThatHangStopNobodyElse(t *testing.T) {
 	})
 	mu.Lock()
 	defer mu.Unlock()
-	for what, want := range map[string]int{"a loader did not return": maxAbandoned, "too many loaders": 1} {
-		if n := strings.Count(log.String(), what); n < 1 || n > want+cap(w.slots) {
+	for what, want := range map[string]int{"a loader did not return": runner.MaxAbandoned, "too many loaders": 1} {
+		if n := strings.Count(log.String(), what); n < 1 || n > want+w.Concurrency {
 			t.Errorf("%d lines say that %s, want about %d", n, what, want)
 		}
 	}

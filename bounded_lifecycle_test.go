@@ -16,6 +16,7 @@ import (
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/commit"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/runner"
 	"gorm.io/gorm"
 )
 
@@ -38,10 +39,10 @@ func TestLoadsLeftToThemselvesAreBounded(t *testing.T) {
 	t.Parallel()
 	b := setup(t, WithLoadTimeout(time.Millisecond))
 	w := b.plugin.worker
-	w.grace = time.Millisecond
+	w.Grace = time.Millisecond
 	hang := make(chan struct{})
 	var stuck atomic.Int64
-	for i := range 3 * maxAbandoned {
+	for i := range 3 * runner.MaxAbandoned {
 		key := fmt.Sprint("hangs", i)
 		b.plugin.registry.register(key, func(context.Context) run {
 			return func() ([]*cache.Entry, error) {
@@ -52,23 +53,13 @@ func TestLoadsLeftToThemselvesAreBounded(t *testing.T) {
 		}, 0)
 		w.load(reload{key: key})
 	}
-	if n := stuck.Load(); n > maxAbandoned+int64(cap(w.slots)) {
-		t.Errorf("%d loaders hang, want at most %d", n, maxAbandoned)
+	if n := stuck.Load(); n > runner.MaxAbandoned+int64(w.Concurrency) {
+		t.Errorf("%d loaders hang, want at most %d", n, runner.MaxAbandoned)
 	}
 	close(hang)
 	b.settle()
 	if n := b.plugin.Stats().AbandonedTasks; n != 0 || b.plugin.Stats().ActiveTasks != 0 {
 		t.Errorf("%d abandoned, %d active when all have returned", n, b.plugin.Stats().ActiveTasks)
-	}
-}
-
-func TestCloseReturnsWhateverTheTimeoutOfLoads(t *testing.T) {
-	t.Parallel()
-	p := New(WithLoadTimeout(time.Microsecond))
-	for range 2_000 {
-		w := newWorker(p)
-		w.running["hangs"] = true
-		within(t, "stop", func() { _ = w.stop() })
 	}
 }
 

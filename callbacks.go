@@ -72,3 +72,12 @@ func (p *Plugin) register(db *gorm.DB) error {
 	}
 	return nil
 }
+
+// gated is a callback that goes through the plugin's gate.
+func (p *Plugin) gated(callback func(*gorm.DB)) func(*gorm.DB) {
+	return func(db *gorm.DB) {
+		p.worker.Gate.Enter(db.Statement.Context)
+		defer p.worker.Gate.Leave()
+		callback(db)
+	}
+}

@@ -78,8 +78,8 @@ func (p *Plugin) namesNow(ctx context.Context, query string, vars []any) (names 
 	if err != nil {
 		return nil, err
 	}
-	p.gate.Enter(ctx)
-	defer p.gate.Leave()
+	p.worker.Gate.Enter(ctx)
+	defer p.worker.Gate.Leave()
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return nil, err

@@ -234,7 +234,7 @@ func (l *learner) related(key string) []string {
 	select {
 	case l.asked <- q:
 		return <-q.answer
-	case <-l.p.worker.ctx.Done():
+	case <-l.p.worker.Context().Done():
 		return nil
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/catalog"
 	"github.com/gorm-preload/preload/internal/failopen"
+	"github.com/gorm-preload/preload/internal/runner"
 )
 
 // Option configures a Plugin. A bad value is reported by Initialize, that is by db.Use, with the
@@ -86,7 +87,7 @@ func newConfig(opts []Option) *config {
 		worker:      true,
 		storeWait:   storeWait,
 		waits:       cache.UsualWaits,
-		brief:       briefTime,
+		brief:       runner.BriefTime,
 	}
 	for _, opt := range opts {
 		if opt == nil {

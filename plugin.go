@@ -66,7 +66,6 @@ type ahead struct {
 	own      own
 	patterns *hotness.Table
 	registry *registry
-	gate     gate
 	worker   *worker
 	learner  *learner
 }
@@ -89,6 +88,7 @@ func New(opts ...Option) *Plugin {
 	p.own.group = coherence.NewGroup(coherence.Reading{})
 	p.own.prefix = "own:" + strconv.FormatInt(plugins.Add(1), 36) + ":"
 	p.registry = newRegistry(max(1, c.maxLoaders))
+	p.worker = newWorker(p)
 	p.cache = cache.New(cache.Config{
 		Store: c.store, Guarded: c.guarded, KeepsKeys: c.keepsKeys, MaxEntries: c.maxEntries, MaxBytes: c.maxBytes,
 		Waits: c.waits, Index: p.index, Now: p.now,
@@ -98,14 +98,13 @@ func New(opts ...Option) *Plugin {
 	p.footprints = footprint.New(p.catalog)
 	p.log = commit.New(commit.Config{
 		Catalog: p.catalog, Footprints: p.footprints, Cache: p.cache, Index: p.index, HoldOut: c.holdOut,
-		Now: c.holdClock(), Dialect: func() string { return p.dialect }, Report: c.report, Gate: &p.gate, Killed: p.revive,
+		Now: c.holdClock(), Dialect: func() string { return p.dialect }, Report: c.report, Gate: &p.worker.Gate, Killed: p.revive,
 	})
 	p.templates = template.NewSet(template.Config{
 		Catalog: p.catalog, Footprints: p.footprints, Cache: p.cache, Index: p.index, Salt: p.own.prefix,
 		Report: c.report, Prepares: commit.Prepares,
 	})
 	p.patterns = hotness.New(max(1, c.maxPatterns), c.scorer)
-	p.worker = newWorker(p)
 	p.learner = newLearner(p)
 	return p
 }

@@ -179,8 +179,8 @@ func TestNoLogLineAndNoErrorHoldsAValue(t *testing.T) {
 			})
 			key := b.plugin.Hot(1)[0].Key
 			b.plugin.worker.load(reload{key: key, asked: new(atomic.Bool)})
-			eventually(t, "the load ended", func() bool { return !b.plugin.worker.runs(key) })
-			b.plugin.worker.failing.Store(false)
+			eventually(t, "the load ended", func() bool { return !b.plugin.worker.Runs(key) })
+			b.plugin.worker.Resume()
 			noSecret(t, "Warm", b.plugin.Warm(ctx, func(tx *gorm.DB) *gorm.DB { return tx.Clauses(Bypass).First(&secretAccount{}, "token = ?", secret) }))
 			if err := b.plugin.Invalidate(); err != nil {
 				t.Fatal(err)
@@ -216,7 +216,7 @@ func TestNoLogLineAndNoErrorHoldsAValue(t *testing.T) {
 			for range 3 {
 				b.plugin.worker.load(reload{key: key, asked: new(atomic.Bool)})
 				if i < 3 {
-					eventually(t, "the load ended", func() bool { return !b.plugin.worker.runs(key) })
+					eventually(t, "the load ended", func() bool { return !b.plugin.worker.Runs(key) })
 				}
 			}
 		}

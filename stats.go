@@ -136,7 +136,6 @@ const (
 // counters are written by everybody.
 type counters struct {
 	recorded atomic.Int64
-	active   atomic.Int64
 	hotUsed  atomic.Uint64 // bits of the share
 
 	bypassed sync.Map // reason -> *atomic.Int64
@@ -183,14 +182,12 @@ func (p *Plugin) Stats() Stats {
 		PreloadHits:     counts.PreloadHits.Load(),
 		TrackedPatterns: p.patterns.Len(),
 		Associations:    p.patterns.Associations(),
-		ActiveTasks:     int(c.active.Load()),
+		ActiveTasks:     p.worker.Active(),
+		AbandonedTasks:  p.worker.Abandoned(),
 		HotUsed:         math.Float64frombits(c.hotUsed.Load()),
 		Models:          map[string]ModelStats{},
 	}
 	s.Entries, s.Bytes = p.cache.Size()
-	for i := range p.worker.abandoned {
-		s.AbandonedTasks += int(p.worker.abandoned[i].Load())
-	}
 	s.Memory = MemoryStats{
 		Answers: s.Bytes, Templates: p.templates.Size(), Statements: p.footprints.Size(),
 		Loaders: p.registry.size(), Patterns: p.patterns.Bytes(), Prediction: p.learner.bytes.Load(),

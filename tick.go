@@ -7,6 +7,7 @@ import (
 
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/prediction"
+	"github.com/gorm-preload/preload/internal/runner"
 )
 
 const (
@@ -34,7 +35,7 @@ type heat struct {
 // hottest first.
 func (w *worker) tick() {
 	p := w.p
-	p.learner.tick(w.failing.Swap(false))
+	p.learner.tick(w.Resume())
 	now := p.now()
 	p.cache.Expire(now)
 	if n := p.learner.cleared.Load(); n != w.heat.cleared {
@@ -62,7 +63,7 @@ func (w *worker) tick() {
 			continue
 		}
 		x.End(cache.Void)
-		if w.room(0) == noRoom {
+		if w.Room(0) == runner.NoRoom {
 			return
 		}
 	}

@@ -2,8 +2,7 @@ package preload
 
 import (
 	"cmp"
-	"context"
-	"fmt"
+	"database/sql"
 	"slices"
 	"strings"
 	"sync"
@@ -11,33 +10,24 @@ import (
 	"time"
 
 	"github.com/gorm-preload/preload/internal/cache"
+	"github.com/gorm-preload/preload/internal/runner"
 	"github.com/gorm-preload/preload/internal/template"
 )
 
-const (
-	// maxReloads bounds the reloads that wait for their turn; more are dropped, and asked for again
-	// by later reads.
-	maxReloads = 256
-	// maxAbandoned bounds the loads that ignored the end of their context and were left to
-	// themselves: those of own data, and of queries, each. At the limit nothing of the kind is
-	// loaded in the background until some return.
-	maxAbandoned = 16
-)
+// maxReloads bounds the reloads that wait for their turn; more are dropped, and asked for again by
+// later reads.
+const maxReloads = 256
 
-// worker is the one goroutine that loads ahead, and the loads that it started. It ends them all.
+// worker is the one goroutine that decides what is loaded ahead. Its runner decides when.
 type worker struct {
-	p      *Plugin
-	ctx    context.Context
-	cancel context.CancelFunc
-	loop   sync.WaitGroup
+	p *Plugin
+	*runner.Runner
+	loop sync.WaitGroup
 	wishes
-	heat  heat // the goroutine's
-	slots chan struct{}
+	heat heat // the goroutine's
 
-	grace     time.Duration   // how long a load has to notice that its context ended
-	failing   atomic.Bool     // the database failed a load since the last tick
-	abandoned [2]atomic.Int64 // by kindOf
-	underway
+	starting sync.Mutex // held by start and stop
+	stopped  bool
 }
 
 // wishes are the keys that others want loaded.
@@ -47,35 +37,34 @@ type wishes struct {
 	queue   []*expected // what left ahead; the goroutine's
 }
 
-// underway are the keys that are being loaded.
-type underway struct {
-	mu      sync.Mutex
-	running map[string]bool // true: what is loaded may be out of date, and is loaded once more
-	idle    *sync.Cond      // running changed
-	stopped bool
-}
-
 func newWorker(p *Plugin) *worker {
-	w := &worker{
-		p:        p,
-		wishes:   wishes{reloads: make(chan reload, maxReloads), ahead: make(chan *expected, maxExpected)},
-		slots:    make(chan struct{}, max(1, p.config.concurrency)),
-		grace:    time.Second,
-		underway: underway{running: map[string]bool{}},
-	}
-	w.idle = sync.NewCond(&w.mu)
-	w.ctx, w.cancel = context.WithCancel(context.Background())
+	w := &worker{p: p, wishes: wishes{reloads: make(chan reload, maxReloads), ahead: make(chan *expected, maxExpected)}}
+	w.Runner = runner.New(runner.Config{
+		Concurrency: max(1, p.config.concurrency), Timeout: p.config.loadTimeout, Brief: p.config.brief, Grace: time.Second,
+		Pool: p.poolStats, Direct: func() bool { return p.log.Direct() }, Separate: func() bool { return p.dialect == "sqlite" },
+		Report: p.config.report,
+		Again:  func(key string) { w.ask(reload{key: key, asked: new(atomic.Bool), outdated: true}) },
+	})
 	return w
 }
 
+// poolStats returns the statistics of the application's pool, false where there is none.
+func (p *Plugin) poolStats() (stats sql.DBStats, ok bool) {
+	db, err := p.pool.GetDBConn()
+	if err != nil || db == nil {
+		return stats, false
+	}
+	return db.Stats(), true
+}
+
 func (w *worker) start() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	w.starting.Lock()
+	defer w.starting.Unlock()
 	if w.stopped {
 		return
 	}
 	w.loop.Go(w.run)
-	w.loop.Go(func() { w.p.learner.run(w.ctx) })
+	w.loop.Go(func() { w.p.learner.run(w.Context()) })
 }
 
 func (w *worker) run() {
@@ -89,7 +78,7 @@ func (w *worker) run() {
 	for {
 		// What is read comes before what may be.
 		select {
-		case <-w.ctx.Done():
+		case <-w.Context().Done():
 			return
 		case <-ticker.C:
 			w.tick()
@@ -104,7 +93,7 @@ func (w *worker) run() {
 			continue
 		}
 		select {
-		case <-w.ctx.Done():
+		case <-w.Context().Done():
 			return
 		case <-ticker.C:
 			w.tick()
@@ -128,6 +117,12 @@ func (w *worker) again(r reload) {
 	}
 }
 
+// load begins to load a key once there is room for that. It reports whether it did.
+func (w *worker) load(r reload) bool {
+	j, ok := w.job(r)
+	return ok && w.Run(j)
+}
+
 // expect has a key loaded that is expected to be asked for, unless too many wait for that already.
 func (w *worker) expect(x *expected) bool {
 	w.p.cache.Await(&x.Trial)
@@ -143,7 +138,7 @@ func (w *worker) expect(x *expected) bool {
 // expected loads the first key that is expected, and with it those that one query can load, unless
 // readers came first.
 func (w *worker) expected() {
-	shut, ok := w.acquire()
+	place, ok := w.Acquire()
 	for range len(w.ahead) {
 		w.queue = append(w.queue, <-w.ahead)
 	}
@@ -155,7 +150,7 @@ func (w *worker) expected() {
 	w.queue = w.queue[:min(maxExpected, len(w.queue))]
 	w.queue = slices.DeleteFunc(w.queue, func(x *expected) bool {
 		stored := w.p.storeKey(x.key)
-		over := w.p.cache.Find(stored, w.p.now()) != nil || w.p.cache.Loading(stored) || w.runs(x.key)
+		over := w.p.cache.Find(stored, w.p.now()) != nil || w.p.cache.Loading(stored) || w.Runs(x.key)
 		if over {
 			x.End(cache.Late)
 		}
@@ -168,55 +163,34 @@ func (w *worker) expected() {
 			x.End(cache.Void)
 		}
 		w.queue = nil
-		return
-	case len(w.queue) > 0:
+	case len(w.queue) == 0:
+		place.Release()
+	default:
 		var r reload
 		r, w.queue = w.p.together(w.queue)
-		shut = w.narrow(shut, r.key)
-		if w.begin(r, shut) {
+		j, ok := w.job(r)
+		if !ok {
+			place.Release()
+		} else if place.Start(j) {
 			return
 		}
 		for one := range r.all {
 			one.end(cache.Void)
 		}
 	}
-	w.release(shut)
 }
 
 // stop ends the worker and waits for its loads, as long as one load may take.
 func (w *worker) stop() error {
-	w.mu.Lock()
+	w.starting.Lock()
 	w.stopped = true
-	w.mu.Unlock()
-	w.cancel()
+	w.starting.Unlock()
+	err := w.Stop()
 	w.loop.Wait()
 	for range len(w.ahead) {
 		(<-w.ahead).End(cache.Void)
 	}
-	// A load that does not heed its context must not keep the application from ending.
-	expired := false
-	deadline := time.AfterFunc(w.p.config.loadTimeout, func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		expired = true
-		w.idle.Broadcast()
-	})
-	defer deadline.Stop()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for len(w.running) > 0 {
-		if expired {
-			var keys []string
-			for key := range w.running {
-				keys = append(keys, template.Label(key))
-			}
-			slices.Sort(keys)
-			return fmt.Errorf("preload: Close: %d loaders did not return within %v after their context ended: %s",
-				len(keys), w.p.config.loadTimeout, strings.Join(slices.Compact(keys), ", "))
-		}
-		w.idle.Wait()
-	}
-	return nil
+	return err
 }
 
 // reload asks for an entry that is read to be loaded again before it expires.
@@ -237,22 +211,16 @@ func (w *worker) revive(e *cache.Entry) {
 	if w.p.log.Direct() {
 		caller = 0 // the pool may still show it: it is told by the connection that commits
 	}
-	switch w.room(caller) {
-	case noRoom:
-		r.asked.Store(false)
-		return
-	case roomNow:
-		select {
-		case w.slots <- struct{}{}:
-			if !w.begin(r, false) {
-				w.release(false)
-				r.asked.Store(false)
-			}
-			return
-		default:
-		}
+	tried := runner.Refused
+	if j, ok := w.job(r); ok {
+		tried = w.TryRun(j, caller)
 	}
-	w.ask(r)
+	switch tried {
+	case runner.Refused:
+		r.asked.Store(false)
+	case runner.Later:
+		w.ask(r)
+	}
 }
 
 func (w *worker) ask(r reload) {

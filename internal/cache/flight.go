@@ -62,6 +62,9 @@ func (p *Pace) Took(d time.Duration) {
 	p.Usual.Store(usual)
 }
 
+// Known returns how long such a load usually takes, 0 while that is not known.
+func (p *Pace) Known() time.Duration { return time.Duration(p.Usual.Load()) }
+
 // patience is how long a reader waits for such a load.
 func (p *Pace) patience(w *Waits) time.Duration {
 	usual := time.Duration(p.Usual.Load())

@@ -1,4 +1,4 @@
-package preload
+package runner
 
 import (
 	"testing"
@@ -8,7 +8,7 @@ import (
 
 func TestAGateShutsOnNobody(t *testing.T) {
 	t.Parallel()
-	var g gate
+	var g Gate
 	g.Enter(t.Context())
 	if g.close() {
 		t.Fatal("it shut on a statement that runs")

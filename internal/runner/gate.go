@@ -1,17 +1,16 @@
-package preload
+package runner
 
 import (
 	"context"
 	"sync"
 
 	"github.com/gorm-preload/preload/internal/cache"
-	"gorm.io/gorm"
 )
 
-// gate keeps statements of the application waiting while a load in the background has taken the one
+// Gate keeps statements of the application waiting while a load in the background has taken the one
 // connection of its pool, so that the pool does not open another one for them. It is shut only at a
 // moment at which none runs.
-type gate struct {
+type Gate struct {
 	mu     sync.Mutex
 	inside int           // statements that run
 	count  int64         // of those that came in so far
@@ -21,7 +20,7 @@ type gate struct {
 
 // Enter lets a statement in, as soon as the gate is open or its context has ended: then it takes no
 // connection. Each Enter is followed by one Leave.
-func (g *gate) Enter(ctx context.Context) {
+func (g *Gate) Enter(ctx context.Context) {
 	for {
 		g.mu.Lock()
 		shut, holder := g.shut, g.holder
@@ -54,21 +53,22 @@ func done(ctx context.Context) <-chan struct{} {
 	return ctx.Done()
 }
 
-func (g *gate) Leave() {
+// Leave says that a statement ended.
+func (g *Gate) Leave() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.inside--
 }
 
 // entered returns how many statements came in so far.
-func (g *gate) entered() int64 {
+func (g *Gate) entered() int64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.count
 }
 
 // close shuts the gate if nobody is inside.
-func (g *gate) close() bool {
+func (g *Gate) close() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.inside > 0 || g.shut != nil {
@@ -79,27 +79,18 @@ func (g *gate) close() bool {
 }
 
 // hold says which goroutine shut the gate.
-func (g *gate) hold(goroutine int64) {
+func (g *Gate) hold(goroutine int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.holder = goroutine
 }
 
 // open opens the gate.
-func (g *gate) open() {
+func (g *Gate) open() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.shut != nil {
 		close(g.shut)
 		g.shut, g.holder = nil, 0
-	}
-}
-
-// gated is a callback that goes through the plugin's gate.
-func (p *Plugin) gated(callback func(*gorm.DB)) func(*gorm.DB) {
-	return func(db *gorm.DB) {
-		p.gate.Enter(db.Statement.Context)
-		defer p.gate.Leave()
-		callback(db)
 	}
 }
