@@ -60,30 +60,14 @@ type Killed struct {
 	Reason string // as in Stats.Kills
 }
 
-// explainSetting is a Setting of the statement: GORM hands those on to the statements that it adds.
-const explainSetting = "preload:explain"
-
 // explainer collects what is explained.
 type explainer struct {
+	p          *Plugin
 	statements []Explanation
-	// preparing says that shortcut is wanted instead, of a query in which Args are open.
-	preparing bool
-	shortcut  *shortcut
 }
 
-// explaining returns what collects the explanation of a statement, nil for one that is not to be
-// explained. Only what is not executed can be, so that no other pays for looking.
-func explaining(stmt *gorm.Statement) *explainer {
-	if !stmt.DryRun {
-		return nil
-	}
-	value, ok := stmt.Settings.Load(explainSetting)
-	if !ok {
-		return nil
-	}
-	ex, _ := value.(*explainer)
-	return ex
-}
+// prepares implements observer.
+func (ex *explainer) prepares() *preparation { return nil }
 
 // Explain says what the plugin makes of a statement, such as tx.Where(...).First(&person) or
 // tx.Model(&person).Update(...), which is built but not executed: tx is in GORM's DryRun mode, and
@@ -99,8 +83,8 @@ func (p *Plugin) Explain(statement func(tx *gorm.DB) *gorm.DB) (Explanation, err
 	case statement == nil:
 		return Explanation{}, errors.New("preload: Explain(nil): want a function that runs a statement")
 	}
-	ex := &explainer{}
-	tx := statement(p.db.Session(&gorm.Session{DryRun: true, SkipDefaultTransaction: true}).Set(explainSetting, ex))
+	ex := &explainer{p: p}
+	tx := statement(p.db.Session(&gorm.Session{DryRun: true, SkipDefaultTransaction: true}).Set(observerSetting, ex))
 	if tx != nil && tx.Error != nil {
 		return Explanation{}, fmt.Errorf("preload: Explain: %w", tx.Error)
 	}
@@ -155,8 +139,10 @@ func hideValues(of map[string][]string) {
 	}
 }
 
-// query explains a query that was recognized and rendered.
-func (ex *explainer) query(p *Plugin, stmt *gorm.Statement, q *read, reason Reason) {
+// query explains a query that was recognized, which GORM renders first.
+func (ex *explainer) query(db *gorm.DB, q *read, reason Reason, next func(*gorm.DB)) {
+	next(db)
+	p, stmt := ex.p, db.Statement
 	e := p.explanation(stmt)
 	e.Reason, e.Cacheable = reason, reason == ""
 	if q.template != nil && reason == "" {
@@ -184,7 +170,8 @@ func (ex *explainer) query(p *Plugin, stmt *gorm.Statement, q *read, reason Reas
 }
 
 // write explains a statement that changes something.
-func (ex *explainer) write(p *Plugin, stmt *gorm.Statement, w footprint.Write) {
+func (ex *explainer) write(stmt *gorm.Statement, w footprint.Write) {
+	p := ex.p
 	e := p.explanation(stmt)
 	seen := map[*coherence.Guard]bool{}
 	for _, change := range p.catalog.Expand(w.Changes) {
@@ -207,16 +194,17 @@ func (ex *explainer) write(p *Plugin, stmt *gorm.Statement, w footprint.Write) {
 }
 
 // raw explains a statement that is given as SQL.
-func (ex *explainer) raw(p *Plugin, stmt *gorm.Statement) {
+func (ex *explainer) raw(stmt *gorm.Statement) {
+	p := ex.p
 	switch meaning := p.footprints.Meaning(stmt.SQL.String()); meaning.Kind {
 	case sqltext.Read, sqltext.Savepoint, sqltext.RollbackTo, sqltext.Release:
 		e := p.explanation(stmt)
 		e.Reason = ReasonRaw
 		ex.statements = append(ex.statements, e)
 	case sqltext.Write:
-		ex.write(p, stmt, p.footprints.Raw(stmt, meaning.Names, true))
+		ex.write(stmt, p.footprints.Raw(stmt, meaning.Names, true))
 	default:
-		ex.write(p, stmt, footprint.Everything())
+		ex.write(stmt, footprint.Everything())
 	}
 }
 

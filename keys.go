@@ -28,7 +28,7 @@ type read struct {
 	wrapper   string // what others have put around the connection
 	complete  bool   // GORM completed the clauses of the statement, which it must not do twice
 	rerun
-	preparation
+	prepare *preparation // of a query of which only the template is asked for; nil for others
 }
 
 // rerun is what it takes to run a query again.
@@ -39,22 +39,16 @@ type rerun struct {
 	preset reflect.Value
 }
 
-// preparation is of a query of which only the template is asked for, the args of the key and the
-// places of Args in them.
-type preparation struct {
-	preparing bool
-	args      []byte
-	open      []shape.Opening
-}
-
 // recognize finds out whether a query qualifies, and its key; otherwise it returns why not. It
 // leaves the statement as GORM's own callback would, but for the SQL, which need not be there.
-func (p *Plugin) recognize(db *gorm.DB, ex *explainer) (q read, reason Reason) {
-	q.preparing = ex != nil && ex.preparing
+func (p *Plugin) recognize(db *gorm.DB, o observer) (q read, reason Reason) {
+	if o != nil {
+		q.prepare = o.prepares()
+	}
 	switch {
 	case db.Error != nil:
 		return q, ReasonError
-	case db.DryRun && ex == nil:
+	case db.DryRun && o == nil:
 		return q, ReasonDryRun
 	case db.Statement.Schema == nil:
 		return q, ReasonNoModel
@@ -107,7 +101,7 @@ func (p *Plugin) qualify(db *gorm.DB, m *model, q *read, found *shape.Clauses) (
 	default:
 		return ReasonPool
 	}
-	if q.preparing && q.wrapper != "" {
+	if q.prepare != nil && q.wrapper != "" {
 		return ReasonPool // it may be there for one call and not for another
 	}
 	found.Find(stmt)
@@ -138,7 +132,7 @@ func (p *Plugin) qualify(db *gorm.DB, m *model, q *read, found *shape.Clauses) (
 func (p *Plugin) identify(db *gorm.DB, policy *Policy, q *read, found *shape.Clauses, f *shape.Fingerprint) (reason Reason) {
 	stmt := db.Statement
 	o := shape.Options{Holds: q.holds, Prepared: commit.Prepares(stmt.ConnPool), PGX: p.pgx, Known: p.footprints.Builders()}
-	if q.preparing {
+	if q.prepare != nil {
 		o.Place = placeOfArg
 	}
 	// A clause of the model may have written the SQL itself.
@@ -146,7 +140,7 @@ func (p *Plugin) identify(db *gorm.DB, policy *Policy, q *read, found *shape.Cla
 		if _, ok := stmt.Clauses["FOR"]; ok {
 			return ReasonLocking
 		}
-		if q.preparing {
+		if q.prepare != nil {
 			return ReasonArgs // which are not there yet
 		}
 		if shape.Render(db); db.Error != nil {
@@ -163,13 +157,14 @@ func (p *Plugin) identify(db *gorm.DB, policy *Policy, q *read, found *shape.Cla
 		return ReasonLong
 	}
 	t := p.templates.Find(f.Shape)
-	if t != nil && t.State.Load() != template.Met && (q.preparing || !p.confirm(t, db, f.Args.Bytes)) {
+	if t != nil && t.State.Load() != template.Met && (q.prepare != nil || !p.confirm(t, db, f.Args.Bytes)) {
 		if t = nil; db.Error != nil {
 			return ReasonError
 		}
 	}
-	if q.preparing {
-		q.template, q.args, q.open = t, bytes.Clone(f.Args.Bytes), slices.Clone(f.Open)
+	if q.prepare != nil {
+		q.template = t
+		q.prepare.args, q.prepare.open = bytes.Clone(f.Args.Bytes), slices.Clone(f.Open)
 		return ""
 	}
 	if t == nil {

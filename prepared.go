@@ -69,7 +69,7 @@ func Prepare[T any](db *gorm.DB, build func(tx *gorm.DB) *gorm.DB) (*Prepared[T]
 	}
 	p.query = p.query.Session(&gorm.Session{})
 	met := map[Arg]bool{}
-	tx := p.query.Session(&gorm.Session{DryRun: true, Logger: logger.Discard}).Set(explainSetting, &explainer{}).Scopes(func(tx *gorm.DB) *gorm.DB {
+	tx := p.query.Session(&gorm.Session{DryRun: true, Logger: logger.Discard}).Set(observerSetting, &explainer{p: plugin}).Scopes(func(tx *gorm.DB) *gorm.DB {
 		(&binding{met: met}).statement(tx.Statement)
 		(&binding{values: make([]any, len(met))}).statement(tx.Statement)
 		return tx
@@ -194,9 +194,9 @@ func ask[T, D any](p *Prepared[T], s *shortcuts, ctx context.Context, args []any
 		return tx
 	}), &dest).Error
 	if s != nil && s.due(p.plugin, p.query) {
-		ex := &explainer{preparing: true}
-		finish(p.query.Session(&gorm.Session{DryRun: true, Logger: logger.Discard}).Set(explainSetting, ex), new(D))
-		s.made(p.plugin, p.query, ex.shortcut, reflect.TypeFor[D]())
+		made := &preparation{p: p.plugin}
+		finish(p.query.Session(&gorm.Session{DryRun: true, Logger: logger.Discard}).Set(observerSetting, made), new(D))
+		s.made(p.plugin, p.query, made.shortcut, reflect.TypeFor[D]())
 	}
 	return dest, err
 }

@@ -22,62 +22,66 @@ func (p *Plugin) aroundQuery(next func(*gorm.DB)) func(*gorm.DB) {
 	p.query = next
 	next = p.gated(next)
 	return func(db *gorm.DB) {
-		if !p.active() || p.log.Refuses(db) {
+		switch o := observing(db.Statement); {
+		case !p.active() || p.log.Refuses(db):
 			next(db)
-			return
-		}
-		ex := explaining(db.Statement)
-		if stmt := db.Statement; stmt.SQL.Len() > 0 {
-			inherit(stmt)
-			if ex == nil {
+		case db.Statement.SQL.Len() > 0:
+			inherit(db.Statement)
+			if o == nil {
 				p.stats.bypass(ReasonRaw)
 			}
 			p.around(db, next, false)
-			return
+		case o != nil:
+			q, reason := p.recognize(db, o)
+			o.query(db, &q, reason, p.render(db, &q, next))
+		default:
+			p.read(db, next)
 		}
-		q, reason := p.recognize(db, ex)
-		if q.preparing {
-			ex.shortcut = p.shortcut(db.Statement, &q, reason)
-			return
-		}
-		if q.hit != nil && ex == nil {
-			if p.serve(db, q.template, q.hit) {
-				if p.chain.Others() {
-					shape.Settle(db.Statement)
-				}
-				p.hit(db.Statement.Context, q.hit, q.template.Tally, q.now)
-				return
-			}
-			reason = ReasonFault
-		}
-		inherit(db.Statement)
-		next := next
-		if q.complete {
-			shape.Render(db)
-			next = completed(db.Statement, next)
-		}
-		if ex != nil {
-			next(db)
-			ex.query(p, db.Statement, &q, reason)
-			return
-		}
-		if reason != "" {
-			// What GORM renders as a subquery, with a logger of its own, is part of a query that is
-			// counted itself.
-			if reason != ReasonDryRun || db.Logger != logger.Discard || p.db.Logger == logger.Discard {
-				p.stats.bypass(reason)
-			}
-			if reason == ReasonNotPlain || shape.Unusual(db.Statement) {
-				p.aroundUnusual(db, next, q.complete, false)
-				return
-			}
-			p.log.Ask(db, next)
-			commit.Ran(db.Statement.ConnPool, db.Error)
-			return
-		}
-		missed := q // what escapes to the heap is made on a miss only
-		p.answer(db, &missed, next)
 	}
+}
+
+// read answers a query that GORM builds: from memory, from the one load that all readers share who
+// ask for the same, or, for what does not qualify, from the database alone.
+func (p *Plugin) read(db *gorm.DB, next func(*gorm.DB)) {
+	q, reason := p.recognize(db, nil)
+	switch {
+	case q.hit != nil && p.serve(db, q.template, q.hit):
+		if p.chain.Others() {
+			shape.Settle(db.Statement)
+		}
+		p.hit(db.Statement.Context, q.hit, q.template.Tally, q.now)
+	case q.hit != nil:
+		p.pass(db, &q, ReasonFault, p.render(db, &q, next))
+	case reason != "":
+		p.pass(db, &q, reason, p.render(db, &q, next))
+	default:
+		p.answer(db, &q, p.render(db, &q, next))
+	}
+}
+
+// render renders a statement whose clauses are complete, and returns what runs it.
+func (p *Plugin) render(db *gorm.DB, q *read, next func(*gorm.DB)) func(*gorm.DB) {
+	inherit(db.Statement)
+	if !q.complete {
+		return next
+	}
+	shape.Render(db)
+	return completed(db.Statement, next)
+}
+
+// pass has the database alone answer a query that does not qualify.
+func (p *Plugin) pass(db *gorm.DB, q *read, reason Reason, next func(*gorm.DB)) {
+	// What GORM renders as a subquery, with a logger of its own, is part of a query that is counted
+	// itself.
+	if reason != ReasonDryRun || db.Logger != logger.Discard || p.db.Logger == logger.Discard {
+		p.stats.bypass(reason)
+	}
+	if reason == ReasonNotPlain || shape.Unusual(db.Statement) {
+		p.aroundUnusual(db, next, q.complete, false)
+		return
+	}
+	p.log.Ask(db, next)
+	commit.Ran(db.Statement.ConnPool, db.Error)
 }
 
 // completed returns next for a statement whose clauses are complete: GORM adds those of the model

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gorm-preload/preload/internal/args"
 	"github.com/gorm-preload/preload/internal/cache"
+	"github.com/gorm-preload/preload/internal/footprint"
 	"github.com/gorm-preload/preload/internal/gormprivate"
 	"github.com/gorm-preload/preload/internal/shape"
 	"github.com/gorm-preload/preload/internal/template"
@@ -26,10 +27,31 @@ type shortcut struct {
 	order    []string        // in which they are built, likewise
 }
 
-// shortcut makes one of a statement in which Args are open; nil if its key does not depend on them
-// alone.
-func (p *Plugin) shortcut(stmt *gorm.Statement, q *read, reason Reason) *shortcut {
-	steps, known := p.chain.Known()
+// preparation makes a shortcut of a query in which Args are open: of the args of its key, and the
+// places of the Args in them.
+type preparation struct {
+	p        *Plugin
+	args     []byte
+	open     []shape.Opening
+	shortcut *shortcut // nil if the key does not depend on the Args alone
+}
+
+// prepares implements observer.
+func (pr *preparation) prepares() *preparation { return pr }
+
+// query implements observer.
+func (pr *preparation) query(db *gorm.DB, q *read, reason Reason, _ func(*gorm.DB)) {
+	pr.shortcut = pr.shortcutOf(db.Statement, q, reason)
+}
+
+// raw implements observer: nothing is known of such a query.
+func (pr *preparation) raw(*gorm.Statement) {}
+
+// write implements observer.
+func (pr *preparation) write(*gorm.Statement, footprint.Write) {}
+
+func (pr *preparation) shortcutOf(stmt *gorm.Statement, q *read, reason Reason) *shortcut {
+	steps, known := pr.p.chain.Known()
 	switch {
 	case reason != "" || q.template == nil || q.refresh || !known:
 		return nil
@@ -43,7 +65,7 @@ func (p *Plugin) shortcut(stmt *gorm.Statement, q *read, reason Reason) *shortcu
 	if _, ok := stmt.Dest.(gorm.StatementModifier); ok {
 		return nil
 	}
-	return &shortcut{template: q.template, args: q.args, open: q.open, steps: steps, builders: shape.AllBuilders(stmt.DB), order: stmt.BuildClauses}
+	return &shortcut{template: q.template, args: pr.args, open: pr.open, steps: steps, builders: shape.AllBuilders(stmt.DB), order: stmt.BuildClauses}
 }
 
 // grouped reports whether an answer of one number is of groups.

@@ -25,8 +25,8 @@ func (p *Plugin) unbracketedRaw(db *gorm.DB) {
 // around runs a raw statement, or one that is not known, between the announcement of what it may
 // change and its finish.
 func (p *Plugin) around(db *gorm.DB, next func(*gorm.DB), unseenEnd bool) {
-	if ex := explaining(db.Statement); ex != nil {
-		ex.raw(p, db.Statement)
+	if o := observing(db.Statement); o != nil {
+		o.raw(db.Statement)
 	}
 	if db.Error != nil || db.DryRun {
 		next(db)
@@ -106,12 +106,12 @@ func (p *Plugin) aroundWrite(exactly, loosely func(*gorm.Statement, bool) footpr
 		return func(db *gorm.DB) {
 			if !p.active() || p.log.Refuses(db) || db.Error != nil || db.DryRun {
 				next(db)
-				if ex := explaining(db.Statement); ex != nil && db.Error == nil && db.Statement.SQL.Len() > 0 {
+				if o := observing(db.Statement); o != nil && db.Error == nil && db.Statement.SQL.Len() > 0 {
 					by := loosely
 					if own {
 						by = exactly
 					}
-					ex.write(p, db.Statement, p.recognizeWrite(db, by))
+					o.write(db.Statement, p.recognizeWrite(db, by))
 				}
 				return
 			}
@@ -159,5 +159,5 @@ func (p *Plugin) recognizeWrite(db *gorm.DB, by func(*gorm.Statement, bool) foot
 	} else {
 		p.catalog.Update()
 	}
-	return by(db.Statement, explaining(db.Statement) != nil)
+	return by(db.Statement, observing(db.Statement) != nil)
 }
