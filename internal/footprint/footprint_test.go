@@ -53,16 +53,26 @@ func TestWhatAQueryReads(t *testing.T) {
 		fixed             []string
 		columns, choosing []string // nil for all
 		rows, loose       bool
+		dest              reflect.Type // *[]printedBook where it is nil
 	}{
-		{"SELECT * FROM `printed_books` WHERE id = ?", []string{"id"}, nil, nil, []string{"id"}, true, false},
-		{"SELECT * FROM `printed_books` WHERE title = ? AND price = 5", []string{"title"}, []string{"price"}, nil, []string{"title", "price"}, true, false},
-		{"SELECT id, title FROM `printed_books` WHERE price > ?", nil, nil, []string{"price", "id", "title"}, []string{"price"}, true, false},
-		{"SELECT count(*) FROM `printed_books` WHERE title = ?", []string{"title"}, nil, []string{"title"}, []string{"title"}, false, false},
-		{"SELECT * FROM `printed_books` ORDER BY price LIMIT 3", nil, nil, nil, []string{"price"}, true, false},
-		{"SELECT * FROM `printed_books` LIMIT 3", nil, nil, nil, nil, true, false},
-		{"SELECT * FROM `printed_books` WHERE id IN (SELECT id FROM printed_books)", nil, nil, nil, nil, false, true},
+		{"SELECT * FROM `printed_books` WHERE id = ?", []string{"id"}, nil, nil, []string{"id"}, true, false, nil},
+		{"SELECT * FROM `printed_books` WHERE title = ? AND price = 5", []string{"title"}, []string{"price"}, nil, []string{"title", "price"}, true, false, nil},
+		{"SELECT id, title FROM `printed_books` WHERE price > ?", nil, nil, []string{"price", "id", "title"}, []string{"price"}, true, false, nil},
+		{"SELECT count(*) FROM `printed_books` WHERE title = ?", []string{"title"}, nil, []string{"title"}, []string{"title"}, false, false, nil},
+		{"SELECT * FROM `printed_books` ORDER BY price LIMIT 3", nil, nil, nil, []string{"price"}, true, false, nil},
+		{"SELECT * FROM `printed_books` LIMIT 3", nil, nil, nil, nil, true, false, nil},
+		{"SELECT * FROM `printed_books` WHERE id IN (SELECT id FROM printed_books)", nil, nil, nil, nil, false, true, nil},
+		{"SELECT * FROM `printed_books` LIMIT 3 OFFSET 2", nil, nil, nil, nil, false, false, nil},
+		// What is no slice gets the first row only: which one that is, any change may change,
+		// unless it is found by its key.
+		{"SELECT * FROM `printed_books` WHERE title = ?", []string{"title"}, nil, nil, nil, true, false, reflect.TypeFor[*printedBook]()},
+		{"SELECT * FROM `printed_books` WHERE id = ?", []string{"id"}, nil, nil, []string{"id"}, true, false, reflect.TypeFor[*printedBook]()},
+		{"SELECT id, title FROM `printed_books` WHERE id = ? ORDER BY price LIMIT 1", []string{"id"}, nil, []string{"id", "title", "price"}, []string{"id"}, true, false, nil},
 	} {
-		r := f.Reading(Query{Shape: f.SimpleQuery(test.sql), Tables: []string{table}, Dest: reflect.TypeFor[*[]printedBook](), Schema: stmt.Schema}, 1, nil)
+		if test.dest == nil {
+			test.dest = reflect.TypeFor[*[]printedBook]()
+		}
+		r := f.Reading(Query{Shape: f.SimpleQuery(test.sql), Tables: []string{table}, Dest: test.dest, Schema: stmt.Schema}, 1, nil)
 		if loose := slices.Contains(r.Loose, table); loose != test.loose || r.Group == nil {
 			t.Errorf("%s: loose is %v, want %v", test.sql, loose, test.loose)
 		}
@@ -85,6 +95,45 @@ func TestWhatAQueryReads(t *testing.T) {
 			if _, ok := r.About.Fixed.Of(name); !ok {
 				t.Errorf("%s: %s is not fixed", test.sql, name)
 			}
+		}
+	}
+}
+
+// TestWhichRowsAnAnswerShows: their keys, unless there are too many to keep, or GORM scanned another
+// number of them.
+func TestWhichRowsAnAnswerShows(t *testing.T) {
+	t.Parallel()
+	f, db := footprints(t)
+	stmt := &gorm.Statement{DB: db}
+	if err := stmt.Parse(&printedBook{}); err != nil {
+		t.Fatal(err)
+	}
+	of := func(sql string, dest reflect.Type) *Reading {
+		return f.Reading(Query{Shape: f.SimpleQuery(sql), Tables: []string{"printed_books"}, Dest: dest, Schema: stmt.Schema}, 1, nil)
+	}
+	books := of("SELECT * FROM `printed_books` WHERE price > ?", reflect.TypeFor[*[]printedBook]())
+	book := of("SELECT * FROM `printed_books` WHERE id = ?", reflect.TypeFor[*printedBook]())
+	for name, test := range map[string]struct {
+		r      *Reading
+		answer any
+		rows   int64
+		known  bool
+		keys   []coherence.Value
+	}{
+		"two":                  {books, []printedBook{{ID: 3}, {ID: 0}}, 2, true, []coherence.Value{"i3", "i0"}},
+		"one":                  {book, printedBook{ID: 3}, 1, true, []coherence.Value{"i3"}},
+		"none":                 {book, printedBook{}, 0, true, []coherence.Value{}},
+		"fewer than there are": {books, []printedBook{{ID: 3}}, 2, true, nil},
+		"the last of two":      {book, printedBook{ID: 3}, 2, true, nil},
+		"too many":             {books, make([]printedBook, maxShown+1), maxShown + 1, true, nil},
+		"of no rows":           {of("SELECT count(*) FROM `printed_books`", reflect.TypeFor[*int64]()), int64(3), 1, false, nil},
+	} {
+		n, keys, ok := test.r.Keys(t.Context(), reflect.ValueOf(test.answer), test.rows)
+		switch {
+		case ok != test.known, ok && int64(n) != test.rows:
+			t.Errorf("%s: shows %d rows, %v", name, n, ok)
+		case ok && (len(keys) != 1 || !slices.Equal(keys[0], test.keys) || (keys[0] == nil) != (test.keys == nil)):
+			t.Errorf("%s: keys %q, want %q", name, keys, test.keys)
 		}
 	}
 }
