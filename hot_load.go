@@ -311,7 +311,7 @@ func (p *Plugin) hotTemplate(q hotfile.Query) (*template.Template, error) {
 	if dest == nil || dest.Kind() != reflect.Pointer && dest.Kind() != reflect.Map {
 		return nil, errors.New("no model in use has the type of its destination")
 	}
-	m := p.model(s)
+	m := p.models.of(s)
 	if m.err != nil {
 		return nil, m.err
 	}

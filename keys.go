@@ -64,7 +64,7 @@ func (p *Plugin) recognize(db *gorm.DB, o observer) (q read, reason Reason) {
 			}
 		}
 	}()
-	m := p.model(db.Statement.Schema)
+	m := p.models.of(db.Statement.Schema)
 	var found shape.Clauses
 	if reason = p.qualify(db, m, &q, &found); reason == "" {
 		f := shape.New()

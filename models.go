@@ -14,10 +14,13 @@ import (
 	"gorm.io/gorm/schema"
 )
 
-// models are those that were met.
+// models are those that were met, with their policies.
 type models struct {
-	byType sync.Map // reflect.Type -> *model
-	recent recentModels
+	config  *config
+	catalog *catalog.Catalog
+	db      *gorm.DB // of Initialize
+	byType  sync.Map // reflect.Type -> *model
+	recent  recentModels
 }
 
 // model is what the plugin knows of one model type.
@@ -39,26 +42,26 @@ func (r *recentModels) at(s *schema.Schema) *atomic.Pointer[modelOf] {
 	return &r[uint64(uintptr(unsafe.Pointer(s)))*0x9e3779b97f4a7c15>>58]
 }
 
-// model returns what is known of the model of a schema; the first call for it learns its table and
+// of returns what is known of the model of a schema; the first call for it learns its table and
 // relations.
-func (p *Plugin) model(s *schema.Schema) *model {
-	if recent := p.models.recent.at(s).Load(); recent != nil && recent.schema == s {
+func (ms *models) of(s *schema.Schema) *model {
+	if recent := ms.recent.at(s).Load(); recent != nil && recent.schema == s {
 		return recent.model
 	}
-	m, ok := p.models.byType.Load(s.ModelType)
+	m, ok := ms.byType.Load(s.ModelType)
 	if !ok {
-		p.catalog.Learn(s)
+		ms.catalog.Learn(s)
 		learned := &model{}
-		learned.policy, learned.err = p.policy(s)
-		m, _ = p.models.byType.LoadOrStore(s.ModelType, learned)
+		learned.policy, learned.err = ms.policy(s)
+		m, _ = ms.byType.LoadOrStore(s.ModelType, learned)
 	}
-	p.models.recent.at(s).Store(&modelOf{s, m.(*model)})
+	ms.recent.at(s).Store(&modelOf{s, m.(*model)})
 	return m.(*model)
 }
 
 // declared returns the policy that an option or a tag gives to a model, nil where none does.
-func (p *Plugin) declared(s *schema.Schema) (*Policy, error) {
-	for _, given := range p.config.policies {
+func (ms *models) declared(s *schema.Schema) (*Policy, error) {
+	for _, given := range ms.config.policies {
 		if catalog.StructType(reflect.TypeOf(given.model)) == s.ModelType {
 			return &given.policy, nil
 		}
@@ -68,28 +71,28 @@ func (p *Plugin) declared(s *schema.Schema) (*Policy, error) {
 		return nil, fmt.Errorf("preload: model %s: %w", s.ModelType, err)
 	}
 	if tagged == nil {
-		tagged = p.config.defaultPolicy
+		tagged = ms.config.defaultPolicy
 	}
 	return tagged, nil
 }
 
 // settle waits until a schema is parsed whole.
-func (p *Plugin) settle(s *schema.Schema) {
+func (ms *models) settle(s *schema.Schema) {
 	// GORM's Parse waits for whoever is at it.
-	_, _ = p.schemaOf(reflect.New(s.ModelType).Interface())
+	_, _ = ms.parse(reflect.New(s.ModelType).Interface())
 }
 
 // depends returns the tables that a model's policy names.
-func (p *Plugin) depends(s *schema.Schema) []string {
-	if policy, err := p.declared(s); err == nil && policy != nil {
+func (ms *models) depends(s *schema.Schema) []string {
+	if policy, err := ms.declared(s); err == nil && policy != nil {
 		return policy.Depends
 	}
 	return nil
 }
 
-// schemaOf parses a model: a struct, or what leads to one. The error does not show what the value
+// parse parses a model: a struct, or what leads to one. The error does not show what the value
 // holds.
-func (p *Plugin) schemaOf(value any) (s *schema.Schema, err error) {
+func (ms *models) parse(value any) (s *schema.Schema, err error) {
 	t := modelType(value)
 	if t == nil {
 		return nil, errors.New("it is no model: want a struct or a pointer to one, such as &User{}")
@@ -99,7 +102,7 @@ func (p *Plugin) schemaOf(value any) (s *schema.Schema, err error) {
 			s, err = nil, fmt.Errorf("GORM cannot parse it: a panic: %s", failopen.PlainFault(fault))
 		}
 	}()
-	stmt := &gorm.Statement{DB: p.db}
+	stmt := &gorm.Statement{DB: ms.db}
 	if err := stmt.Parse(reflect.New(t).Interface()); err != nil {
 		return nil, err
 	}
@@ -131,18 +134,18 @@ func modelType(value any) reflect.Type {
 	return nil
 }
 
-func (p *Plugin) policy(s *schema.Schema) (*Policy, error) {
-	declared, err := p.declared(s)
+func (ms *models) policy(s *schema.Schema) (*Policy, error) {
+	declared, err := ms.declared(s)
 	if err != nil {
 		return nil, err
 	}
 	if declared != nil {
-		return active(*declared, p.config), nil
+		return active(*declared, ms.config), nil
 	}
-	if owner := p.catalog.Owner(s.ModelType); owner != nil {
+	if owner := ms.catalog.Owner(s.ModelType); owner != nil {
 		// A join table that GORM made up has nothing to tag: it goes with the model that declared
 		// it.
-		return p.policy(owner)
+		return ms.policy(owner)
 	}
 	return nil, nil
 }

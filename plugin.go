@@ -31,7 +31,7 @@ type Plugin struct {
 	config *config
 	host
 	life
-	models
+	models models
 
 	catalog    *catalog.Catalog
 	footprints *footprint.Footprints
@@ -94,7 +94,8 @@ func New(opts ...Option) *Plugin {
 		Waits: c.waits, Index: p.index, Now: p.now,
 		Pushed: func(victim *cache.Entry) { p.learner.push(p.publicKey(victim)) },
 	})
-	p.catalog = catalog.New(catalog.Hooks{Dialect: func() string { return p.dialect }, Settle: p.settle, Depends: p.depends, Changed: func(l catalog.Learned) { p.log.Changed(l) }})
+	p.catalog = catalog.New(catalog.Hooks{Dialect: func() string { return p.dialect }, Settle: p.models.settle, Depends: p.models.depends, Changed: func(l catalog.Learned) { p.log.Changed(l) }})
+	p.models.config, p.models.catalog = c, p.catalog
 	p.footprints = footprint.New(p.catalog)
 	p.log = commit.New(commit.Config{
 		Catalog: p.catalog, Footprints: p.footprints, Cache: p.cache, Index: p.index, HoldOut: c.holdOut,
@@ -161,6 +162,7 @@ func (p *Plugin) Initialize(db *gorm.DB) error {
 	// A handle of the plugin's own: what the application does to db later does not change what
 	// loaders run on.
 	p.db = db.Session(&gorm.Session{NewDB: true, Context: context.Background()})
+	p.models.db = p.db
 	p.footprints.Serve(p.db)
 	p.log.Serve(p.db, direct)
 	p.templates.Serve(p.db, p.pool)
@@ -226,12 +228,12 @@ func (p *Plugin) Register(models ...any) error {
 	}
 	var errs []error
 	for _, value := range models {
-		s, err := p.schemaOf(value)
+		s, err := p.models.parse(value)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("preload: Register: model %T: %w", value, err))
 			continue
 		}
-		errs = append(errs, p.model(s).err)
+		errs = append(errs, p.models.of(s).err)
 	}
 	return errors.Join(errs...)
 }
@@ -262,7 +264,7 @@ func (p *Plugin) Invalidate(models ...any) error {
 			if !p.ready.Load() {
 				return errNotInitialized
 			}
-			s, err := p.schemaOf(value)
+			s, err := p.models.parse(value)
 			if err != nil {
 				errs = append(errs, fmt.Errorf("preload: Invalidate: model %T: %w", value, err))
 				continue

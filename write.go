@@ -155,7 +155,7 @@ func (p *Plugin) recognizeWrite(db *gorm.DB, by func(*gorm.Statement, bool) foot
 		}
 	}()
 	if db.Statement.Schema != nil {
-		p.model(db.Statement.Schema)
+		p.models.of(db.Statement.Schema)
 	} else {
 		p.catalog.Update()
 	}
