@@ -72,5 +72,11 @@ func (f *Footprints) Clear() {
 	f.shapes.clear()
 }
 
+// Close does what Clear does, and has nothing remembered from then on.
+func (f *Footprints) Close() {
+	f.meanings.close()
+	f.shapes.close()
+}
+
 // Builders are those of the dialect's clause builders that are its own.
 func (f *Footprints) Builders() shape.Builders { return f.builders }

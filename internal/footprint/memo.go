@@ -23,6 +23,7 @@ type memo[T any] struct {
 	mu     sync.RWMutex
 	byText map[string]T
 	bytes  int64
+	closed bool // nothing is remembered any more
 }
 
 func (m *memo[T]) of(text string, find func(string) T) T {
@@ -44,6 +45,9 @@ func (m *memo[T]) of(text string, find func(string) T) T {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.closed {
+		return found
+	}
 	if m.byText == nil || len(m.byText) >= maxStatements || m.bytes+size > maxStatementBytes {
 		m.byText, m.bytes = map[string]T{}, 0
 	}
@@ -59,6 +63,13 @@ func (m *memo[T]) size() int64 {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return m.bytes
+}
+
+func (m *memo[T]) close() {
+	m.mu.Lock()
+	m.closed = true
+	m.mu.Unlock()
+	m.clear()
 }
 
 func (m *memo[T]) clear() {

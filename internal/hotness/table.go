@@ -27,8 +27,9 @@ type Table struct {
 
 	// mu orders what gives a pattern a place or takes it away. Neither the
 	// scorer nor any other callback is called under it.
-	mu   sync.Mutex
-	heap minHeap // the tracked patterns; under mu
+	mu     sync.Mutex
+	heap   minHeap // the tracked patterns; under mu
+	closed bool    // nothing is tracked any more; under mu
 }
 
 // New returns an empty table of at most limit keys, a limit below 1 being 1.
@@ -174,6 +175,9 @@ func (t *Table) readmit(p *Pattern) {
 // mu is held, no pattern of the key is tracked, p is of this epoch and does not
 // forward.
 func (t *Table) track(p *Pattern) {
+	if t.closed {
+		return
+	}
 	if len(t.heap) < t.limit {
 		t.heap.push(p)
 	} else {
@@ -222,6 +226,14 @@ func (t *Table) Bytes() (n int64) {
 // textBytes is what the allocator uses for a text: it rounds up, by an eighth
 // at most but for short ones.
 func textBytes(s string) int64 { return int64(len(s)) + int64(len(s))/16 + 8 }
+
+// Close does what Clear does, and has nothing tracked from then on.
+func (t *Table) Close() {
+	t.mu.Lock()
+	t.closed = true
+	t.mu.Unlock()
+	t.Clear()
+}
 
 // Clear forgets all statistics, also those of patterns that lost their place
 // and are kept by callers: such a pattern shows what it had until its next

@@ -26,7 +26,8 @@ type Set struct {
 	buckets [templateBuckets]atomic.Pointer[Template]
 	held    atomic.Int64 // what they hold in bytes; written under mu
 	mu      sync.Mutex
-	hand    int // the bucket that is emptied next; guarded by mu
+	hand    int  // the bucket that is emptied next; guarded by mu
+	closed  bool // nothing is put in any more; guarded by mu
 	// byPrefix has the templates in the buckets by the prefix of their keys.
 	byPrefix sync.Map
 }
@@ -92,7 +93,8 @@ func (ts *Set) bucket(shape []byte) *atomic.Pointer[Template] {
 	return &ts.buckets[maphash.Bytes(ts.seed, shape)%templateBuckets]
 }
 
-// Add puts a template in, or returns the one of the same shape that is in already.
+// Add puts a template in, or returns the one of the same shape that is in already. A set that is
+// closed takes none.
 func (ts *Set) Add(t *Template) *Template {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -103,6 +105,9 @@ func (ts *Set) Add(t *Template) *Template {
 			return known
 		}
 		n++
+	}
+	if ts.closed {
+		return t
 	}
 	if n >= templatesPerBucket {
 		ts.empty(bucket)
@@ -123,6 +128,14 @@ func (ts *Set) Remove(t *Template) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	ts.empty(ts.bucket([]byte(t.Shape)))
+}
+
+// Close takes all templates out, and none in from then on.
+func (ts *Set) Close() {
+	ts.mu.Lock()
+	ts.closed = true
+	ts.mu.Unlock()
+	ts.Clear()
 }
 
 // Clear takes all templates out.
