@@ -18,6 +18,7 @@ import (
 	"github.com/gorm-preload/preload/internal/args"
 	"github.com/gorm-preload/preload/internal/dbtest"
 	"github.com/gorm-preload/preload/internal/hotfile"
+	"github.com/gorm-preload/preload/internal/loading"
 	"github.com/gorm-preload/preload/internal/template"
 )
 
@@ -268,8 +269,8 @@ func TestLoadHotTakesTimeInProportionToTheKeys(t *testing.T) {
 		queries++
 		taken += 1 + len(r.with)
 	}
-	if taken != keys || queries > keys/maxTogether+1 {
-		t.Errorf("%d keys were taken by %d queries, want %d by %d", taken, queries, keys, keys/maxTogether)
+	if taken != keys || queries > keys/loading.MaxBatch+1 {
+		t.Errorf("%d keys were taken by %d queries, want %d by %d", taken, queries, keys, keys/loading.MaxBatch)
 	}
 }
 

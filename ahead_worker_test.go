@@ -350,7 +350,7 @@ func TestCloseEndsEveryGoroutine(t *testing.T) {
 func TestRegistryForgetsTheLeastRecentlyRegistered(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(2)
-	nothing := func(context.Context) run { return nil }
+	nothing := func(context.Context) cache.Run { return nil }
 	for _, key := range []string{"a", "b", "a", "c"} {
 		r.register(key, nothing, 0)
 	}

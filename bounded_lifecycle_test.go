@@ -44,7 +44,7 @@ func TestLoadsLeftToThemselvesAreBounded(t *testing.T) {
 	var stuck atomic.Int64
 	for i := range 3 * runner.MaxAbandoned {
 		key := fmt.Sprint("hangs", i)
-		b.plugin.registry.register(key, func(context.Context) run {
+		b.plugin.registry.register(key, func(context.Context) cache.Run {
 			return func() ([]*cache.Entry, error) {
 				stuck.Add(1)
 				<-hang

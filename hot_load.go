@@ -19,6 +19,7 @@ import (
 	"github.com/gorm-preload/preload/internal/coherence"
 	"github.com/gorm-preload/preload/internal/failopen"
 	"github.com/gorm-preload/preload/internal/hotfile"
+	"github.com/gorm-preload/preload/internal/loading"
 	"github.com/gorm-preload/preload/internal/shape"
 	"github.com/gorm-preload/preload/internal/template"
 	"gorm.io/gorm"
@@ -214,7 +215,7 @@ func (l *hotLoad) room() int {
 	entries, bytes := l.p.cache.Size()
 	room := l.p.config.maxEntries - entries
 	if l.heaviest == 0 {
-		return min(room, maxTogether) // the first ones tell
+		return min(room, loading.MaxBatch) // the first ones tell
 	}
 	return int(min(int64(room), (l.p.config.maxBytes-bytes)/l.heaviest))
 }

@@ -12,128 +12,42 @@ import (
 	"strings"
 	"unsafe"
 
-	"github.com/gorm-preload/preload/internal/args"
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/clone"
-	"github.com/gorm-preload/preload/internal/failopen"
+	"github.com/gorm-preload/preload/internal/loading"
 	"github.com/gorm-preload/preload/internal/template"
-	"gorm.io/gorm"
 )
 
 // ownTable stands for an application's own data where there are statistics by table.
 const ownTable = ""
 
-// maxKeptVars bounds the bind values of a query that can be run again, in bytes.
-const maxKeptVars = 8 << 10
-
 // keepLoader registers a loader, which holds so many bytes of bind values, unless the plugin is
 // closed meanwhile.
-func (p *Plugin) keepLoader(key string, load load, held int64) {
+func (p *Plugin) keepLoader(key string, load cache.Loader, held int64) {
 	p.registry.register(key, load, held)
 	p.clearIfClosed()
 }
 
 // remember registers a loader for the query of a key that was just answered.
 func (p *Plugin) remember(q *read, vars []any) {
-	kept, size := make([]any, len(vars)), 0
-	for i, v := range vars {
-		var ok bool
-		if kept[i], ok = args.Kept(v); !ok {
-			return
-		}
-		size += int(clone.SizeAny(kept[i]))
-	}
-	if size > maxKeptVars || !p.steady(q, vars) {
+	kept, ok := loading.Keep(vars)
+	if !ok || !p.steady(q, vars) {
 		return
 	}
-	t, key, preset := q.template, q.key, q.preset
 	if !q.holds {
-		t.LearnBinding(key, vars)
+		q.template.LearnBinding(q.key, vars)
 	}
-	held := int64(size) + int64(len(kept))*int64(unsafe.Sizeof(any(nil)))
-	if preset.IsValid() {
-		held += t.Weigh(preset)
-	}
-	prefix := t.Prefix
-	p.keepLoader(key, func(ctx context.Context) run {
-		// The template may have been dropped, and met again.
-		t, ok := p.templates.Named(prefix)
-		if !ok {
-			return nil
-		}
-		return p.reload(ctx, t, key, kept, preset)
-	}, held)
+	load, held := p.source.Again(q.template, q.key, kept, q.preset)
+	p.keepLoader(q.key, load, held)
 }
 
 // loaderOf returns the loader of a key: one that was kept, or one that reads off the key how its
 // query is to be run.
-func (p *Plugin) loaderOf(key string) (load, bool) {
+func (p *Plugin) loaderOf(key string) (cache.Loader, bool) {
 	if load, ok := p.registry.loader(key); ok {
 		return load, true
 	}
-	if _, _, ok := p.readOff(key); !ok {
-		return nil, false
-	}
-	return func(ctx context.Context) run {
-		t, vars, ok := p.readOff(key)
-		if !ok {
-			return nil
-		}
-		return p.reload(ctx, t, key, vars, reflect.Value{})
-	}, true
-}
-
-// readOff reads off a key how its query is to be run.
-func (p *Plugin) readOff(key string) (t *template.Template, vars []any, ok bool) {
-	if t = p.templates.Of(key); t == nil || t.Refused() != "" {
-		return nil, nil, false
-	}
-	b := t.Binds.Load()
-	if b == nil {
-		return nil, nil, false
-	}
-	vars, ok = b.Vars(key[len(t.Prefix):])
-	return t, vars, ok
-}
-
-// aheadOf returns the entry of an answer that is about to be loaded in the background.
-func (p *Plugin) aheadOf(key string, stats *cache.Tally) *cache.Entry {
-	e := cache.NewEntry(key, stats)
-	e.Background = true
-	if e.Pattern = p.patterns.Lookup(p.publicKey(e)); e.Pattern == nil {
-		if before := p.cache.Find(key, p.now()); before != nil {
-			e.Pattern = before.Pattern
-		}
-	}
-	if e.Pattern != nil {
-		e.Before = e.Pattern.Count()
-	}
-	return e
-}
-
-// reload begins to run the query of a key in the background, and to store its answer in place of
-// one that is there.
-func (p *Plugin) reload(ctx context.Context, t *template.Template, key string, vars []any, preset reflect.Value) run {
-	f := t.NewLoad(p.aheadOf(key, t.Tally))
-	if !f.Lease(vars) || p.cache.Start(&f.Flight, false, nil) != nil {
-		return nil
-	}
-	return func() (stored []*cache.Entry, err error) {
-		defer func() { p.cache.Land(&f.Flight) }()
-		if t.Asks {
-			f.Leader.Store(cache.Goroutine())
-		}
-		tx := t.Statement(ctx, vars, preset)
-		general := p.load(tx, t, p.query)
-		f.Ran(ctx, tx.Error)
-		if general && f.Arrived(tx) {
-			stored = append(stored, f.Entry)
-		}
-		if tx.Error != nil && !errors.Is(tx.Error, gorm.ErrRecordNotFound) {
-			err = fmt.Errorf("%w: %w", failopen.ErrDatabase, tx.Error)
-		}
-		return stored, err
-	}
+	return p.source.LoaderOf(key)
 }
 
 // Load returns the value of an application's own data under a key: from memory, or from load, whose
@@ -377,7 +291,7 @@ func (p *Plugin) ownLoad(ctx context.Context, f *cache.Flight, want reflect.Type
 		if strings.HasPrefix(key, template.NotOfTemplate) || ctx.Err() != nil {
 			return // the former is known in a request only; the latter may be what was dropped because it took so long
 		}
-		p.keepLoader(key, func(ctx context.Context) run {
+		p.keepLoader(key, func(ctx context.Context) cache.Run {
 			f, leader := p.ownFlight(key, false, nil)
 			if !leader {
 				return nil

@@ -24,7 +24,7 @@ type reload struct {
 	// expected is set where the key is expected to be asked for.
 	expected *expected
 	// load is the loader; that of the registry where it is nil.
-	load load
+	load cache.Loader
 	// with are more keys that the loader loads, by the same query.
 	with []reload
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/gorm-preload/preload/internal/footprint"
 	"github.com/gorm-preload/preload/internal/gormprivate"
 	"github.com/gorm-preload/preload/internal/hotness"
+	"github.com/gorm-preload/preload/internal/loading"
 	"github.com/gorm-preload/preload/internal/template"
 	"gorm.io/gorm"
 	"gorm.io/gorm/schema"
@@ -50,7 +51,8 @@ type host struct {
 	pool    *commit.Pool
 	dialect string         // the name of db's
 	query   func(*gorm.DB) // GORM's own, as it was before
-	pgx     bool           // its driver may be pgx
+	source  *loading.Source
+	pgx     bool // its driver may be pgx
 	chain   gormprivate.QueryChain
 }
 
@@ -166,6 +168,9 @@ func (p *Plugin) Initialize(db *gorm.DB) error {
 	p.footprints.Serve(p.db)
 	p.log.Serve(p.db, direct)
 	p.templates.Serve(p.db, p.pool)
+	p.source = loading.New(loading.Config{
+		Log: p.log, Cache: p.cache, Templates: p.templates, Patterns: p.patterns, Pool: p.pool, Query: p.query, Gate: &p.worker.Gate,
+	})
 	p.ready.Store(true)
 	if p.config.worker {
 		p.worker.start()

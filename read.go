@@ -215,7 +215,7 @@ func (p *Plugin) lead(db *gorm.DB, q *read, f *template.Load, next func(*gorm.DB
 		q.preset, _ = q.template.Image(rv)
 		q.reloadable = q.reloadable && q.preset.IsValid()
 	}
-	general := p.load(db, q.template, next)
+	general := p.source.Ask(db, q.template, next)
 	f.Ran(db.Statement.Context, db.Error)
 	p.guard("keeping an answer", func() {
 		f.Entry.Pattern = p.record(q.key, q.now)

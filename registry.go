@@ -13,13 +13,6 @@ import (
 // that ends after WithLoadTimeout or with Close, and should return soon after that.
 type Loader func(ctx context.Context) (any, error)
 
-// load begins to bring the answer of a key into the store, in the background: from its return on
-// readers of the key wait for run, which does it, and returns the entry if it stored one. run is
-// nil if it is being done already, or cannot be.
-type load func(ctx context.Context) (run run)
-
-type run func() (stored []*cache.Entry, err error)
-
 // registry holds the loaders of keys, at most limit, and so many bytes: the least recently
 // registered leave first.
 type registry struct {
@@ -33,7 +26,7 @@ type registry struct {
 
 type registered struct {
 	key    string
-	load   load
+	load   cache.Loader
 	weight int64 // in bytes
 	// worth says how surely an answer is read before a write kills it, as the answers before it
 	// were; from 0 to 1.
@@ -67,7 +60,7 @@ const (
 )
 
 // register keeps the loader of a key, which holds so many bytes of bind values.
-func (r *registry) register(key string, load load, held int64) {
+func (r *registry) register(key string, load cache.Loader, held int64) {
 	weight := loaderOverhead + clone.TextSize(len(key)) + held
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -104,7 +97,7 @@ func (r *registry) unregister(key string) {
 	}
 }
 
-func (r *registry) loader(key string) (load, bool) {
+func (r *registry) loader(key string) (cache.Loader, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e, ok := r.loads[key]

@@ -3,8 +3,9 @@
 // An Entry is made with the lease of a load, filled by the load, and kept if its lease still lives;
 // after that its value does not change. A Flight is a load and the readers who wait for it: however
 // it ends, Land ends it, and is the only place that releases the lease of what was not kept. A
-// Trial is a load that nobody asked for, and tells whether it was of use. A Recent is an entry that
-// a prepared query finds by its args, without a key.
+// Trial is a load that nobody asked for, and tells whether it was of use. A Loader is what begins a
+// load in the background. A Recent is an entry that a prepared query finds by its args, without a
+// key.
 //
 // What the package guards: no entry is found whose guard is dead (package coherence), or that has
 // outlived its TTL; what a newer load stored is not replaced by an older one; an entry is counted

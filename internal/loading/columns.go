@@ -1,4 +1,4 @@
-package preload
+package loading
 
 import (
 	"context"
@@ -16,13 +16,13 @@ import (
 // is prepared, and SQLite notices when it runs. So what each load says of its columns is compared
 // with those that the template's queries have now.
 
-// load is ask for an answer of a template that is to be kept. general is false also where the
-// answer came under names that the columns do not have any more.
-func (p *Plugin) load(db *gorm.DB, t *template.Template, next func(*gorm.DB)) (general bool) {
+// Ask runs a query of a template whose answer is to be kept, and reports whether the answer is one
+// that anybody may have: it is as Log.Ask has it, and came under the names that the columns have.
+func (s *Source) Ask(db *gorm.DB, t *template.Template, next func(*gorm.DB)) (general bool) {
 	if !t.Starred {
-		return p.log.Ask(db, next)
+		return s.Log.Ask(db, next)
 	}
-	query, vars, alterations := db.Statement.SQL.String(), db.Statement.Vars, p.log.AlteredSoFar()
+	query, vars, alterations := db.Statement.SQL.String(), db.Statement.Vars, s.Log.AlteredSoFar()
 	w := commit.Attend(db.Statement)
 	defer w.Leave()
 	w.Before = func() *commit.Token { return nil }
@@ -32,7 +32,7 @@ func (p *Plugin) load(db *gorm.DB, t *template.Template, next func(*gorm.DB)) (g
 		expected = known.Names
 	}
 	w.WantNames(expected)
-	if general = p.log.Ask(db, next); !general || db.Statement.Context.Err() != nil || !w.Named() {
+	if general = s.Log.Ask(db, next); !general || db.Statement.Context.Err() != nil || !w.Named() {
 		return false
 	}
 	if known != nil && known == t.Shown.Load() && known.Alterations == alterations && slices.Equal(known.Names, w.Names) {
@@ -41,12 +41,12 @@ func (p *Plugin) load(db *gorm.DB, t *template.Template, next func(*gorm.DB)) (g
 	if query == "" {
 		query, vars = db.Statement.SQL.String(), db.Statement.Vars
 	}
-	return p.named(db.Statement.Context, t, query, vars, template.Shown{Names: w.Names, Alterations: alterations})
+	return s.named(db.Statement.Context, t, query, vars, template.Shown{Names: w.Names, Alterations: alterations})
 }
 
 // named reports whether an answer of a template came under the names that the columns have. A
 // template that is met before anything was seen that may have altered a table is taken at its word.
-func (p *Plugin) named(ctx context.Context, t *template.Template, query string, vars []any, loaded template.Shown) bool {
+func (s *Source) named(ctx context.Context, t *template.Template, query string, vars []any, loaded template.Shown) bool {
 	known := t.Shown.Load()
 	switch {
 	case known == nil && loaded.Alterations == 0:
@@ -55,7 +55,7 @@ func (p *Plugin) named(ctx context.Context, t *template.Template, query string, 
 	case known != nil && known.Alterations == loaded.Alterations && slices.Equal(known.Names, loaded.Names):
 		return true
 	}
-	names, err := p.namesNow(ctx, query, vars)
+	names, err := s.namesNow(ctx, query, vars)
 	if err != nil {
 		return false
 	}
@@ -63,8 +63,8 @@ func (p *Plugin) named(ctx context.Context, t *template.Template, query string, 
 	if known != nil && known.Alterations == loaded.Alterations && !slices.Equal(known.Names, names) {
 		// It was altered where the plugin does not see it, and others may have read it under the
 		// names of before since.
-		p.log.CountAlteration()
-		p.log.Invalidate([]coherence.Change{coherence.Everything})
+		s.Log.CountAlteration()
+		s.Log.Invalidate([]coherence.Change{coherence.Everything})
 		now.Alterations++
 	}
 	t.Shown.Store(now)
@@ -73,13 +73,13 @@ func (p *Plugin) named(ctx context.Context, t *template.Template, query string, 
 
 // namesNow asks a connection that has noticed all alterations for the names of the columns of a
 // query.
-func (p *Plugin) namesNow(ctx context.Context, query string, vars []any) (names []string, err error) {
-	db, err := p.pool.GetDBConn()
+func (s *Source) namesNow(ctx context.Context, query string, vars []any) (names []string, err error) {
+	db, err := s.Pool.GetDBConn()
 	if err != nil {
 		return nil, err
 	}
-	p.worker.Gate.Enter(ctx)
-	defer p.worker.Gate.Leave()
+	s.Gate.Enter(ctx)
+	defer s.Gate.Leave()
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return nil, err

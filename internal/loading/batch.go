@@ -1,0 +1,164 @@
+package loading
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/gorm-preload/preload/internal/args"
+	"github.com/gorm-preload/preload/internal/cache"
+	"github.com/gorm-preload/preload/internal/catalog"
+	"github.com/gorm-preload/preload/internal/failopen"
+	"github.com/gorm-preload/preload/internal/template"
+)
+
+// MaxBatch bounds the keys that one query loads.
+const MaxBatch = 32
+
+// Batch are keys that one query loads: of one template, different in one arg only, where that query
+// is sure to find what each of theirs would.
+type Batch struct {
+	source   *Source
+	template *template.Template
+	many     *template.Many // nil while there is one key
+	keys     []string
+	args     []string // of the first key
+	other    []string // those of the key that is looked at
+	values   []string // what the keys differ in
+}
+
+// Batch returns a batch of one key; nil where no query can load others with it.
+func (s *Source) Batch(key string) *Batch {
+	t := s.Templates.Of(key)
+	if t == nil || t.Refused() != "" || t.Binds.Load() == nil {
+		return nil
+	}
+	of, ok := args.Split(key[len(t.Prefix):], nil)
+	if !ok {
+		return nil
+	}
+	return &Batch{source: s, template: t, keys: []string{key}, args: of}
+}
+
+// Add adds a key if the query that loads the others can load it, too. It reports whether it did.
+func (b *Batch) Add(key string) bool {
+	var ok bool
+	b.other, ok = args.Split(strings.TrimPrefix(key, b.template.Prefix), b.other[:0])
+	at := differs(b.args, b.other)
+	if !ok || len(b.keys) >= MaxBatch || !strings.HasPrefix(key, b.template.Prefix) || at < 0 {
+		return false
+	}
+	if b.many == nil {
+		b.many = b.template.Many(at)
+		b.values = append(b.values[:0], b.args[at])
+	}
+	if b.many == nil || b.many.At != at || slices.ContainsFunc(b.values, func(v string) bool { return similar(v, b.other[at]) }) {
+		return false
+	}
+	b.values = append(b.values, b.other[at])
+	b.keys = append(b.keys, key)
+	return true
+}
+
+// similar reports whether two bind values may find the same row, or are of different types, as 5
+// and "5" are.
+func similar(a, b string) bool {
+	_, a1, _ := args.CutType(a)
+	_, b1, _ := args.CutType(b)
+	return a1[0] != b1[0] || strings.EqualFold(a1, b1)
+}
+
+// differs returns where the only difference of two lists of args is, -1 if it is not the only one.
+func differs(a, b []string) (at int) {
+	at = -1
+	for i := range a {
+		if len(a) != len(b) || a[i] != b[i] && at >= 0 {
+			return -1
+		}
+		if a[i] != b[i] {
+			at = i
+		}
+	}
+	return at
+}
+
+// Load is the loader of all keys of the batch. It begins to run their queries as one; each has a
+// lease, a flight and an entry of its own.
+func (b *Batch) Load(ctx context.Context) cache.Run {
+	s, t, m := b.source, b.template, b.many
+	var (
+		flights []*template.Load
+		each    [][]any
+	)
+	for _, key := range b.keys {
+		vars, ok := t.Binds.Load().Vars(key[len(t.Prefix):])
+		if !ok {
+			continue
+		}
+		if m.Column.Class == catalog.Integer && m.Column.Value(vars[m.At]) == "" {
+			continue // such as 0, which may not be what is in a row
+		}
+		if f := s.begin(t, key, vars); f != nil {
+			flights, each = append(flights, f), append(each, vars)
+		}
+	}
+	if len(flights) == 0 {
+		return nil
+	}
+	return func() (stored []*cache.Entry, err error) {
+		defer func() {
+			for _, f := range flights {
+				s.Cache.Land(&f.Flight)
+			}
+		}()
+		asked := slices.Clone(each)
+		for n := len(asked); n&(n-1) != 0; n++ {
+			asked = append(asked, each[0]) // so that there are few different statements to prepare
+		}
+		tx := t.Statement(ctx, m.Vars(asked), reflect.Value{})
+		stmt := tx.Statement
+		stmt.SQL.Reset()
+		stmt.SQL.WriteString(m.SQL(tx.Name(), len(asked)))
+		rows := reflect.New(t.Rows())
+		stmt.Dest, stmt.Model, stmt.ReflectValue = rows.Interface(), rows.Interface(), rows.Elem()
+		general := s.Ask(tx, t, s.Query)
+		for _, f := range flights {
+			f.Ran(ctx, tx.Error)
+		}
+		if tx.Error != nil {
+			return nil, fmt.Errorf("%w: %w", failopen.ErrDatabase, tx.Error)
+		}
+		if !general {
+			return nil, nil
+		}
+		found := make([][]reflect.Value, len(flights))
+		for i := range rows.Elem().Len() {
+			row := rows.Elem().Index(i)
+			of := slices.IndexFunc(each, func(vars []any) bool { return m.Is(ctx, reflect.Indirect(row), vars[m.At]) })
+			if of < 0 {
+				return nil, nil // then nothing is sure
+			}
+			found[of] = append(found[of], row)
+		}
+		for i, f := range flights {
+			if len(found[i]) > 1 || len(found[i]) == 0 && m.Column.Class != catalog.Integer {
+				continue // it may be there, written in another way
+			}
+			one := t.Statement(ctx, each[i], reflect.Value{})
+			one.RowsAffected = int64(len(found[i]))
+			rv := one.Statement.ReflectValue
+			switch {
+			case rv.Kind() == reflect.Slice:
+				rv.Set(reflect.Append(reflect.MakeSlice(rv.Type(), 0, 20), found[i]...))
+			case len(found[i]) == 1:
+				rv.Set(found[i][0])
+			}
+			if f.Arrived(one) {
+				stored = append(stored, f.Entry)
+			}
+		}
+		return stored, nil
+	}
+}
