@@ -159,7 +159,7 @@ func houseStructs(t *testing.T, path string, text []byte) {
 // TestTheShortWayIsInlined has the compiler inline what every hit calls.
 func TestTheShortWayIsInlined(t *testing.T) {
 	t.Parallel()
-	build := exec.Command("go", "build", "-gcflags=-m=1", ".", "./internal/args", "./internal/cache", "./internal/gormprivate", "./internal/shape")
+	build := exec.Command("go", "build", "-gcflags=-m=1", ".", "./internal/args", "./internal/cache", "./internal/gormprivate", "./internal/own", "./internal/shape")
 	out, err := build.CombinedOutput()
 	if err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
@@ -167,7 +167,7 @@ func TestTheShortWayIsInlined(t *testing.T) {
 	for _, name := range []string{
 		"(*Entry).Alive", "(*Entry).Fetch", "(*Entry).Due", "(*keyLocks).of", "Hash", "(*recent).is", "(*Recents).Of",
 		"(*Fingerprint).tag", "(*Fingerprint).number", "(*Fingerprint).text", "(*Fingerprint).flag", "(*Fingerprint).typ",
-		"Settle", "Steady", "TypeID", "CodeOf", "MemoryOf", "(*QueryChain).Steps", "(*Plugin).publicKey",
+		"Settle", "Steady", "TypeID", "CodeOf", "MemoryOf", "(*QueryChain).Steps", "(*Data).PublicKey", "(*Plugin).publicKey",
 	} {
 		if !bytes.Contains(out, []byte("can inline "+name+"\n")) && !bytes.Contains(out, []byte("can inline "+name+" ")) {
 			t.Errorf("%s is not inlined", name)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gorm-preload/preload/internal/hotness"
+	"github.com/gorm-preload/preload/internal/own"
 )
 
 // RecordAccess counts an access to a key, and notes the keys that usually follow it: the newest 8
@@ -18,7 +19,7 @@ func (p *Plugin) RecordAccess(key string, related ...string) {
 	}
 	now := p.now()
 	// What is kept is no part of a text of the caller's.
-	if key = shortKey(key); len(related) > 0 || p.patterns.Lookup(key) == nil {
+	if key = own.ShortKey(key); len(related) > 0 || p.patterns.Lookup(key) == nil {
 		key = strings.Clone(key)
 	}
 	related = newestKeys(key, related)
@@ -35,7 +36,7 @@ func (p *Plugin) RecordAccess(key string, related ...string) {
 func newestKeys(key string, related []string) []string {
 	var newest []string
 	for _, one := range slices.Backward(related) {
-		if one = shortKey(one); one != key && !slices.Contains(newest, one) {
+		if one = own.ShortKey(one); one != key && !slices.Contains(newest, one) {
 			newest = append(newest, strings.Clone(one))
 		}
 		if len(newest) == hotness.MaxRelated {
@@ -64,7 +65,7 @@ func (p *Plugin) ShouldPreload(key string) bool {
 	if p.idle() {
 		return false
 	}
-	score, ok := p.patterns.Score(shortKey(key), p.now())
+	score, ok := p.patterns.Score(own.ShortKey(key), p.now())
 	return ok && score >= p.config.threshold
 }
 
@@ -89,7 +90,7 @@ func (p *Plugin) RelatedKeys(key string) []string {
 	if p.idle() {
 		return nil
 	}
-	key = shortKey(key)
+	key = own.ShortKey(key)
 	keys := p.patterns.Related(key)
 	if p.ready.Load() && p.config.worker {
 		for _, learned := range p.learner.related(key) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +17,7 @@ import (
 	"github.com/gorm-preload/preload/internal/gormprivate"
 	"github.com/gorm-preload/preload/internal/hotness"
 	"github.com/gorm-preload/preload/internal/loading"
+	"github.com/gorm-preload/preload/internal/own"
 	"github.com/gorm-preload/preload/internal/template"
 	"gorm.io/gorm"
 	"gorm.io/gorm/schema"
@@ -65,36 +65,30 @@ type life struct {
 
 // ahead is what is known of keys, by which their answers are loaded before they are asked for.
 type ahead struct {
-	own      own
+	own      *own.Data
 	patterns *hotness.Table
 	registry *registry
 	worker   *worker
 	learner  *learner
 }
 
-// own is what there is for an application's own data.
-type own struct {
-	group  *coherence.Group // which depends on no table
-	prefix string           // of their keys in the store, which other plugins may use, too
-	paces  cache.OwnPaces
-}
-
-// plugins counts the plugins of the process, which may share a Store.
-var plugins atomic.Int64
-
 // New returns a plugin. Options are checked; what is wrong with them is reported by Initialize,
 // that is by db.Use.
 func New(opts ...Option) *Plugin {
 	c := newConfig(opts)
 	p := &Plugin{config: c, index: coherence.New(c.holdClock())}
-	p.own.group = coherence.NewGroup(coherence.Reading{})
-	p.own.prefix = "own:" + strconv.FormatInt(plugins.Add(1), 36) + ":"
 	p.registry = newRegistry(max(1, c.maxLoaders))
 	p.worker = newWorker(p)
 	p.cache = cache.New(cache.Config{
 		Store: c.store, Guarded: c.guarded, KeepsKeys: c.keepsKeys, MaxEntries: c.maxEntries, MaxBytes: c.maxBytes,
 		Waits: c.waits, Index: p.index, Now: p.now,
 		Pushed: func(victim *cache.Entry) { p.learner.push(p.publicKey(victim)) },
+	})
+	p.own = own.New(own.Config{
+		Cache: p.cache, Index: p.index, TTL: c.ttl, Partition: c.partition, Report: c.report,
+		Pattern: func(key string) *hotness.Pattern { return p.patterns.Lookup(key) }, Record: p.record, Hit: p.hit, Note: p.note,
+		Missed:   func(cause string) { p.stats.cause(Cause(cause)) },
+		Register: func(key string, load cache.Loader) { p.keepLoader(key, load, 0) },
 	})
 	p.catalog = catalog.New(catalog.Hooks{Dialect: func() string { return p.dialect }, Settle: p.models.settle, Depends: p.models.depends, Changed: func(l catalog.Learned) { p.log.Changed(l) }})
 	p.models.config, p.models.catalog = c, p.catalog
@@ -104,7 +98,7 @@ func New(opts ...Option) *Plugin {
 		Now: c.holdClock(), Dialect: func() string { return p.dialect }, Report: c.report, Gate: &p.worker.Gate, Killed: p.revive,
 	})
 	p.templates = template.NewSet(template.Config{
-		Catalog: p.catalog, Footprints: p.footprints, Cache: p.cache, Index: p.index, Salt: p.own.prefix,
+		Catalog: p.catalog, Footprints: p.footprints, Cache: p.cache, Index: p.index, Salt: p.own.Prefix(),
 		Report: c.report, Prepares: commit.Prepares,
 	})
 	p.patterns = hotness.New(max(1, c.maxPatterns), c.scorer)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/coherence"
+	"github.com/gorm-preload/preload/internal/own"
 )
 
 // Stats is what the plugin did since New or the last Clear (counters), and what it holds now
@@ -231,7 +232,7 @@ func (p *Plugin) Stats() Stats {
 		s.Memory.Prepared += t.Found.Load()
 		s.Hits += one.Hits
 		s.Misses += one.Misses
-		if table != ownTable {
+		if table != own.Table {
 			s.Models[table] = one
 		}
 	})

@@ -4,14 +4,12 @@ import (
 	"cmp"
 	"database/sql"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/runner"
-	"github.com/gorm-preload/preload/internal/template"
 )
 
 // maxReloads bounds the reloads that wait for their turn; more are dropped, and asked for again by
@@ -232,15 +230,10 @@ func (w *worker) ask(r reload) {
 }
 
 // storeKey returns where the answer of a key is in the store.
-func (p *Plugin) storeKey(key string) string {
-	if strings.HasPrefix(key, template.KeyPrefix) {
-		return key
-	}
-	return p.own.prefix + key
-}
+func (p *Plugin) storeKey(key string) string { return p.own.StoreKey(key) }
 
 // publicKey is what users know the entry by.
-func (p *Plugin) publicKey(e *cache.Entry) string { return strings.TrimPrefix(e.Key, p.own.prefix) }
+func (p *Plugin) publicKey(e *cache.Entry) string { return p.own.PublicKey(e) }
 
 // revive loads the answers again that writes killed, when these are over, if they are worth it.
 func (p *Plugin) revive(all []cache.Killed) {

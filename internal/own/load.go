@@ -1,0 +1,205 @@
+package own
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"reflect"
+	"strings"
+	"unsafe"
+
+	"github.com/gorm-preload/preload/internal/cache"
+	"github.com/gorm-preload/preload/internal/clone"
+	"github.com/gorm-preload/preload/internal/failopen"
+	"github.com/gorm-preload/preload/internal/template"
+)
+
+// Load returns a copy of the value of a key, if it is of the type that is wanted or of one that can
+// be assigned to it; otherwise the value of load, whose error is returned as it is. load is called
+// once at a time for a key, and is kept to load the key again.
+func (d *Data) Load(ctx context.Context, key string, want reflect.Type, load func(context.Context) (any, error)) (any, error) {
+	if err := CheckKey(key); err != nil {
+		return nil, err
+	}
+	key, ok := d.keyIn(ctx, key)
+	if !ok {
+		return load(ctx)
+	}
+	now := d.Cache.Now()
+	if e := d.Cache.Find(d.prefix+key, now); e != nil {
+		if v, ok := d.copyOf(e, want); ok {
+			d.Hit(ctx, e, e.Tally, now)
+			return v, nil
+		}
+	}
+	key = strings.Clone(key) // the caller's may be a part of something large
+	d.Record(key, now)
+	serve := func(e *cache.Entry) (v any, ok bool) {
+		if e != nil {
+			if v, ok = d.copyOf(e, want); ok {
+				e.Tally.Hits.Add(1)
+				d.Note(ctx, e, now, false)
+			}
+		}
+		return v, ok
+	}
+	var w cache.Waiter
+	f, leader := d.board(key, false, nil)
+	for f != nil && !leader {
+		became, found := w.Wait(ctx, f), f.Entry
+		if ctx.Err() != nil {
+			d.Cache.Counts.Tally(Table).Misses.Add(1)
+			return nil, ctx.Err()
+		}
+		if became != cache.Answered {
+			found = d.Cache.Find(d.prefix+key, d.Cache.Now())
+		}
+		if v, ok := serve(found); ok {
+			return v, nil
+		}
+		if became != cache.Again {
+			break
+		}
+		f, leader = d.board(key, false, w.Past)
+	}
+	if leader {
+		// Another flight may have come and gone since the key was not in memory.
+		if v, ok := serve(d.Cache.Find(d.prefix+key, d.Cache.Now())); ok {
+			f.Left = true
+			d.Cache.Land(f)
+			return v, nil
+		}
+	}
+	d.Cache.Counts.Tally(Table).Misses.Add(1)
+	if !leader {
+		return load(ctx)
+	}
+	defer func() {
+		d.Missed(string(f.Unkept))
+		d.Note(ctx, f.Entry, now, false)
+	}()
+	return d.lead(ctx, f, load)
+}
+
+// Preload calls load now and keeps its value under a key, and load itself to load the key again. It
+// returns the error of load, or one that says why the value cannot be kept.
+func (d *Data) Preload(ctx context.Context, key string, load func(context.Context) (any, error)) error {
+	key, ok := d.keyIn(ctx, key)
+	if !ok {
+		return errors.New("preload: Preload: the function of WithPartition panicked")
+	}
+	f, leader := d.board(key, true, nil)
+	if !leader {
+		_, err := load(ctx)
+		if err == nil {
+			err = errors.New("preload: Preload: all answers are being invalidated: try again")
+		}
+		return err
+	}
+	_, err := d.lead(ctx, f, load)
+	switch {
+	case err != nil:
+		return err
+	case f.Unkept == cache.TooLarge:
+		return errors.New("preload: Preload: the value is larger than WithMaxBytes allows")
+	case f.Unkept != "":
+		return errors.New("preload: Preload: the value cannot be copied, so it cannot be kept")
+	case !f.Entry.Stored() && d.Cache.Find(d.prefix+key, d.Cache.Now()) == nil:
+		return errors.New("preload: Preload: the value was invalidated while it was loaded, or the plugin was closed")
+	}
+	return nil
+}
+
+// board gets a reader onto the flight of a key: as its leader, always with force; as one who waits;
+// or onto none where the value could not be kept. past is the flight that the reader waited for
+// long enough.
+func (d *Data) board(key string, force bool, past *cache.Flight) (f *cache.Flight, leader bool) {
+	stored, self := d.prefix+key, cache.Goroutine()
+	if !force {
+		f = d.Cache.Join(stored, past)
+	}
+	if f == nil {
+		mine := d.Cache.NewFlight(cache.NewEntry(stored, d.Cache.Counts.Tally(Table)), d.paces.Of(stored))
+		mine.Leader.Store(self)
+		if !d.Index.Lease(d.group, &mine.Entry.Guard, nil) {
+			return nil, false
+		}
+		if f = d.Cache.Start(mine, force, past); f == nil {
+			return mine, true
+		}
+	}
+	if f.Leader.Load() == self {
+		return nil, false // a load of the key in the load of the key
+	}
+	return f, false
+}
+
+// lead calls load for a flight, and keeps its value and load itself if the lease still lives.
+func (d *Data) lead(ctx context.Context, f *cache.Flight, load func(context.Context) (any, error)) (value any, err error) {
+	defer d.Cache.Land(f)
+	key := d.PublicKey(f.Entry)
+	value, err = load(ctx)
+	if f.Ran(ctx, err); err != nil {
+		return value, err
+	}
+	failopen.Guard(d.Report, "keeping own data", func() {
+		e := f.Entry
+		if f.Unkept = d.Cache.ObstacleOf([]byte(e.Key), d.Cache.Now()); f.Unkept == "" {
+			d.Cache.Weigh(f, clone.SizeAny(value)+int64(unsafe.Sizeof(value)), 0)
+		}
+		if f.Unkept == cache.NotKeepable || f.Unkept != "" && !f.Awaited() {
+			return
+		}
+		image, err := clone.Any(value)
+		if err != nil {
+			d.Cache.Refuse(f, cache.NotKeepable)
+			d.Report(slog.LevelWarn, "preload: a value that cannot be copied is not kept", template.Label(key), "err", err)
+			return
+		}
+		if e.Pattern = d.Pattern(key); e.Pattern != nil {
+			e.Before = e.Pattern.Count()
+		}
+		d.Cache.Fill(f, cache.Content{Value: unsafe.Pointer(&image), Rows: 1, Weighs: clone.SizeAny(image) + int64(unsafe.Sizeof(image)), TTL: d.TTL})
+		if f.Unkept != "" || !d.Cache.Keep(f) {
+			return
+		}
+		if partitioned(key) || ctx.Err() != nil {
+			return // the former is known in a request only; the latter may be what was dropped because it took so long
+		}
+		d.Register(key, func(ctx context.Context) cache.Run {
+			f, leader := d.board(key, false, nil)
+			if !leader {
+				return nil
+			}
+			return func() (stored []*cache.Entry, err error) {
+				f.Leader.Store(cache.Goroutine())
+				f.Ahead()
+				_, err = d.lead(ctx, f, load)
+				if f.Entry.Stored() {
+					stored = append(stored, f.Entry)
+				}
+				return stored, err
+			}
+		})
+	})
+	if !f.Entry.Stored() {
+		d.Cache.Outdate(f)
+	}
+	return value, nil
+}
+
+// copyOf returns a copy of what an entry holds; false where that is not of the type that is wanted.
+func (d *Data) copyOf(e *cache.Entry, want reflect.Type) (value any, ok bool) {
+	failopen.Guard(d.Report, "copying own data", func() {
+		var err error
+		if value, err = clone.Any(*(*any)(e.Value)); err != nil {
+			return
+		}
+		if value == nil {
+			ok = want.Kind() == reflect.Interface
+			return
+		}
+		ok = reflect.TypeOf(value).AssignableTo(want)
+	})
+	return value, ok
+}
