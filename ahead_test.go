@@ -92,51 +92,58 @@ func TestALimitIsHeededByWhatIsLoadedTogether(t *testing.T) {
 	})
 }
 
-// casedCode has a column that does not tell cases apart, with a unique index that does.
-type casedCode struct {
+// collatedCode has a column whose collation takes texts for the same that a unique index tells
+// apart.
+type collatedCode struct {
 	_    struct{} `preload:""`
 	ID   int64
 	Code string `gorm:"uniqueIndex"`
 }
 
-func TestTextsThatDifferInCaseAreLoadedApart(t *testing.T) {
+func TestTextsThatACollationTakesForTheSameAreLoadedApart(t *testing.T) {
 	t.Parallel()
-	d := dbtest.SQLite(t)
-	b := &bench{db: d.Open(t), clock: dbtest.NewClock(), probe: d.Probe, plugin: New()}
-	plain := d.Open(t)
-	for _, sql := range []string{
-		"CREATE TABLE cased_codes (id integer PRIMARY KEY, code text COLLATE NOCASE)", "CREATE UNIQUE INDEX u ON cased_codes (code COLLATE BINARY)",
-		"INSERT INTO cased_codes VALUES (1, 'C5'), (2, 'c5'), (3, 'x')",
-	} {
-		if err := plain.Exec(sql).Error; err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := b.db.Use(b.plugin); err != nil {
-		t.Fatal(err)
-	}
-	defer b.plugin.Close()
-	for _, pair := range [][]string{{"c5", "C5"}, {"c5", "x"}} {
-		ask := func(db *gorm.DB, code string) (x casedCode) {
-			if err := db.Where("code = ?", code).First(&x).Error; err != nil {
+	for collation, other := range map[string]string{"NOCASE": "C5", "RTRIM": "c5 "} {
+		t.Run(collation, func(t *testing.T) {
+			t.Parallel()
+			d := dbtest.SQLite(t)
+			b := &bench{db: d.Open(t), clock: dbtest.NewClock(), probe: d.Probe, plugin: New()}
+			plain := d.Open(t)
+			for _, sql := range []string{
+				"CREATE TABLE collated_codes (id integer PRIMARY KEY, code text COLLATE " + collation + ")",
+				"CREATE UNIQUE INDEX u ON collated_codes (code COLLATE BINARY)",
+				"INSERT INTO collated_codes VALUES (1, '" + other + "'), (2, 'c5'), (3, 'x')",
+			} {
+				if err := plain.Exec(sql).Error; err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := b.db.Use(b.plugin); err != nil {
 				t.Fatal(err)
 			}
-			return x
-		}
-		b.plugin.Clear()
-		ask(b.db, pair[0])
-		ask(b.db, pair[1])
-		keys := b.plugin.PreloadKeys(10)
-		_ = b.plugin.Invalidate()
-		r, _ := b.plugin.together([]*expected{{key: keys[0]}, {key: keys[1]}})
-		if run := r.load(context.Background()); run != nil {
-			_, _ = run()
-		}
-		for _, code := range pair {
-			if got, want := ask(b.db, code), ask(plain, code); got != want {
-				t.Errorf("%s: %+v, want %+v", code, got, want)
+			defer b.plugin.Close()
+			for _, pair := range [][]string{{"c5", other}, {"c5", "x"}} {
+				ask := func(db *gorm.DB, code string) (x collatedCode) {
+					if err := db.Where("code = ?", code).First(&x).Error; err != nil {
+						t.Fatal(err)
+					}
+					return x
+				}
+				b.plugin.Clear()
+				ask(b.db, pair[0])
+				ask(b.db, pair[1])
+				keys := b.plugin.PreloadKeys(10)
+				_ = b.plugin.Invalidate()
+				r, _ := b.plugin.together([]*expected{{key: keys[0]}, {key: keys[1]}})
+				if run := r.load(context.Background()); run != nil {
+					_, _ = run()
+				}
+				for _, code := range pair {
+					if got, want := ask(b.db, code), ask(plain, code); got != want {
+						t.Errorf("%q: %+v, want %+v", code, got, want)
+					}
+				}
 			}
-		}
+		})
 	}
 }
 

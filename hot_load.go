@@ -82,6 +82,8 @@ func (p *Plugin) loadHotKeys(ctx context.Context, from io.Reader, progress []fun
 	switch {
 	case ctx == nil:
 		return errNilContext
+	case p.closed.Load():
+		return errors.New("the plugin is closed")
 	case from == nil:
 		return errors.New("the io.Reader is nil: want what SaveHot wrote, such as a file")
 	}
@@ -294,7 +296,7 @@ func (p *Plugin) loadHot(ctx context.Context, r *reload) (err error) {
 		stored, err = run()
 		for _, e := range stored {
 			if load, ok := p.loaderOf(e.Key); ok {
-				p.keepLoader(e.Key, load, 0)
+				p.registry.register(e.Key, load, 0)
 			}
 		}
 	})

@@ -175,7 +175,6 @@ func (p *Plugin) identify(db *gorm.DB, policy *Policy, q *read, found *shape.Cla
 			return ReasonLong
 		}
 		t = p.templates.Add(p.templates.Make(string(f.Shape), stmt, policy.limits()))
-		p.clearIfClosed()
 	}
 	if reason := t.Refused(); reason != "" {
 		return Reason(reason)

@@ -11,13 +11,6 @@ import (
 	"github.com/gorm-preload/preload/internal/own"
 )
 
-// keepLoader registers a loader, which holds so many bytes of bind values, unless the plugin is
-// closed meanwhile.
-func (p *Plugin) keepLoader(key string, load cache.Loader, held int64) {
-	p.registry.register(key, load, held)
-	p.clearIfClosed()
-}
-
 // remember registers a loader for the query of a key that was just answered.
 func (p *Plugin) remember(q *read, vars []any) {
 	kept, ok := loading.Keep(vars)
@@ -28,7 +21,7 @@ func (p *Plugin) remember(q *read, vars []any) {
 		q.template.LearnBinding(q.key, vars)
 	}
 	load, held := p.source.Again(q.template, q.key, kept, q.preset)
-	p.keepLoader(q.key, load, held)
+	p.registry.register(q.key, load, held)
 }
 
 // loaderOf returns the loader of a key: one that was kept, or one that reads off the key how its

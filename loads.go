@@ -102,7 +102,7 @@ func (w *worker) loaded(x *expected, stored []*cache.Entry, err error) {
 		x.End(cache.Failed)
 	default:
 		if load, ok := w.p.loaderOf(x.key); ok {
-			w.p.keepLoader(x.key, load, 0)
+			w.p.registry.register(x.key, load, 0)
 		}
 		// It counts as awaited until the learner has heard of it, if that is to.
 		if x.Load(stored[i]) && (x.hot || !w.p.learner.tell(x)) {

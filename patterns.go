@@ -3,7 +3,6 @@ package preload
 import (
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/gorm-preload/preload/internal/hotness"
 	"github.com/gorm-preload/preload/internal/own"
@@ -23,7 +22,7 @@ func (p *Plugin) RecordAccess(key string, related ...string) {
 		key = strings.Clone(key)
 	}
 	related = newestKeys(key, related)
-	p.record(key, now)
+	p.patterns.Touch(key, now)
 	p.learner.declare(key, related, now)
 	if len(related) > 0 {
 		p.patterns.Relate(key, related...)
@@ -45,19 +44,6 @@ func newestKeys(key string, related []string) []string {
 	}
 	slices.Reverse(newest)
 	return newest
-}
-
-// record notes an access to a key, and returns its pattern.
-func (p *Plugin) record(key string, now time.Time) *hotness.Pattern {
-	pattern := p.patterns.Touch(key, now)
-	p.clearIfClosed()
-	return pattern
-}
-
-// recordAgain notes an access to a key whose pattern is known.
-func (p *Plugin) recordAgain(pattern *hotness.Pattern, now time.Time) {
-	p.patterns.Record(pattern, now)
-	p.clearIfClosed()
 }
 
 // ShouldPreload reports whether a key's score has reached the threshold.

@@ -84,11 +84,12 @@ func New(opts ...Option) *Plugin {
 		Waits: c.waits, Index: p.index, Now: p.now,
 		Pushed: func(victim *cache.Entry) { p.learner.push(p.publicKey(victim)) },
 	})
+	p.patterns = hotness.New(max(1, c.maxPatterns), c.scorer)
 	p.own = own.New(own.Config{
 		Cache: p.cache, Index: p.index, TTL: c.ttl, Partition: c.partition, Report: c.report,
-		Pattern: func(key string) *hotness.Pattern { return p.patterns.Lookup(key) }, Record: p.record, Hit: p.hit, Note: p.note,
+		Pattern: p.patterns.Lookup, Record: p.patterns.Touch, Hit: p.hit, Note: p.note,
 		Missed:   func(cause string) { p.stats.cause(Cause(cause)) },
-		Register: func(key string, load cache.Loader) { p.keepLoader(key, load, 0) },
+		Register: func(key string, load cache.Loader) { p.registry.register(key, load, 0) },
 	})
 	p.catalog = catalog.New(catalog.Hooks{Dialect: func() string { return p.dialect }, Settle: p.models.settle, Depends: p.models.depends, Changed: func(l catalog.Learned) { p.log.Changed(l) }})
 	p.models.config, p.models.catalog = c, p.catalog
@@ -101,7 +102,6 @@ func New(opts ...Option) *Plugin {
 		Catalog: p.catalog, Footprints: p.footprints, Cache: p.cache, Index: p.index, Salt: p.own.Prefix(),
 		Report: c.report, Prepares: commit.Prepares,
 	})
-	p.patterns = hotness.New(max(1, c.maxPatterns), c.scorer)
 	p.learner = newLearner(p)
 	return p
 }
@@ -283,7 +283,11 @@ func (p *Plugin) Clear() {
 		return
 	}
 	p.log.Invalidate([]coherence.Change{coherence.Everything})
-	p.forgetKnown()
+	p.patterns.Clear()
+	p.registry.clear()
+	p.templates.Clear()
+	p.footprints.Clear()
+	p.cache.ForgetUnkept()
 	p.stats.clear()
 	p.cache.ClearCounts()
 	p.learner.clear()
@@ -301,24 +305,11 @@ func (p *Plugin) Close() error {
 	err := p.worker.stop()
 	p.log.Close()
 	p.log.Invalidate([]coherence.Change{coherence.Everything})
-	p.forgetKnown()
+	p.patterns.Close()
+	p.registry.close()
+	p.templates.Close()
+	p.footprints.Close()
 	return err
-}
-
-// clearIfClosed forgets again what Close may have forgotten before the last statement came.
-func (p *Plugin) clearIfClosed() {
-	if p.closed.Load() {
-		p.forgetKnown()
-	}
-}
-
-// forgetKnown forgets all that is known of keys and statements.
-func (p *Plugin) forgetKnown() {
-	p.patterns.Clear()
-	p.registry.clear()
-	p.templates.Clear()
-	p.footprints.Clear()
-	p.cache.ForgetUnkept()
 }
 
 // Warm runs queries and keeps their answers: each function gets a *gorm.DB and returns what its

@@ -218,7 +218,7 @@ func (p *Plugin) lead(db *gorm.DB, q *read, f *template.Load, next func(*gorm.DB
 	general := p.source.Ask(db, q.template, next)
 	f.Ran(db.Statement.Context, db.Error)
 	p.guard("keeping an answer", func() {
-		f.Entry.Pattern = p.record(q.key, q.now)
+		f.Entry.Pattern = p.patterns.Touch(q.key, q.now)
 		f.Entry.Before = f.Entry.Pattern.Count() - 1
 		if general && steady && p.steady(q, vars) {
 			if stored := f.Fill(db) && p.cache.Keep(&f.Flight); stored && q.reloadable {
@@ -246,9 +246,9 @@ func (p *Plugin) steady(q *read, vars []any) (same bool) {
 func (p *Plugin) hit(ctx context.Context, e *cache.Entry, stats *cache.Tally, now time.Time) {
 	p.cache.Hit(e, stats)
 	if e.Pattern != nil {
-		p.recordAgain(e.Pattern, now)
+		p.patterns.Record(e.Pattern, now)
 	} else {
-		p.record(p.publicKey(e), now)
+		p.patterns.Touch(p.publicKey(e), now)
 	}
 	p.note(ctx, e, now, true)
 	if e.Due(now) {

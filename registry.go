@@ -22,6 +22,8 @@ type registry struct {
 	order list.List // of registered, most recent first
 	loads map[string]*list.Element
 	bytes int64 // what they hold
+
+	closed bool // nothing is registered any more
 }
 
 type registered struct {
@@ -64,6 +66,9 @@ func (r *registry) register(key string, load cache.Loader, held int64) {
 	weight := loaderOverhead + clone.TextSize(len(key)) + held
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.closed {
+		return
+	}
 	if e, ok := r.loads[key]; ok {
 		known := e.Value.(*registered)
 		r.bytes += weight - known.weight
@@ -130,6 +135,14 @@ func (r *registry) killed(key string, reads int64, loading bool) bool {
 		known.worth += (1 - known.worth) * worthGain
 	}
 	return known.worth >= worthLoading
+}
+
+// close does what clear does, and has nothing registered from then on.
+func (r *registry) close() {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	r.clear()
 }
 
 func (r *registry) clear() {

@@ -58,7 +58,7 @@ const (
 	soundFor    = 8 // intervals before the poison
 	poisonedFor = 15
 	mendedFor   = 20 // and it is to be back by then
-	goesOff     = 10 // within so many intervals
+	goesOff     = 15 // within so many intervals: of 80 runs half took 4, one in eight 10 to 12
 	started     = 3  // the level at which the plugin starts
 )
 

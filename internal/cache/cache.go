@@ -52,8 +52,11 @@ func New(config Config) *Cache {
 	}
 }
 
-// Close has nothing stored any more.
-func (c *Cache) Close() { c.closed.Store(true) }
+// Close has nothing stored any more, nor remembered of what cannot be stored.
+func (c *Cache) Close() {
+	c.closed.Store(true)
+	c.unkept.clear()
+}
 
 // keyLocks order the writers of one key: an entry is stored only while its guard lives, and what is
 // deleted is the entry that was meant, never a newer one. They are held around single calls of the

@@ -265,11 +265,11 @@ func (f *Flight) await() {
 }
 
 // Start makes f the flight of its key unless another one that can be joined came first: that one is
-// returned. Nobody joins those any more that f takes over; an answer that one of them still finds
-// is kept if it comes before a newer one. With force they lose their leases: f is to see what they
-// may not have seen.
+// returned, and the reader of f waits for it. Nobody joins those any more that f takes over; an
+// answer that one of them still finds is kept if it comes before a newer one. With force they lose
+// their leases: f is to see what they may not have seen.
 func (c *Cache) Start(f *Flight, force bool, past *Flight) (join *Flight) {
-	join, displaced := c.flights.start(f, force, past)
+	join, displaced := c.flights.start(f, force, true, past)
 	if join != nil {
 		c.Index.Release(&f.Entry.Guard)
 	}
@@ -279,12 +279,24 @@ func (c *Cache) Start(f *Flight, force bool, past *Flight) (join *Flight) {
 	return join
 }
 
-func (fs *flights) start(f *Flight, force bool, past *Flight) (join *Flight, displaced []*Flight) {
+// StartAhead makes f, for which nobody waits, the flight of its key; false where another one that
+// can be joined came first.
+func (c *Cache) StartAhead(f *Flight) bool {
+	other, _ := c.flights.start(f, false, false, nil)
+	if other != nil {
+		c.Index.Release(&f.Entry.Guard)
+	}
+	return other == nil
+}
+
+func (fs *flights) start(f *Flight, force, waits bool, past *Flight) (join *Flight, displaced []*Flight) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	newest := fs.byKey[f.Entry.Key]
 	if newest != nil && newest != past && !force && newest.joinable() {
-		newest.await()
+		if waits {
+			newest.await()
+		}
 		return newest, nil
 	}
 	for other := newest; other != nil && force; other = other.older {

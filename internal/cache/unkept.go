@@ -68,6 +68,8 @@ const (
 
 // Refuse notes that the answer of a flight cannot be kept, for the next who ask.
 func (c *Cache) Refuse(f *Flight, o obstacle) {
-	f.Unkept = o
+	if f.Unkept = o; c.closed.Load() {
+		return
+	}
 	c.unkept.add(f.Entry.Key, o, c.Now())
 }

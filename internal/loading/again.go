@@ -86,7 +86,7 @@ func (s *Source) readOff(key string) (t *template.Template, vars []any, ok bool)
 // key that can be joined; nil if it cannot be kept, or another flight came first.
 func (s *Source) begin(t *template.Template, key string, vars []any) *template.Load {
 	f := t.NewLoad(s.entry(key, t.Tally))
-	if !f.Lease(vars) || s.Cache.Start(&f.Flight, false, nil) != nil {
+	if !f.Lease(vars) || !s.Cache.StartAhead(&f.Flight) {
 		return nil
 	}
 	return f

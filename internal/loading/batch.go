@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/gorm-preload/preload/internal/args"
 	"github.com/gorm-preload/preload/internal/cache"
@@ -63,11 +64,39 @@ func (b *Batch) Add(key string) bool {
 }
 
 // similar reports whether two bind values may find the same row, or are of different types, as 5
-// and "5" are.
+// and "5" are. A collation may find one text by another that differs from it in case, in accents,
+// in blanks, or in what is neither letter nor digit, while a unique index that has a collation of
+// its own tells the two apart.
 func similar(a, b string) bool {
-	_, a1, _ := args.CutType(a)
-	_, b1, _ := args.CutType(b)
-	return a1[0] != b1[0] || strings.EqualFold(a1, b1)
+	_, a, _ = args.CutType(a)
+	_, b, _ = args.CutType(b)
+	switch {
+	case a[0] != b[0] || a == b:
+		return true
+	case a[0] != 's':
+		return false
+	}
+	first, known := distinct(a)
+	other, all := distinct(b)
+	return !known || !all || first == other
+}
+
+// distinct returns what is left of a text that every collation tells apart; false if that is not
+// known.
+func distinct(arg string) (rest string, ok bool) {
+	text := arg[strings.IndexByte(arg, ':')+1:]
+	if strings.ContainsFunc(text, func(r rune) bool { return r >= utf8.RuneSelf }) {
+		return "", false
+	}
+	return strings.Map(func(r rune) rune {
+		switch {
+		case 'A' <= r && r <= 'Z':
+			return r - 'A' + 'a'
+		case 'a' <= r && r <= 'z', '0' <= r && r <= '9':
+			return r
+		}
+		return -1
+	}, text), true
 }
 
 // differs returns where the only difference of two lists of args is, -1 if it is not the only one.
@@ -86,12 +115,22 @@ func differs(a, b []string) (at int) {
 
 // Load is the loader of all keys of the batch. It begins to run their queries as one; each has a
 // lease, a flight and an entry of its own.
-func (b *Batch) Load(ctx context.Context) cache.Run {
+func (b *Batch) Load(ctx context.Context) (run cache.Run) {
 	s, t, m := b.source, b.template, b.many
 	var (
 		flights []*template.Load
 		each    [][]any
 	)
+	land := func() {
+		for _, f := range flights {
+			s.Cache.Land(&f.Flight)
+		}
+	}
+	defer func() {
+		if run == nil { // a Valuer of the application's may have panicked
+			land()
+		}
+	}()
 	for _, key := range b.keys {
 		vars, ok := t.Binds.Load().Vars(key[len(t.Prefix):])
 		if !ok {
@@ -108,11 +147,7 @@ func (b *Batch) Load(ctx context.Context) cache.Run {
 		return nil
 	}
 	return func() (stored []*cache.Entry, err error) {
-		defer func() {
-			for _, f := range flights {
-				s.Cache.Land(&f.Flight)
-			}
-		}()
+		defer land()
 		asked := slices.Clone(each)
 		for n := len(asked); n&(n-1) != 0; n++ {
 			asked = append(asked, each[0]) // so that there are few different statements to prepare

@@ -52,6 +52,11 @@ func TestValuesThatMayFindOneRowAreSimilar(t *testing.T) {
 		{"c5", "c6", false},
 		{"c5", "C5", true},
 		{"é", "É", true},
+		{"é", "e", true},
+		{"é", "ü", true},
+		{"c5", "c5 ", true},
+		{"c5", "c-5", true},
+		{"c5", "c55", false},
 		{5, "5", true},
 		{"5", 6, true},
 	} {

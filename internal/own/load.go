@@ -119,11 +119,11 @@ func (d *Data) board(key string, force bool, past *cache.Flight) (f *cache.Fligh
 		f = d.Cache.Join(stored, past)
 	}
 	if f == nil {
-		mine := d.Cache.NewFlight(cache.NewEntry(stored, d.Cache.Counts.Tally(Table)), d.paces.Of(stored))
-		mine.Leader.Store(self)
-		if !d.Index.Lease(d.group, &mine.Entry.Guard, nil) {
+		mine := d.begin(stored)
+		if mine == nil {
 			return nil, false
 		}
+		mine.Leader.Store(self)
 		if f = d.Cache.Start(mine, force, past); f == nil {
 			return mine, true
 		}
@@ -132,6 +132,15 @@ func (d *Data) board(key string, force bool, past *cache.Flight) (f *cache.Fligh
 		return nil, false // a load of the key in the load of the key
 	}
 	return f, false
+}
+
+// begin returns a flight with its lease; nil if the value could not be kept.
+func (d *Data) begin(stored string) *cache.Flight {
+	f := d.Cache.NewFlight(cache.NewEntry(stored, d.Cache.Counts.Tally(Table)), d.paces.Of(stored))
+	if !d.Index.Lease(d.group, &f.Entry.Guard, nil) {
+		return nil
+	}
+	return f
 }
 
 // lead calls load for a flight, and keeps its value and load itself if the lease still lives.
@@ -167,8 +176,8 @@ func (d *Data) lead(ctx context.Context, f *cache.Flight, load func(context.Cont
 			return // the former is known in a request only; the latter may be what was dropped because it took so long
 		}
 		d.Register(key, func(ctx context.Context) cache.Run {
-			f, leader := d.board(key, false, nil)
-			if !leader {
+			f := d.begin(d.prefix + key)
+			if f == nil || !d.Cache.StartAhead(f) {
 				return nil
 			}
 			return func() (stored []*cache.Entry, err error) {
