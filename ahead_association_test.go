@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorm-preload/preload/internal/association"
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/dbtest"
 	"gorm.io/gorm"
@@ -94,8 +95,8 @@ func (b *linked) quiesce(t *testing.T) {
 	p := b.plugin
 	for deadline := time.Now().Add(20 * time.Second); ; runtime.Gosched() {
 		s := p.Stats().Prediction
-		rests := s.Learned+s.Lost >= b.asked && p.learner.resting.Load() && p.cache.Awaited() == 0
-		if rests && len(p.learner.told) == 0 && p.learner.resting.Load() && p.cache.Awaited() == 0 {
+		rests := s.Learned+s.Lost >= b.asked && p.learner.Rests() && p.cache.Awaited() == 0
+		if rests && p.learner.Rests() && p.cache.Awaited() == 0 {
 			return
 		}
 		if time.Now().After(deadline) {
@@ -128,7 +129,7 @@ func TestKeysThatWereNeverAskedForAreLoadedAhead(t *testing.T) {
 		}
 	}
 	for _, key := range b.plugin.PreloadKeys(1_000) {
-		if strings.Contains(key, "linked_books") && control(cache.Hash(key)) {
+		if strings.Contains(key, "linked_books") && association.Control(cache.Hash(key)) {
 			controlled++
 		}
 	}
@@ -234,7 +235,7 @@ func TestAnExpectedLoadGivesWayToAReader(t *testing.T) {
 		}
 	}
 	before := b.probe.Queries()
-	x := &expected{key: key}
+	x := &association.Expected{Key: key}
 	if !b.plugin.worker.expect(x) {
 		t.Fatal("there is no room")
 	}

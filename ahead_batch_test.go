@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gorm-preload/preload/internal/association"
 	"github.com/gorm-preload/preload/internal/dbtest"
 	"github.com/gorm-preload/preload/internal/template"
 	"gorm.io/gorm"
@@ -205,9 +206,9 @@ func TestManyKeysAreLoadedByOneQuery(t *testing.T) {
 					return
 				}
 				numbers := []int{1, 2, 3, 0, 17, 40, 41, 42, 43, manyRows + 5, -1}
-				var queue []*expected
+				var queue []*association.Expected
 				for _, key := range b.keysOf(t, tmpl, keys[0], asked, numbers) {
-					queue = append(queue, &expected{key: key})
+					queue = append(queue, &association.Expected{Key: key})
 				}
 				r, rest := b.plugin.together(queue)
 				if together := len(r.with) > 0; together != tt.together {
@@ -242,8 +243,8 @@ func TestManyKeysAreLoadedByOneQuery(t *testing.T) {
 					if !reflect.DeepEqual(got, want) || fmt.Sprint(tx.Error) != fmt.Sprint(plainTx.Error) || tx.RowsAffected != plainTx.RowsAffected {
 						t.Errorf("%d: got %+v, %v, %d rows; want %+v, %v, %d", n, got, tx.Error, tx.RowsAffected, want, plainTx.Error, plainTx.RowsAffected)
 					}
-					if there[queue[i].key] != (queries == 0) {
-						t.Errorf("%d: stored %t, and %d queries", n, there[queue[i].key], queries)
+					if there[queue[i].Key] != (queries == 0) {
+						t.Errorf("%d: stored %t, and %d queries", n, there[queue[i].Key], queries)
 					}
 				}
 			})
@@ -263,9 +264,9 @@ func TestManyTextsAreToldApartAsTheyAre(t *testing.T) {
 	}
 	byCode("c1")
 	key := b.plugin.PreloadKeys(1)[0]
-	var queue []*expected
+	var queue []*association.Expected
 	for _, code := range []string{"c2", "c5", "C5", "c5 ", "nothing"} {
-		queue = append(queue, &expected{key: strings.Replace(key, "s2:c1;", fmt.Sprintf("s%d:%s;", len(code), code), 1)})
+		queue = append(queue, &association.Expected{Key: strings.Replace(key, "s2:c1;", fmt.Sprintf("s%d:%s;", len(code), code), 1)})
 	}
 	r, _ := b.plugin.together(queue)
 	if len(r.with) != len(queue)-3 {
@@ -298,9 +299,9 @@ func TestOfManyOnlyWhatAWriteTouchesIsNotKept(t *testing.T) {
 	byID(11)
 	key := b.plugin.PreloadKeys(1)[0]
 	tmpl := b.plugin.templates.Of(key)
-	var queue []*expected
+	var queue []*association.Expected
 	for _, key := range b.keysOf(t, tmpl, key, 11, []int{1, 2, 4}) {
-		queue = append(queue, &expected{key: key})
+		queue = append(queue, &association.Expected{Key: key})
 	}
 	r, _ := b.plugin.together(queue)
 	run := r.load(context.Background())

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/gorm-preload/preload/internal/args"
+	"github.com/gorm-preload/preload/internal/association"
 	"github.com/gorm-preload/preload/internal/dbtest"
 	"github.com/gorm-preload/preload/internal/hotfile"
 	"github.com/gorm-preload/preload/internal/loading"
@@ -258,7 +259,7 @@ func TestLoadHotTakesTimeInProportionToTheKeys(t *testing.T) {
 	prefix := b.plugin.templates.Of(key).Prefix
 	for n := range keys {
 		arg, _ := args.Encode(n + 1)
-		l.queue = append(l.queue, &expected{key: prefix + arg})
+		l.queue = append(l.queue, &association.Expected{Key: prefix + arg})
 	}
 	queries, taken := 0, 0
 	for last := &l.queue[keys-1]; len(l.queue) > 0; {

@@ -14,6 +14,7 @@ import (
 	"time"
 	"weak"
 
+	"github.com/gorm-preload/preload/internal/association"
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/dbtest"
 	"gorm.io/gorm"
@@ -74,7 +75,7 @@ func TestALimitIsHeededByWhatIsLoadedTogether(t *testing.T) {
 			ask(b.db, 2)
 			keys := b.plugin.PreloadKeys(10)
 			_ = b.plugin.Invalidate()
-			r, _ := b.plugin.together([]*expected{{key: keys[0]}, {key: keys[1]}})
+			r, _ := b.plugin.together([]*association.Expected{{Key: keys[0]}, {Key: keys[1]}})
 			if together := len(r.with) == 1; together != (limit != 0) {
 				t.Errorf("limit %d: loaded together: %v", limit, together)
 			}
@@ -133,7 +134,7 @@ func TestTextsThatACollationTakesForTheSameAreLoadedApart(t *testing.T) {
 				ask(b.db, pair[1])
 				keys := b.plugin.PreloadKeys(10)
 				_ = b.plugin.Invalidate()
-				r, _ := b.plugin.together([]*expected{{key: keys[0]}, {key: keys[1]}})
+				r, _ := b.plugin.together([]*association.Expected{{Key: keys[0]}, {Key: keys[1]}})
 				if run := r.load(context.Background()); run != nil {
 					_, _ = run()
 				}
@@ -382,7 +383,7 @@ func TestNothingWaitsAfterClose(t *testing.T) {
 	key := b.plugin.PreloadKeys(1)[0]
 	_ = b.plugin.Invalidate()
 	for range 40 {
-		b.plugin.worker.expect(&expected{key: key})
+		b.plugin.worker.expect(&association.Expected{Key: key})
 	}
 	_ = b.plugin.Close()
 	if n := b.plugin.Stats().Prediction.Waiting; n != 0 {
@@ -453,8 +454,8 @@ func TestAValuerThatPanicsWhileAssociationsAreLearned(t *testing.T) {
 	_ = b.plugin.Invalidate()
 	panickyCodes.Store(true)
 	t.Cleanup(func() { panickyCodes.Store(false) })
-	x := &expected{key: key}
-	x.prediction.Probability = 1
+	x := &association.Expected{Key: key}
+	x.Prediction.Probability = 1
 	b.plugin.worker.expect(x)
 	for deadline := time.Now().Add(10 * time.Second); b.plugin.Stats().Prediction.Waiting > 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/prediction"
 	"github.com/gorm-preload/preload/internal/template"
 	"go.uber.org/goleak"
 	"gorm.io/driver/sqlite"
@@ -629,18 +630,18 @@ func TestATickLoadsWhatIsHotEnoughToBeUsed(t *testing.T) {
 	}
 	rounds(40, hot)
 	loaded, used := rounds(40, hot)
-	if float64(used) < hotUsed*float64(loaded) {
+	if float64(used) < prediction.HotShare*float64(loaded) {
 		t.Errorf("%d of %d loads were used", used, loaded)
 	}
 	if used < 30*hot {
 		t.Errorf("%d loads were used, though %d keys are hot", used, hot)
 	}
 	// It is of the last few rounds, and the limit follows it.
-	if share := b.plugin.Stats().HotUsed; share < 0.8*hotUsed {
-		t.Errorf("Stats().HotUsed is %v, want about %v", share, hotUsed)
+	if share := b.plugin.Stats().HotUsed; share < 0.8*prediction.HotShare {
+		t.Errorf("Stats().HotUsed is %v, want about %v", share, prediction.HotShare)
 	}
 	rounds(60, all)
-	if loaded, used := rounds(10, all); used < 9*all || float64(used) < hotUsed*float64(loaded) {
+	if loaded, used := rounds(10, all); used < 9*all || float64(used) < prediction.HotShare*float64(loaded) {
 		t.Errorf("%d of %d loads were used once %d keys are hot in each of 10 rounds", used, loaded, all)
 	}
 }

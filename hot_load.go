@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gorm-preload/preload/internal/args"
+	"github.com/gorm-preload/preload/internal/association"
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/catalog"
 	"github.com/gorm-preload/preload/internal/coherence"
@@ -135,7 +136,7 @@ func (p *Plugin) usable(file *hotfile.File) bool {
 type hotLoad struct {
 	p        *Plugin
 	ctx      context.Context
-	queue    []*expected // hottest first
+	queue    []*association.Expected // hottest first
 	total    int
 	failed   map[*template.Template]int // how many of their loads failed
 	heaviest int64                      // the weight of what was loaded: as much may be that of the next
@@ -171,7 +172,7 @@ func (l *hotLoad) enqueue(file *hotfile.File) error {
 		}
 		seen[whole] = true
 		if _, ok := p.loaderOf(whole); ok && p.cache.Find(whole, p.now()) == nil {
-			l.queue = append(l.queue, &expected{key: whole})
+			l.queue = append(l.queue, &association.Expected{Key: whole})
 		}
 	}
 	return nil
@@ -246,7 +247,7 @@ func (l *hotLoad) next(room int) error {
 	l.failed[t]++
 	if len(r.with) > 0 {
 		for one := range r.all {
-			l.queue = append(l.queue, &expected{key: one.key})
+			l.queue = append(l.queue, &association.Expected{Key: one.key})
 		}
 		return nil
 	}
@@ -260,8 +261,8 @@ func (l *hotLoad) next(room int) error {
 
 // take takes what one query loads out of the queue.
 func (l *hotLoad) take(room int) (r reload) {
-	if l.failed[l.p.templates.Of(l.queue[0].key)] > 0 { // one of them may be to blame
-		r.key, l.queue = l.queue[0].key, l.queue[1:]
+	if l.failed[l.p.templates.Of(l.queue[0].Key)] > 0 { // one of them may be to blame
+		r.key, l.queue = l.queue[0].Key, l.queue[1:]
 		r.load, _ = l.p.loaderOf(r.key)
 		return r
 	}

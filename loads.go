@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/gorm-preload/preload/internal/association"
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/failopen"
 	"github.com/gorm-preload/preload/internal/runner"
@@ -22,7 +23,7 @@ type reload struct {
 	// began.
 	outdated bool
 	// expected is set where the key is expected to be asked for.
-	expected *expected
+	expected *association.Expected
 	// load is the loader; that of the registry where it is nil.
 	load cache.Loader
 	// with are more keys that the loader loads, by the same query.
@@ -92,8 +93,8 @@ func (w *worker) job(r reload) (j runner.Job, ok bool) {
 }
 
 // loaded notes what became of the load of a key that is expected.
-func (w *worker) loaded(x *expected, stored []*cache.Entry, err error) {
-	key := w.p.storeKey(x.key)
+func (w *worker) loaded(x *association.Expected, stored []*cache.Entry, err error) {
+	key := w.p.storeKey(x.Key)
 	i := slices.IndexFunc(stored, func(e *cache.Entry) bool { return e.Key == key })
 	switch {
 	case i < 0 && err == nil:
@@ -101,13 +102,10 @@ func (w *worker) loaded(x *expected, stored []*cache.Entry, err error) {
 	case i < 0:
 		x.End(cache.Failed)
 	default:
-		if load, ok := w.p.loaderOf(x.key); ok {
-			w.p.registry.register(x.key, load, 0)
+		if load, ok := w.p.loaderOf(x.Key); ok {
+			w.p.registry.register(x.Key, load, 0)
 		}
-		// It counts as awaited until the learner has heard of it, if that is to.
-		if x.Load(stored[i]) && (x.hot || !w.p.learner.tell(x)) {
-			x.Heard()
-		}
+		w.p.learner.Loaded(x, stored[i])
 	}
 }
 

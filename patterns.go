@@ -1,9 +1,12 @@
 package preload
 
 import (
+	"context"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/hotness"
 	"github.com/gorm-preload/preload/internal/own"
 )
@@ -23,7 +26,9 @@ func (p *Plugin) RecordAccess(key string, related ...string) {
 	}
 	related = newestKeys(key, related)
 	p.patterns.Touch(key, now)
-	p.learner.declare(key, related, now)
+	if p.config.worker {
+		p.learner.Declare(key, related, now)
+	}
 	if len(related) > 0 {
 		p.patterns.Relate(key, related...)
 	}
@@ -44,6 +49,16 @@ func newestKeys(key string, related []string) []string {
 	}
 	slices.Reverse(newest)
 	return newest
+}
+
+// note notes an access to an answer, from which associations are learned. It takes no lock and
+// allocates nothing.
+func (p *Plugin) note(ctx context.Context, e *cache.Entry, now time.Time, hit bool) {
+	if !p.config.worker || p.closed.Load() {
+		return
+	}
+	session, spread := p.sessionOf(ctx)
+	p.learner.Note(spread, session, e, now, hit)
 }
 
 // ShouldPreload reports whether a key's score has reached the threshold.
@@ -79,7 +94,7 @@ func (p *Plugin) RelatedKeys(key string) []string {
 	key = own.ShortKey(key)
 	keys := p.patterns.Related(key)
 	if p.ready.Load() && p.config.worker {
-		for _, learned := range p.learner.related(key) {
+		for _, learned := range p.learner.Related(key) {
 			if !slices.Contains(keys, learned) {
 				keys = append(keys, learned)
 			}

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gorm-preload/preload/internal/association"
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/catalog"
 	"github.com/gorm-preload/preload/internal/coherence"
@@ -69,7 +70,7 @@ type ahead struct {
 	patterns *hotness.Table
 	registry *registry
 	worker   *worker
-	learner  *learner
+	learner  *association.Learner
 }
 
 // New returns a plugin. Options are checked; what is wrong with them is reported by Initialize,
@@ -82,7 +83,7 @@ func New(opts ...Option) *Plugin {
 	p.cache = cache.New(cache.Config{
 		Store: c.store, Guarded: c.guarded, KeepsKeys: c.keepsKeys, MaxEntries: c.maxEntries, MaxBytes: c.maxBytes,
 		Waits: c.waits, Index: p.index, Now: p.now,
-		Pushed: func(victim *cache.Entry) { p.learner.push(p.publicKey(victim)) },
+		Pushed: func(victim *cache.Entry) { p.learner.Pushed(victim) },
 	})
 	p.patterns = hotness.New(max(1, c.maxPatterns), c.scorer)
 	p.own = own.New(own.Config{
@@ -102,7 +103,11 @@ func New(opts ...Option) *Plugin {
 		Catalog: p.catalog, Footprints: p.footprints, Cache: p.cache, Index: p.index, Salt: p.own.Prefix(),
 		Report: c.report, Prepares: commit.Prepares,
 	})
-	p.learner = newLearner(p)
+	p.learner = association.New(association.Config{
+		Context: p.worker.Context(), Cache: p.cache, Templates: p.templates, OwnPrefix: p.own.Prefix(),
+		MaxEntries: c.maxEntries, GraphBytes: c.graphBytes(), RuleBytes: c.ruleBytes(),
+		Now: p.now, Report: c.report, Expect: p.worker.expect, Loadable: func(key string) bool { _, ok := p.loaderOf(key); return ok },
+	})
 	return p
 }
 
@@ -290,7 +295,7 @@ func (p *Plugin) Clear() {
 	p.cache.ForgetUnkept()
 	p.stats.clear()
 	p.cache.ClearCounts()
-	p.learner.clear()
+	p.learner.Clear()
 }
 
 // Close ends the worker, waits for what runs in the background, and forgets all answers; from then

@@ -191,14 +191,14 @@ func (p *Plugin) Stats() Stats {
 	s.Entries, s.Bytes = p.cache.Size()
 	s.Memory = MemoryStats{
 		Answers: s.Bytes, Templates: p.templates.Size(), Statements: p.footprints.Size(),
-		Loaders: p.registry.size(), Patterns: p.patterns.Bytes(), Prediction: p.learner.bytes.Load(),
+		Loaders: p.registry.size(), Patterns: p.patterns.Bytes(), Prediction: p.learner.Bytes(),
 	}
-	f := p.learner.figures.Load()
+	f := p.learner.Figures()
 	s.Prediction = PredictionStats{
 		Level: f.Level, Accuracy: f.Accuracy, Lateness: f.Lateness, Pollution: f.Pollution,
 		Useful: f.Useful, Late: f.Late, Wasted: f.Wasted, Treated: f.Treated, Control: f.Control,
 		Waiting: int(p.cache.Awaited()),
-		Learned: p.learner.learned.Load(), Lost: p.learner.buffer.Lost(),
+		Learned: p.learner.Learned(), Lost: p.learner.Lost(),
 	}
 	if !p.config.worker {
 		s.Prediction.Level = 0

@@ -8,7 +8,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gorm-preload/preload/internal/association"
 	"github.com/gorm-preload/preload/internal/cache"
+	"github.com/gorm-preload/preload/internal/prediction"
 	"github.com/gorm-preload/preload/internal/runner"
 )
 
@@ -22,7 +24,8 @@ type worker struct {
 	*runner.Runner
 	loop sync.WaitGroup
 	wishes
-	heat heat // the goroutine's
+	heat   prediction.Heat // the goroutine's
+	clears int32           // of the learner that heat knows of
 
 	starting sync.Mutex // held by start and stop
 	stopped  bool
@@ -31,12 +34,12 @@ type worker struct {
 // wishes are the keys that others want loaded.
 type wishes struct {
 	reloads chan reload
-	ahead   chan *expected
-	queue   []*expected // what left ahead; the goroutine's
+	ahead   chan *association.Expected
+	queue   []*association.Expected // what left ahead; the goroutine's
 }
 
 func newWorker(p *Plugin) *worker {
-	w := &worker{p: p, wishes: wishes{reloads: make(chan reload, maxReloads), ahead: make(chan *expected, maxExpected)}}
+	w := &worker{p: p, wishes: wishes{reloads: make(chan reload, maxReloads), ahead: make(chan *association.Expected, association.MaxExpected)}}
 	w.Runner = runner.New(runner.Config{
 		Concurrency: max(1, p.config.concurrency), Timeout: p.config.loadTimeout, Brief: p.config.brief, Grace: time.Second,
 		Pool: p.poolStats, Direct: func() bool { return p.log.Direct() }, Separate: func() bool { return p.dialect == "sqlite" },
@@ -62,7 +65,7 @@ func (w *worker) start() {
 		return
 	}
 	w.loop.Go(w.run)
-	w.loop.Go(func() { w.p.learner.run(w.Context()) })
+	w.loop.Go(w.p.learner.Run)
 }
 
 func (w *worker) run() {
@@ -122,7 +125,7 @@ func (w *worker) load(r reload) bool {
 }
 
 // expect has a key loaded that is expected to be asked for, unless too many wait for that already.
-func (w *worker) expect(x *expected) bool {
+func (w *worker) expect(x *association.Expected) bool {
 	w.p.cache.Await(&x.Trial)
 	select {
 	case w.ahead <- x:
@@ -141,14 +144,14 @@ func (w *worker) expected() {
 		w.queue = append(w.queue, <-w.ahead)
 	}
 	// What was expected last comes first: the rest may be too late already.
-	slices.SortStableFunc(w.queue, func(a, b *expected) int { return cmp.Compare(b.walk, a.walk) })
-	for _, x := range w.queue[min(maxExpected, len(w.queue)):] {
+	slices.SortStableFunc(w.queue, func(a, b *association.Expected) int { return cmp.Compare(b.Walk, a.Walk) })
+	for _, x := range w.queue[min(association.MaxExpected, len(w.queue)):] {
 		x.End(cache.Void)
 	}
-	w.queue = w.queue[:min(maxExpected, len(w.queue))]
-	w.queue = slices.DeleteFunc(w.queue, func(x *expected) bool {
-		stored := w.p.storeKey(x.key)
-		over := w.p.cache.Find(stored, w.p.now()) != nil || w.p.cache.Loading(stored) || w.Runs(x.key)
+	w.queue = w.queue[:min(association.MaxExpected, len(w.queue))]
+	w.queue = slices.DeleteFunc(w.queue, func(x *association.Expected) bool {
+		stored := w.p.storeKey(x.Key)
+		over := w.p.cache.Find(stored, w.p.now()) != nil || w.p.cache.Loading(stored) || w.Runs(x.Key)
 		if over {
 			x.End(cache.Late)
 		}

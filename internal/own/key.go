@@ -70,12 +70,7 @@ func (d *Data) Prefix() string { return d.prefix }
 
 // StoreKey returns where the answer of a key, of a query or of own data, is in the store. It is not
 // for keys of a partition that has a name, of which none is loaded in the background.
-func (d *Data) StoreKey(key string) string {
-	if strings.HasPrefix(key, template.KeyPrefix) {
-		return key
-	}
-	return d.prefix + key
-}
+func (d *Data) StoreKey(key string) string { return template.StoreKey(d.prefix, key) }
 
 // PublicKey returns what users know an entry by, of a query or of own data.
-func (d *Data) PublicKey(e *cache.Entry) string { return strings.TrimPrefix(e.Key, d.prefix) }
+func (d *Data) PublicKey(e *cache.Entry) string { return template.PublicKey(d.prefix, e.Key) }

@@ -32,3 +32,15 @@ func SumOf(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return base64.RawURLEncoding.EncodeToString(sum[:6])
 }
+
+// StoreKey returns where the answer of a key is in the store: an application's own keys are behind
+// a prefix there.
+func StoreKey(ownPrefix, key string) string {
+	if strings.HasPrefix(key, KeyPrefix) {
+		return key
+	}
+	return ownPrefix + key
+}
+
+// PublicKey returns what users know the entry by that is somewhere in the store.
+func PublicKey(ownPrefix, stored string) string { return strings.TrimPrefix(stored, ownPrefix) }

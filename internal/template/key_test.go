@@ -21,3 +21,15 @@ func TestALabelHoldsNoValue(t *testing.T) {
 		}
 	}
 }
+
+func TestAKeyIsFoundInTheStoreByItsPublicName(t *testing.T) {
+	t.Parallel()
+	const own = "own:7:"
+	for key, want := range map[string]string{
+		"sql:accounts#Prt6Bo1Jd2J6Zl5h:i1;": "sql:accounts#Prt6Bo1Jd2J6Zl5h:i1;", "user:7": "own:7:user:7", "own:7:user": "own:7:own:7:user", "": own,
+	} {
+		if got := StoreKey(own, key); got != want || PublicKey(own, got) != key {
+			t.Errorf("%q is at %q, which is known as %q; want it at %q", key, got, PublicKey(own, got), want)
+		}
+	}
+}

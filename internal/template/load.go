@@ -124,3 +124,14 @@ func (t *Template) ReadingOf(version int64) *footprint.Reading {
 	t.reading.Store(r)
 	return r
 }
+
+// PinnedBy returns the name of the column in which answers are found by an arg of their query, ""
+// where there is none.
+func (t *Template) PinnedBy(arg int) (column string) {
+	for _, pinned := range t.ReadingOf(t.set.Catalog.Version()).Pinned {
+		if o := pinned.Values; len(o.Rows) == 1 && o.Rows[0][o.Column].Param == arg+1 {
+			column = pinned.Column.Name
+		}
+	}
+	return column
+}

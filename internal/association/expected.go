@@ -1,0 +1,75 @@
+package association
+
+import (
+	"github.com/gorm-preload/preload/internal/cache"
+	"github.com/gorm-preload/preload/internal/prediction"
+	"github.com/gorm-preload/preload/internal/template"
+)
+
+// MaxExpected is how many of those that are expected may wait for their turn to be loaded; of more,
+// those that are expected last stay.
+const MaxExpected = 64
+
+// Expected is a key that is loaded because it is expected to be asked for: by association, or
+// because it is hot.
+type Expected struct {
+	Key        string
+	Hot        bool                  // nothing is expected on account of it
+	Walk       int64                 // that expects it; later ones have higher numbers
+	Prediction prediction.Prediction // that expects it; without its query
+	of         int32                 // the number of Clears before it
+	cache.Trial
+}
+
+// Outcome implements prediction.Load.
+func (x *Expected) Outcome() (prediction.Outcome, bool) {
+	switch x.Fate() {
+	case cache.Void:
+		return prediction.Void, true
+	case cache.Late:
+		return prediction.Late, true
+	case cache.Failed, cache.Wasted:
+		return prediction.Wasted, true
+	case cache.Used:
+		return prediction.Useful, true
+	}
+	return 0, false
+}
+
+// controlShare: 1 key in 16 is never loaded by association, to tell whether that helps.
+const controlShare = 16
+
+// Control reports whether the key of a hash, which is that of cache.Hash, is never loaded by
+// association.
+func Control(hash uint64) bool { return hash%controlShare == 0 }
+
+// walk has loaded what is expected after a query.
+func (l *Learner) walk(from prediction.Prediction) {
+	reach := l.governor.Reach()
+	if reach.Loads == 0 || l.Context.Err() != nil {
+		return
+	}
+	now := l.Now()
+	l.walks++
+	l.predictor.Walk(from, reach, func(next *prediction.Prediction) bool {
+		stored := template.StoreKey(l.OwnPrefix, next.Key)
+		if e := l.Cache.Find(stored, now); e != nil {
+			next.Query = l.query(next.Key, e)
+			return false
+		}
+		if x := l.pending[next.Key]; x != nil && !x.Over() || Control(cache.Hash(next.Key)) || l.Cache.Loading(stored) {
+			return false
+		}
+		if !l.Loadable(next.Key) {
+			return false
+		}
+		x := &Expected{Key: next.Key, Prediction: *next, Walk: l.walks, of: l.forgot}
+		x.Prediction.Query = prediction.Query{}
+		if !l.Expect(x) {
+			return false
+		}
+		l.pending[next.Key] = x
+		l.governor.Begin(x, next.Rule)
+		return true
+	})
+}
