@@ -422,7 +422,7 @@ func TestEverythingAtOnce(t *testing.T) {
 	all.Wait()
 	s := b.plugin.Stats()
 	if s.Entries != 0 || s.Bytes != 0 || s.ActiveTasks != 0 || s.TrackedPatterns != 0 || s.Models["worker_users"].Entries != 0 ||
-		b.plugin.cache.Counts.Tally(own.Table).Entries.Load() != 0 || b.plugin.index.Size() != 0 || len(b.plugin.registry.loads) != 0 || flightsOf(b) != 0 {
-		t.Errorf("left: %+v, %d guards, %d loaders, %d flights", s, b.plugin.index.Size(), len(b.plugin.registry.loads), flightsOf(b))
+		b.plugin.cache.Counts.Tally(own.Table).Entries.Load() != 0 || b.plugin.cache.Index.Size() != 0 || len(b.plugin.registry.loads) != 0 || flightsOf(b) != 0 {
+		t.Errorf("left: %+v, %d guards, %d loaders, %d flights", s, b.plugin.cache.Index.Size(), len(b.plugin.registry.loads), flightsOf(b))
 	}
 }

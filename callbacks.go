@@ -31,12 +31,12 @@ func (p *Plugin) register(db *gorm.DB) error {
 		// callback later.
 		displaced func(*gorm.DB)
 	}{
-		{"gorm:query", cb.Query(), p.aroundQuery, p.unbracketedRaw},
-		{"gorm:row", cb.Row(), p.aroundRow, p.unbracketedRaw},
-		{"gorm:raw", cb.Raw(), p.aroundRaw, p.unbracketedRaw},
-		{"gorm:create", cb.Create(), p.aroundWrite(p.footprints.Created, footprint.LooselyCreated), p.unbracketed(footprint.LooselyCreated)},
-		{"gorm:update", cb.Update(), p.aroundWrite(p.footprints.Updated, footprint.LooselyUpdated), p.unbracketed(footprint.LooselyUpdated)},
-		{"gorm:delete", cb.Delete(), p.aroundWrite(p.footprints.Deleted, footprint.LooselyDeleted), p.unbracketed(footprint.LooselyDeleted)},
+		{"gorm:query", cb.Query(), p.reader.aroundQuery, p.writer.unbracketedRaw},
+		{"gorm:row", cb.Row(), p.reader.aroundRow, p.writer.unbracketedRaw},
+		{"gorm:raw", cb.Raw(), p.writer.aroundRaw, p.writer.unbracketedRaw},
+		{"gorm:create", cb.Create(), p.writer.aroundWrite(p.footprints.Created, footprint.LooselyCreated), p.writer.unbracketed(footprint.LooselyCreated)},
+		{"gorm:update", cb.Update(), p.writer.aroundWrite(p.footprints.Updated, footprint.LooselyUpdated), p.writer.unbracketed(footprint.LooselyUpdated)},
+		{"gorm:delete", cb.Delete(), p.writer.aroundWrite(p.footprints.Deleted, footprint.LooselyDeleted), p.writer.unbracketed(footprint.LooselyDeleted)},
 	}
 	for _, r := range all {
 		if r.processor.Get(r.name) == nil {
@@ -104,13 +104,4 @@ func observing(stmt *gorm.Statement) observer {
 	}
 	o, _ := value.(observer)
 	return o
-}
-
-// gated is a callback that goes through the plugin's gate.
-func (p *Plugin) gated(callback func(*gorm.DB)) func(*gorm.DB) {
-	return func(db *gorm.DB) {
-		p.worker.Gate.Enter(db.Statement.Context)
-		defer p.worker.Gate.Leave()
-		callback(db)
-	}
 }

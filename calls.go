@@ -2,7 +2,6 @@ package preload
 
 import (
 	"context"
-	"unsafe"
 
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/prediction"
@@ -61,29 +60,6 @@ func ContextWithRefresh(ctx context.Context) context.Context {
 // or the context's Done channel.
 func ContextWithSession(ctx context.Context, id string) context.Context {
 	return context.WithValue(orBackground(ctx), sessionKey{}, prediction.Session{ID: cache.Hash(id)})
-}
-
-// sessionOf returns the session of a context, and a number that spreads sessions.
-func (p *Plugin) sessionOf(ctx context.Context) (s prediction.Session, spread uint64) {
-	if named, ok := ctx.Value(sessionKey{}).(prediction.Session); ok {
-		return named, named.ID
-	}
-	if p.config.session != nil {
-		id := ""
-		p.guard("asking for the session", func() { id = p.config.session(ctx) })
-		if id != "" {
-			named := prediction.Session{ID: cache.Hash(id)}
-			return named, named.ID
-		}
-	}
-	done := ctx.Done()
-	if done != nil {
-		return prediction.Session{Done: done}, uint64(*(*uintptr)(unsafe.Pointer(&done))) >> 6
-	}
-	// All that have none are one session. Goroutines are told apart by their stacks, so as not to
-	// meet.
-	var here byte
-	return prediction.Session{}, uint64(uintptr(unsafe.Pointer(&here))) >> 13
 }
 
 // orBackground keeps a nil context from panicking where a function has no error to return.

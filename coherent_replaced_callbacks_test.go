@@ -64,7 +64,7 @@ func TestWritesOfReplacedCallbacksAreSeen(t *testing.T) {
 				t.Errorf("%d entries before the write, %d after it", entries, got)
 			}
 			b.clock.Advance(2 * time.Second)
-			if group := b.plugin.index; group.Size() != 0 {
+			if group := b.plugin.cache.Index; group.Size() != 0 {
 				t.Errorf("%d guards are left", group.Size())
 			}
 		})

@@ -182,7 +182,7 @@ func (ex *explainer) write(stmt *gorm.Statement, w footprint.Write) {
 			Table: change.Table, Kind: kindsOf(change.Kinds),
 			Where: readablePins(change.Where), Columns: listed(change.Columns), Set: readablePins(change.Set),
 		})
-		for _, kill := range p.index.Touching(change) {
+		for _, kill := range p.cache.Index.Touching(change) {
 			if answer := kill.Guard.Owner.(*cache.Entry); !seen[kill.Guard] {
 				seen[kill.Guard] = true
 				e.Kills = append(e.Kills, Killed{Key: p.publicKey(answer), Table: kill.Table, Reason: kill.Reason.String()})

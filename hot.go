@@ -68,7 +68,7 @@ func (p *Plugin) hottest() hotfile.File {
 	file := hotfile.File{Version: hotfile.Version, Dialect: p.db.Name()}
 	known := map[*template.Template]int{}
 	room := hotfile.MaxFile / 2 // in the file, much of which is in base64
-	for _, hot := range p.patterns.Hottest(p.config.maxPatterns, 0, p.now()) {
+	for _, hot := range p.patterns.Hottest(p.config.maxPatterns, 0, p.config.now()) {
 		t := p.templates.Of(hot.Key)
 		if t == nil {
 			continue

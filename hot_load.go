@@ -171,7 +171,7 @@ func (l *hotLoad) enqueue(file *hotfile.File) error {
 			continue
 		}
 		seen[whole] = true
-		if _, ok := p.loaderOf(whole); ok && p.cache.Find(whole, p.now()) == nil {
+		if _, ok := p.loaderOf(whole); ok && p.cache.Find(whole, p.config.now()) == nil {
 			l.queue = append(l.queue, &association.Expected{Key: whole})
 		}
 	}
@@ -288,7 +288,7 @@ func (l *hotLoad) ping() error {
 func (p *Plugin) loadHot(ctx context.Context, r *reload) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, p.config.loadTimeout)
 	defer cancel()
-	p.guard("loading hot keys", func() {
+	p.config.guard("loading hot keys", func() {
 		run := r.load(ctx)
 		if run == nil {
 			return // readers came first
@@ -338,7 +338,7 @@ func (p *Plugin) hotTemplate(q hotfile.Query) (*template.Template, error) {
 	}
 	b := args.NewBinding(q.Args, tail)
 	var t *template.Template
-	if !p.guard("restoring a query", func() {
+	if !p.config.guard("restoring a query", func() {
 		t = p.templates.Make(string(form), p.hotStatement(q, s, dest), m.policy.limits())
 	}) {
 		return nil, errors.New("it is broken")

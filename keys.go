@@ -10,10 +10,24 @@ import (
 
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/commit"
+	"github.com/gorm-preload/preload/internal/footprint"
 	"github.com/gorm-preload/preload/internal/shape"
 	"github.com/gorm-preload/preload/internal/template"
 	"gorm.io/gorm"
 )
+
+// keys finds out whether a query qualifies, and its key.
+type keys struct {
+	config     *config
+	host       *host
+	models     *models
+	templates  *template.Set
+	footprints *footprint.Footprints
+	cache      *cache.Cache
+	log        *commit.Log
+	// confirm reports whether a template of LoadHot is that of a statement.
+	confirm func(t *template.Template, db *gorm.DB, own []byte) bool
+}
 
 // read is a query that qualifies.
 type read struct {
@@ -41,7 +55,7 @@ type rerun struct {
 
 // recognize finds out whether a query qualifies, and its key; otherwise it returns why not. It
 // leaves the statement as GORM's own callback would, but for the SQL, which need not be there.
-func (p *Plugin) recognize(db *gorm.DB, o observer) (q read, reason Reason) {
+func (k *keys) recognize(db *gorm.DB, o observer) (q read, reason Reason) {
 	if o != nil {
 		q.prepare = o.prepares()
 	}
@@ -55,7 +69,7 @@ func (p *Plugin) recognize(db *gorm.DB, o observer) (q read, reason Reason) {
 	}
 	defer func() {
 		if fault := recover(); fault != nil {
-			p.fault("recognizing a query", fault)
+			k.config.fault("recognizing a query", fault)
 			reason, q.hit = ReasonFault, nil
 			if q.complete {
 				// It may have been rendered in part.
@@ -64,11 +78,11 @@ func (p *Plugin) recognize(db *gorm.DB, o observer) (q read, reason Reason) {
 			}
 		}
 	}()
-	m := p.models.of(db.Statement.Schema)
+	m := k.models.of(db.Statement.Schema)
 	var found shape.Clauses
-	if reason = p.qualify(db, m, &q, &found); reason == "" {
+	if reason = k.qualify(db, m, &q, &found); reason == "" {
 		f := shape.New()
-		reason = p.identify(db, m.policy, &q, &found, f)
+		reason = k.identify(db, m.policy, &q, &found, f)
 		f.Free()
 	}
 	return q, reason
@@ -76,7 +90,7 @@ func (p *Plugin) recognize(db *gorm.DB, o observer) (q read, reason Reason) {
 
 // qualify finds out whether a query is of a kind whose answers can be kept, and completes its
 // clauses if it is.
-func (p *Plugin) qualify(db *gorm.DB, m *model, q *read, found *shape.Clauses) (reason Reason) {
+func (k *keys) qualify(db *gorm.DB, m *model, q *read, found *shape.Clauses) (reason Reason) {
 	stmt := db.Statement
 	if m.err != nil {
 		_ = db.AddError(m.err)
@@ -89,11 +103,11 @@ func (p *Plugin) qualify(db *gorm.DB, m *model, q *read, found *shape.Clauses) (
 	conn, q.wrapper = commit.Reach(stmt.ConnPool)
 	switch conn := conn.(type) {
 	case *commit.Pool:
-		if conn != p.pool {
+		if conn != k.host.pool {
 			return ReasonPool
 		}
 	case *sql.DB:
-		if !p.log.Direct() || p.pool.ConnPool != gorm.ConnPool(conn) {
+		if !k.log.Direct() || k.host.pool.ConnPool != gorm.ConnPool(conn) {
 			return ReasonPool
 		}
 	case gorm.TxCommitter:
@@ -129,9 +143,9 @@ func (p *Plugin) qualify(db *gorm.DB, m *model, q *read, found *shape.Clauses) (
 }
 
 // identify finds the key of a query that qualifies, and its answer if that is in memory.
-func (p *Plugin) identify(db *gorm.DB, policy *Policy, q *read, found *shape.Clauses, f *shape.Fingerprint) (reason Reason) {
+func (k *keys) identify(db *gorm.DB, policy *Policy, q *read, found *shape.Clauses, f *shape.Fingerprint) (reason Reason) {
 	stmt := db.Statement
-	o := shape.Options{Holds: q.holds, Prepared: commit.Prepares(stmt.ConnPool), PGX: p.pgx, Known: p.footprints.Builders()}
+	o := shape.Options{Holds: q.holds, Prepared: commit.Prepares(stmt.ConnPool), PGX: k.host.pgx, Known: k.footprints.Builders()}
 	if q.prepare != nil {
 		o.Place = placeOfArg
 	}
@@ -156,8 +170,8 @@ func (p *Plugin) identify(db *gorm.DB, policy *Policy, q *read, found *shape.Cla
 	if len(f.Shape) > shape.MaxLength {
 		return ReasonLong
 	}
-	t := p.templates.Find(f.Shape)
-	if t != nil && t.State.Load() != template.Met && (q.prepare != nil || !p.confirm(t, db, f.Args.Bytes)) {
+	t := k.templates.Find(f.Shape)
+	if t != nil && t.State.Load() != template.Met && (q.prepare != nil || !k.confirm(t, db, f.Args.Bytes)) {
 		if t = nil; db.Error != nil {
 			return ReasonError
 		}
@@ -174,27 +188,27 @@ func (p *Plugin) identify(db *gorm.DB, policy *Policy, q *read, found *shape.Cla
 		if stmt.SQL.Len() > shape.MaxLength {
 			return ReasonLong
 		}
-		t = p.templates.Add(p.templates.Make(string(f.Shape), stmt, policy.limits()))
+		t = k.templates.Add(k.templates.Make(string(f.Shape), stmt, policy.limits()))
 	}
 	if reason := t.Refused(); reason != "" {
 		return Reason(reason)
 	}
-	if p.config.partition != nil {
-		q.partition = p.config.partition(stmt.Context)
+	if k.config.partition != nil {
+		q.partition = k.config.partition(stmt.Context)
 		f.Args.AddTagged('p', q.partition)
 	}
 	if q.wrapper != "" {
 		f.Args.AddTagged('w', q.wrapper)
 	}
 	key := f.Args.Key(t.Prefix)
-	q.template, q.said, q.now = t, f.Args.Said, p.now()
+	q.template, q.said, q.now = t, f.Args.Said, k.config.now()
 	q.reloadable = q.partition == "" && q.wrapper == ""
 	if !q.refresh {
-		if q.hit = p.cache.Find(p.lookupKey(key), q.now); mayAnswer(q.hit, stmt) {
+		if q.hit = k.cache.Find(k.lookupKey(key), q.now); mayAnswer(q.hit, stmt) {
 			return ""
 		}
 		q.hit = nil
-		if reason := p.unkeptReason(t, key, q.now); reason != "" {
+		if reason := k.unkeptReason(t, key, q.now); reason != "" {
 			return reason
 		}
 	}
@@ -218,8 +232,8 @@ func resolved(stmt *gorm.Statement) bool {
 
 // lookupKey makes a string of a key that is in memory that will be used again. The default store
 // looks at keys only; another one may keep them.
-func (p *Plugin) lookupKey(key []byte) string {
-	if p.config.keepsKeys {
+func (k *keys) lookupKey(key []byte) string {
+	if k.config.keepsKeys {
 		return string(key)
 	}
 	return unsafe.String(unsafe.SliceData(key), len(key))
@@ -227,9 +241,9 @@ func (p *Plugin) lookupKey(key []byte) string {
 
 // unkeptReason returns why an answer of the template that is not in memory will not be kept either,
 // "" if it may be.
-func (p *Plugin) unkeptReason(t *template.Template, key []byte, now time.Time) Reason {
+func (k *keys) unkeptReason(t *template.Template, key []byte, now time.Time) Reason {
 	if t.Uncopyable.Load() {
 		return ReasonNotKeepable
 	}
-	return Reason(p.cache.ObstacleOf(key, now))
+	return Reason(k.cache.ObstacleOf(key, now))
 }

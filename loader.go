@@ -7,22 +7,8 @@ import (
 	"reflect"
 
 	"github.com/gorm-preload/preload/internal/cache"
-	"github.com/gorm-preload/preload/internal/loading"
 	"github.com/gorm-preload/preload/internal/own"
 )
-
-// remember registers a loader for the query of a key that was just answered.
-func (p *Plugin) remember(q *read, vars []any) {
-	kept, ok := loading.Keep(vars)
-	if !ok || !p.steady(q, vars) {
-		return
-	}
-	if !q.holds {
-		q.template.LearnBinding(q.key, vars)
-	}
-	load, held := p.source.Again(q.template, q.key, kept, q.preset)
-	p.registry.register(q.key, load, held)
-}
 
 // loaderOf returns the loader of a key: one that was kept, or one that reads off the key how its
 // query is to be run.

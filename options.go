@@ -398,3 +398,15 @@ func WithSession(session func(context.Context) string) Option {
 func WithoutWorker() Option {
 	return func(c *config) { c.worker = false }
 }
+
+// now is the time by the clock of the application.
+func (c *config) now() time.Time { return c.clock.Now() }
+
+// guard runs a part of the plugin; a panic in it is logged and costs no more than that the part did
+// not finish.
+func (c *config) guard(part string, do func()) (ok bool) {
+	return failopen.Guard(c.report, part, do)
+}
+
+// fault logs what was recovered from. part names a part of the plugin, and no value.
+func (c *config) fault(part string, fault any) { failopen.LogFault(c.report, part, fault) }

@@ -1,12 +1,9 @@
 package preload
 
 import (
-	"context"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/hotness"
 	"github.com/gorm-preload/preload/internal/own"
 )
@@ -19,7 +16,7 @@ func (p *Plugin) RecordAccess(key string, related ...string) {
 	if p.idle() || p.closed.Load() {
 		return
 	}
-	now := p.now()
+	now := p.config.now()
 	// What is kept is no part of a text of the caller's.
 	if key = own.ShortKey(key); len(related) > 0 || p.patterns.Lookup(key) == nil {
 		key = strings.Clone(key)
@@ -51,22 +48,12 @@ func newestKeys(key string, related []string) []string {
 	return newest
 }
 
-// note notes an access to an answer, from which associations are learned. It takes no lock and
-// allocates nothing.
-func (p *Plugin) note(ctx context.Context, e *cache.Entry, now time.Time, hit bool) {
-	if !p.config.worker || p.closed.Load() {
-		return
-	}
-	session, spread := p.sessionOf(ctx)
-	p.learner.Note(spread, session, e, now, hit)
-}
-
 // ShouldPreload reports whether a key's score has reached the threshold.
 func (p *Plugin) ShouldPreload(key string) bool {
 	if p.idle() {
 		return false
 	}
-	score, ok := p.patterns.Score(own.ShortKey(key), p.now())
+	score, ok := p.patterns.Score(own.ShortKey(key), p.config.now())
 	return ok && score >= p.config.threshold
 }
 
@@ -75,7 +62,7 @@ func (p *Plugin) PreloadKeys(limit int) []string {
 	if p.idle() {
 		return nil
 	}
-	hottest := p.patterns.Hottest(limit, p.config.threshold, p.now())
+	hottest := p.patterns.Hottest(limit, p.config.threshold, p.config.now())
 	keys := make([]string, len(hottest))
 	for i, h := range hottest {
 		keys[i] = h.Key
@@ -108,7 +95,7 @@ func (p *Plugin) Hot(limit int) []Pattern {
 	if p.idle() {
 		return nil
 	}
-	hottest := p.patterns.Hottest(limit, 0, p.now())
+	hottest := p.patterns.Hottest(limit, 0, p.config.now())
 	patterns := make([]Pattern, len(hottest))
 	for i, h := range hottest {
 		patterns[i] = Pattern{Key: h.Key, Count: h.Count, LastAccess: h.Last, Score: h.Score, Related: h.Related}

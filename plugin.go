@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/gorm-preload/preload/internal/association"
 	"github.com/gorm-preload/preload/internal/cache"
@@ -39,10 +38,18 @@ type Plugin struct {
 	footprints *footprint.Footprints
 	log        *commit.Log
 	templates  *template.Set
-	index      *coherence.Index
 	cache      *cache.Cache
 	ahead
 	stats counters
+	pipelines
+}
+
+// pipelines are what statements go through.
+type pipelines struct {
+	keys     keys
+	accesses accesses
+	reader   reader
+	writer   writer
 }
 
 // host is the *gorm.DB that the plugin serves, as Initialize found it; it does not change after
@@ -77,18 +84,18 @@ type ahead struct {
 // that is by db.Use.
 func New(opts ...Option) *Plugin {
 	c := newConfig(opts)
-	p := &Plugin{config: c, index: coherence.New(c.holdClock())}
+	p, index := &Plugin{config: c}, coherence.New(c.holdClock())
 	p.registry = newRegistry(max(1, c.maxLoaders))
 	p.worker = newWorker(p)
 	p.cache = cache.New(cache.Config{
 		Store: c.store, Guarded: c.guarded, KeepsKeys: c.keepsKeys, MaxEntries: c.maxEntries, MaxBytes: c.maxBytes,
-		Waits: c.waits, Index: p.index, Now: p.now,
+		Waits: c.waits, Index: index, Now: p.config.now,
 		Pushed: func(victim *cache.Entry) { p.learner.Pushed(victim) },
 	})
 	p.patterns = hotness.New(max(1, c.maxPatterns), c.scorer)
 	p.own = own.New(own.Config{
-		Cache: p.cache, Index: p.index, TTL: c.ttl, Partition: c.partition, Report: c.report,
-		Pattern: p.patterns.Lookup, Record: p.patterns.Touch, Hit: p.hit, Note: p.note,
+		Cache: p.cache, Index: index, TTL: c.ttl, Partition: c.partition, Report: c.report,
+		Pattern: p.patterns.Lookup, Record: p.patterns.Touch, Hit: p.accesses.hit, Note: p.accesses.note,
 		Missed:   func(cause string) { p.stats.cause(Cause(cause)) },
 		Register: func(key string, load cache.Loader) { p.registry.register(key, load, 0) },
 	})
@@ -96,18 +103,29 @@ func New(opts ...Option) *Plugin {
 	p.models.config, p.models.catalog = c, p.catalog
 	p.footprints = footprint.New(p.catalog)
 	p.log = commit.New(commit.Config{
-		Catalog: p.catalog, Footprints: p.footprints, Cache: p.cache, Index: p.index, HoldOut: c.holdOut,
+		Catalog: p.catalog, Footprints: p.footprints, Cache: p.cache, Index: index, HoldOut: c.holdOut,
 		Now: c.holdClock(), Dialect: func() string { return p.dialect }, Report: c.report, Gate: &p.worker.Gate, Killed: p.revive,
 	})
 	p.templates = template.NewSet(template.Config{
-		Catalog: p.catalog, Footprints: p.footprints, Cache: p.cache, Index: p.index, Salt: p.own.Prefix(),
+		Catalog: p.catalog, Footprints: p.footprints, Cache: p.cache, Index: index, Salt: p.own.Prefix(),
 		Report: c.report, Prepares: commit.Prepares,
 	})
 	p.learner = association.New(association.Config{
 		Context: p.worker.Context(), Cache: p.cache, Templates: p.templates, OwnPrefix: p.own.Prefix(),
 		MaxEntries: c.maxEntries, GraphBytes: c.graphBytes(), RuleBytes: c.ruleBytes(),
-		Now: p.now, Report: c.report, Expect: p.worker.expect, Loadable: func(key string) bool { _, ok := p.loaderOf(key); return ok },
+		Now: p.config.now, Report: c.report, Expect: p.worker.expect, Loadable: func(key string) bool { _, ok := p.loaderOf(key); return ok },
 	})
+	p.accesses = accesses{config: c, life: &p.life, cache: p.cache, own: p.own, patterns: p.patterns, learner: p.learner, worker: p.worker}
+	p.keys = keys{
+		config: c, host: &p.host, models: &p.models, templates: p.templates, footprints: p.footprints, cache: p.cache, log: p.log, confirm: p.confirm,
+	}
+	p.writer = writer{
+		life: &p.life, config: c, log: p.log, footprints: p.footprints, catalog: p.catalog, models: &p.models, gate: &p.worker.Gate,
+	}
+	p.reader = reader{
+		config: c, life: &p.life, host: &p.host, keys: &p.keys, accesses: &p.accesses, log: p.log, cache: p.cache,
+		registry: p.registry, stats: &p.stats, writes: &p.writer,
+	}
 	return p
 }
 
@@ -200,10 +218,8 @@ func From(db *gorm.DB) (*Plugin, bool) {
 	return p, ok
 }
 
-func (p *Plugin) now() time.Time { return p.config.clock.Now() }
-
 // active reports whether the plugin takes part in statements.
-func (p *Plugin) active() bool { return p.ready.Load() && !p.closed.Load() }
+func (l *life) active() bool { return l.ready.Load() && !l.closed.Load() }
 
 // inUse returns an error unless db.Use was called with the plugin.
 func (p *Plugin) inUse() error {
@@ -348,12 +364,3 @@ func (p *Plugin) Warm(ctx context.Context, queries ...func(*gorm.DB) *gorm.DB) e
 
 // errNilContext is about an argument that must not be nil.
 var errNilContext = errors.New("the context is nil: want context.Background(), or the one at hand")
-
-// guard runs a part of the plugin; a panic in it is logged and costs no more than that the part did
-// not finish.
-func (p *Plugin) guard(part string, do func()) (ok bool) {
-	return failopen.Guard(p.config.report, part, do)
-}
-
-// fault logs what was recovered from. part names a part of the plugin, and no value.
-func (p *Plugin) fault(part string, fault any) { failopen.LogFault(p.config.report, part, fault) }

@@ -255,9 +255,9 @@ func TestNoLogLineAndNoErrorHoldsAValue(t *testing.T) {
 				_, _ = Load(ctx, b.plugin, secret, func(context.Context) (int, error) { return 1, nil })
 			}
 			for range 5 {
-				b.plugin.fault("a part", errors.New(secret))
-				b.plugin.guard("another part", func() { panic(secret) })
-				b.plugin.guard("a third part", func() { var none []int; _ = none[len(secret)] })
+				b.plugin.config.fault("a part", errors.New(secret))
+				b.plugin.config.guard("another part", func() { panic(secret) })
+				b.plugin.config.guard("a third part", func() { var none []int; _ = none[len(secret)] })
 			}
 			log.check(t, "a fault in the plugin", "index out of range")
 		}

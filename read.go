@@ -2,14 +2,13 @@ package preload
 
 import (
 	"cmp"
-	"context"
 	"maps"
 	"reflect"
-	"time"
 
 	"github.com/gorm-preload/preload/internal/args"
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/commit"
+	"github.com/gorm-preload/preload/internal/loading"
 	"github.com/gorm-preload/preload/internal/shape"
 	"github.com/gorm-preload/preload/internal/template"
 	"gorm.io/gorm"
@@ -17,50 +16,85 @@ import (
 	"gorm.io/gorm/logger"
 )
 
+// reader answers queries.
+type reader struct {
+	config   *config
+	life     *life
+	host     *host
+	keys     *keys
+	accesses *accesses
+	log      *commit.Log
+	cache    *cache.Cache
+	registry *registry
+	stats    *counters
+	writes   *writer
+}
+
 // aroundQuery serves reads.
-func (p *Plugin) aroundQuery(next func(*gorm.DB)) func(*gorm.DB) {
-	p.query = next
-	next = p.gated(next)
+func (r *reader) aroundQuery(next func(*gorm.DB)) func(*gorm.DB) {
+	r.host.query = next
+	next = r.writes.gated(next)
 	return func(db *gorm.DB) {
 		switch o := observing(db.Statement); {
-		case !p.active() || p.log.Refuses(db):
+		case !r.life.active() || r.log.Refuses(db):
 			next(db)
 		case db.Statement.SQL.Len() > 0:
 			inherit(db.Statement)
 			if o == nil {
-				p.stats.bypass(ReasonRaw)
+				r.stats.bypass(ReasonRaw)
 			}
-			p.around(db, next, false)
+			r.writes.raw(db, next, false)
 		case o != nil:
-			q, reason := p.recognize(db, o)
-			o.query(db, &q, reason, p.render(db, &q, next))
+			q, reason := r.keys.recognize(db, o)
+			o.query(db, &q, reason, r.render(db, &q, next))
 		default:
-			p.read(db, next)
+			r.read(db, next)
 		}
 	}
 }
 
 // read answers a query that GORM builds: from memory, from the one load that all readers share who
 // ask for the same, or, for what does not qualify, from the database alone.
-func (p *Plugin) read(db *gorm.DB, next func(*gorm.DB)) {
-	q, reason := p.recognize(db, nil)
+func (r *reader) read(db *gorm.DB, next func(*gorm.DB)) {
+	q, reason := r.keys.recognize(db, nil)
 	switch {
-	case q.hit != nil && p.serve(db, q.template, q.hit):
-		if p.chain.Others() {
+	case q.hit != nil && r.serve(db, q.template, q.hit):
+		if r.host.chain.Others() {
 			shape.Settle(db.Statement)
 		}
-		p.hit(db.Statement.Context, q.hit, q.template.Tally, q.now)
+		r.accesses.hit(db.Statement.Context, q.hit, q.template.Tally, q.now)
 	case q.hit != nil:
-		p.pass(db, &q, ReasonFault, p.render(db, &q, next))
+		r.pass(db, &q, ReasonFault, r.render(db, &q, next))
 	case reason != "":
-		p.pass(db, &q, reason, p.render(db, &q, next))
+		r.pass(db, &q, reason, r.render(db, &q, next))
 	default:
-		p.answer(db, &q, p.render(db, &q, next))
+		r.answer(db, &q, r.render(db, &q, next))
+	}
+}
+
+// aroundRow runs queries whose rows the application reads itself.
+func (r *reader) aroundRow(next func(*gorm.DB)) func(*gorm.DB) {
+	next = r.writes.gated(next)
+	return func(db *gorm.DB) {
+		if !r.life.active() || r.log.Refuses(db) {
+			next(db)
+			return
+		}
+		r.stats.bypass(ReasonRows)
+		switch {
+		case db.Statement.SQL.Len() > 0:
+			r.writes.raw(db, next, true)
+		case shape.Unusual(db.Statement):
+			r.writes.unusual(db, next, false, true)
+		default:
+			r.log.Ask(db, next)
+			commit.Ran(db.Statement.ConnPool, db.Error)
+		}
 	}
 }
 
 // render renders a statement whose clauses are complete, and returns what runs it.
-func (p *Plugin) render(db *gorm.DB, q *read, next func(*gorm.DB)) func(*gorm.DB) {
+func (r *reader) render(db *gorm.DB, q *read, next func(*gorm.DB)) func(*gorm.DB) {
 	inherit(db.Statement)
 	if !q.complete {
 		return next
@@ -70,17 +104,17 @@ func (p *Plugin) render(db *gorm.DB, q *read, next func(*gorm.DB)) func(*gorm.DB
 }
 
 // pass has the database alone answer a query that does not qualify.
-func (p *Plugin) pass(db *gorm.DB, q *read, reason Reason, next func(*gorm.DB)) {
+func (r *reader) pass(db *gorm.DB, q *read, reason Reason, next func(*gorm.DB)) {
 	// What GORM renders as a subquery, with a logger of its own, is part of a query that is counted
 	// itself.
-	if reason != ReasonDryRun || db.Logger != logger.Discard || p.db.Logger == logger.Discard {
-		p.stats.bypass(reason)
+	if reason != ReasonDryRun || db.Logger != logger.Discard || r.host.db.Logger == logger.Discard {
+		r.stats.bypass(reason)
 	}
 	if reason == ReasonNotPlain || shape.Unusual(db.Statement) {
-		p.aroundUnusual(db, next, q.complete, false)
+		r.writes.unusual(db, next, q.complete, false)
 		return
 	}
-	p.log.Ask(db, next)
+	r.log.Ask(db, next)
 	commit.Ran(db.Statement.ConnPool, db.Error)
 }
 
@@ -99,15 +133,15 @@ func completed(stmt *gorm.Statement, next func(*gorm.DB)) func(*gorm.DB) {
 
 // answer gives a query that qualifies, and whose answer is not in memory, its answer: from a load
 // that is under way, or from the database.
-func (p *Plugin) answer(db *gorm.DB, q *read, next func(*gorm.DB)) {
+func (r *reader) answer(db *gorm.DB, q *read, next func(*gorm.DB)) {
 	var (
 		w     cache.Waiter
 		found *cache.Entry
 	)
 	for became := cache.Again; became == cache.Again && found == nil; {
-		flight, lead := p.board(q, db.Statement, w.Past)
+		flight, lead := r.board(q, db.Statement, w.Past)
 		if lead != nil {
-			p.lead(db, q, lead, next)
+			r.lead(db, q, lead, next)
 			return
 		}
 		if flight == nil {
@@ -117,16 +151,16 @@ func (p *Plugin) answer(db *gorm.DB, q *read, next func(*gorm.DB)) {
 		if became = w.Wait(db.Statement.Context, flight); became == cache.Answered {
 			found = flight.Entry
 		} else if db.Statement.Context.Err() == nil { // otherwise the database tells it in its own words
-			found = p.cache.Find(q.key, p.now())
+			found = r.cache.Find(q.key, r.config.now())
 		}
 	}
-	if mayAnswer(found, db.Statement) && p.serve(db, q.template, found) {
-		p.hit(db.Statement.Context, found, q.template.Tally, q.now)
+	if mayAnswer(found, db.Statement) && r.serve(db, q.template, found) {
+		r.accesses.hit(db.Statement.Context, found, q.template.Tally, q.now)
 		return
 	}
-	p.miss(q)
-	p.stats.cause(q.cause)
-	p.log.Ask(db, next)
+	r.miss(q)
+	r.stats.cause(q.cause)
+	r.log.Ask(db, next)
 }
 
 // mayAnswer reports whether an entry may answer a statement. One without rows does not answer
@@ -157,9 +191,9 @@ func orCreates(stmt *gorm.Statement) bool {
 // board gets the reader of a key that is not in memory onto a flight: as its leader, as one who
 // waits, or, where the answer could not be kept, onto none. past is the flight that the reader
 // waited for long enough.
-func (p *Plugin) board(q *read, stmt *gorm.Statement, past *cache.Flight) (join *cache.Flight, lead *template.Load) {
+func (r *reader) board(q *read, stmt *gorm.Statement, past *cache.Flight) (join *cache.Flight, lead *template.Load) {
 	vars := stmt.Vars
-	p.guard("boarding", func() {
+	r.config.guard("boarding", func() {
 		var self int64
 		if q.template.Asks {
 			self = cache.Goroutine()
@@ -170,27 +204,27 @@ func (p *Plugin) board(q *read, stmt *gorm.Statement, past *cache.Flight) (join 
 			}()
 		}
 		if !q.refresh {
-			if join = p.cache.Join(q.key, past); join != nil {
+			if join = r.cache.Join(q.key, past); join != nil {
 				return
 			}
 		}
 		mine := q.template.NewLoad(cache.NewEntry(q.key, q.template.Tally))
 		mine.Leader.Store(self)
 		if !mine.Lease(vars) {
-			p.log.GiveUpRaw()
-			if !p.log.SweepRows() || !mine.Lease(vars) {
+			r.log.GiveUpRaw()
+			if !r.log.SweepRows() || !mine.Lease(vars) {
 				if q.template.State.Load() != template.Refuted {
 					q.cause = CauseHeldOut
 				}
 				return
 			}
 		}
-		if join = p.cache.Start(&mine.Flight, q.refresh, past); join != nil {
+		if join = r.cache.Start(&mine.Flight, q.refresh, past); join != nil {
 			return
 		}
 		if !q.refresh {
 			// Another flight may have come and gone since the key was not in memory.
-			q.hit = p.cache.Find(q.key, p.now())
+			q.hit = r.cache.Find(q.key, r.config.now())
 		}
 		if !mayAnswer(q.hit, stmt) {
 			lead = mine
@@ -198,73 +232,72 @@ func (p *Plugin) board(q *read, stmt *gorm.Statement, past *cache.Flight) (join 
 		}
 		// Those who wait for this one look, too.
 		mine.Left = true
-		p.cache.Land(&mine.Flight)
+		r.cache.Land(&mine.Flight)
 	})
 	return join, lead
 }
 
 // lead runs the query of a flight and stores its answer if the lease still lives.
-func (p *Plugin) lead(db *gorm.DB, q *read, f *template.Load, next func(*gorm.DB)) {
+func (r *reader) lead(db *gorm.DB, q *read, f *template.Load, next func(*gorm.DB)) {
 	// Also when the query panics: then one of those who wait leads the next, and the panic goes its
 	// way.
-	defer p.cache.Land(&f.Flight)
-	p.miss(q)
+	defer r.cache.Land(&f.Flight)
+	r.miss(q)
 	vars := db.Statement.Vars
-	steady := p.steady(q, vars)
+	steady := r.steady(q, vars)
 	if rv := db.Statement.ReflectValue; q.holds {
 		q.preset, _ = q.template.Image(rv)
 		q.reloadable = q.reloadable && q.preset.IsValid()
 	}
-	general := p.source.Ask(db, q.template, next)
+	general := r.host.source.Ask(db, q.template, next)
 	f.Ran(db.Statement.Context, db.Error)
-	p.guard("keeping an answer", func() {
-		f.Entry.Pattern = p.patterns.Touch(q.key, q.now)
+	r.config.guard("keeping an answer", func() {
+		f.Entry.Pattern = r.accesses.patterns.Touch(q.key, q.now)
 		f.Entry.Before = f.Entry.Pattern.Count() - 1
-		if general && steady && p.steady(q, vars) {
-			if stored := f.Fill(db) && p.cache.Keep(&f.Flight); stored && q.reloadable {
-				p.remember(q, vars)
+		if general && steady && r.steady(q, vars) {
+			if stored := f.Fill(db) && r.cache.Keep(&f.Flight); stored && q.reloadable {
+				r.remember(q, vars)
 			} else if !stored && template.Succeeded(db) {
-				p.cache.Outdate(&f.Flight)
+				r.cache.Outdate(&f.Flight)
 			}
 		}
-		p.note(db.Statement.Context, f.Entry, q.now, false)
+		r.accesses.note(db.Statement.Context, f.Entry, q.now, false)
 	})
-	p.stats.cause(cmp.Or(q.cause, Cause(f.Unkept)))
+	r.stats.cause(cmp.Or(q.cause, Cause(f.Unkept)))
 }
 
 // steady reports whether the Valuers among the bind values of a query still say what they said for
 // its key.
-func (p *Plugin) steady(q *read, vars []any) (same bool) {
+func (r *reader) steady(q *read, vars []any) (same bool) {
 	if q.said == 0 {
 		return true
 	}
-	p.guard("asking values again", func() { same = args.Steady(vars, q.said, p.pgx) })
+	r.config.guard("asking values again", func() { same = args.Steady(vars, q.said, r.host.pgx) })
 	return same
 }
 
-// hit notes that an entry was read. stats are the entry's, which the caller has at hand.
-func (p *Plugin) hit(ctx context.Context, e *cache.Entry, stats *cache.Tally, now time.Time) {
-	p.cache.Hit(e, stats)
-	if e.Pattern != nil {
-		p.patterns.Record(e.Pattern, now)
-	} else {
-		p.patterns.Touch(p.publicKey(e), now)
-	}
-	p.note(ctx, e, now, true)
-	if e.Due(now) {
-		p.worker.reload(e)
-	}
-}
-
-func (p *Plugin) miss(q *read) {
+func (r *reader) miss(q *read) {
 	q.template.Tally.Misses.Add(1)
 }
 
 // serve gives a reader its own copy of an answer; false where that failed, which the log tells.
-func (p *Plugin) serve(db *gorm.DB, t *template.Template, e *cache.Entry) bool {
+func (r *reader) serve(db *gorm.DB, t *template.Template, e *cache.Entry) bool {
 	if err := t.Serve(db, e); err != nil {
-		p.fault("copying an answer of "+template.Label(e.Key), err)
+		r.config.fault("copying an answer of "+template.Label(e.Key), err)
 		return false
 	}
 	return true
+}
+
+// remember registers a loader for the query of a key that was just answered.
+func (r *reader) remember(q *read, vars []any) {
+	kept, ok := loading.Keep(vars)
+	if !ok || !r.steady(q, vars) {
+		return
+	}
+	if !q.holds {
+		q.template.LearnBinding(q.key, vars)
+	}
+	load, held := r.host.source.Again(q.template, q.key, kept, q.preset)
+	r.registry.register(q.key, load, held)
 }

@@ -139,7 +139,7 @@ func (s *shortcuts) look(p *Plugin, ctx context.Context, values []any) hit {
 	if !g.Take() {
 		return taken.look(p, ctx, values)
 	}
-	now := p.now() // before what may have to come from far memory: reading the clock waits for that
+	now := p.config.now() // before what may have to come from far memory: reading the clock waits for that
 	at := s.recents.Of(&g)
 	if e := at.Find(&g); e != nil && e.Alive(now) {
 		return hit{taken.template, e, now, ctx}
@@ -155,7 +155,7 @@ func (s *shortcuts) look(p *Plugin, ctx context.Context, values []any) hit {
 func (s *shortcut) look(p *Plugin, ctx context.Context, values []any) (found hit) {
 	defer func() {
 		if fault := recover(); fault != nil {
-			p.fault("looking for the answer of a prepared query", fault)
+			p.config.fault("looking for the answer of a prepared query", fault)
 			found = hit{}
 		}
 	}()
@@ -167,8 +167,8 @@ func (s *shortcut) look(p *Plugin, ctx context.Context, values []any) (found hit
 	if p.config.partition != nil {
 		text.AddTagged('p', p.config.partition(ctx))
 	}
-	now := p.now()
-	return hit{s.template, p.cache.Find(p.lookupKey(text.Key(s.template.Prefix)), now), now, ctx}
+	now := p.config.now()
+	return hit{s.template, p.cache.Find(p.keys.lookupKey(text.Key(s.template.Prefix)), now), now, ctx}
 }
 
 // key puts the values of a call in their places. It reports false where that is not how GORM would
@@ -202,14 +202,14 @@ func take[D any](p *Plugin, from *hit, dest *D) bool {
 		}
 		*dest = *copied
 	}
-	p.hit(from.ctx, from.entry, from.template.Tally, from.now)
+	p.accesses.hit(from.ctx, from.entry, from.template.Tally, from.now)
 	return true
 }
 
 func (p *Plugin) copyTo(dest unsafe.Pointer, from *hit) (ok bool) {
 	defer func() {
 		if fault := recover(); fault != nil {
-			p.fault("copying an answer of "+template.Label(from.entry.Key), fault)
+			p.config.fault("copying an answer of "+template.Label(from.entry.Key), fault)
 			ok = false
 		}
 	}()

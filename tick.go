@@ -15,7 +15,7 @@ import (
 func (w *worker) tick() {
 	p := w.p
 	p.learner.Tick(w.Resume())
-	now := p.now()
+	now := p.config.now()
 	p.cache.Expire(now)
 	if n := p.learner.Clears(); n != w.clears {
 		w.heat, w.clears = prediction.Heat{}, n

@@ -108,7 +108,7 @@ func (w *worker) run() {
 
 // again loads a key again.
 func (w *worker) again(r reload) {
-	if r.outdated && w.p.cache.Find(w.p.storeKey(r.key), w.p.now()) != nil {
+	if r.outdated && w.p.cache.Find(w.p.storeKey(r.key), w.p.config.now()) != nil {
 		return // a reader came first
 	}
 	// One that was started is not asked for again, also if it fails: a tick or a reader does it
@@ -151,7 +151,7 @@ func (w *worker) expected() {
 	w.queue = w.queue[:min(association.MaxExpected, len(w.queue))]
 	w.queue = slices.DeleteFunc(w.queue, func(x *association.Expected) bool {
 		stored := w.p.storeKey(x.Key)
-		over := w.p.cache.Find(stored, w.p.now()) != nil || w.p.cache.Loading(stored) || w.Runs(x.Key)
+		over := w.p.cache.Find(stored, w.p.config.now()) != nil || w.p.cache.Loading(stored) || w.Runs(x.Key)
 		if over {
 			x.End(cache.Late)
 		}

@@ -1,0 +1,72 @@
+package preload
+
+import (
+	"context"
+	"time"
+	"unsafe"
+
+	"github.com/gorm-preload/preload/internal/association"
+	"github.com/gorm-preload/preload/internal/cache"
+	"github.com/gorm-preload/preload/internal/hotness"
+	"github.com/gorm-preload/preload/internal/own"
+	"github.com/gorm-preload/preload/internal/prediction"
+)
+
+// accesses notes what is read: how often, what follows what, and what is to be loaded again before
+// it expires.
+type accesses struct {
+	config   *config
+	life     *life
+	cache    *cache.Cache
+	own      *own.Data
+	patterns *hotness.Table
+	learner  *association.Learner
+	worker   *worker
+}
+
+// hit notes that an entry was read. stats are the entry's, which the caller has at hand.
+func (a *accesses) hit(ctx context.Context, e *cache.Entry, stats *cache.Tally, now time.Time) {
+	a.cache.Hit(e, stats)
+	if e.Pattern != nil {
+		a.patterns.Record(e.Pattern, now)
+	} else {
+		a.patterns.Touch(a.own.PublicKey(e), now)
+	}
+	a.note(ctx, e, now, true)
+	if e.Due(now) {
+		a.worker.reload(e)
+	}
+}
+
+// note notes an access to an answer, from which associations are learned. It takes no lock and
+// allocates nothing.
+func (a *accesses) note(ctx context.Context, e *cache.Entry, now time.Time, hit bool) {
+	if !a.config.worker || a.life.closed.Load() {
+		return
+	}
+	session, spread := a.sessionOf(ctx)
+	a.learner.Note(spread, session, e, now, hit)
+}
+
+// sessionOf returns the session of a context, and a number that spreads sessions.
+func (a *accesses) sessionOf(ctx context.Context) (s prediction.Session, spread uint64) {
+	if named, ok := ctx.Value(sessionKey{}).(prediction.Session); ok {
+		return named, named.ID
+	}
+	if a.config.session != nil {
+		id := ""
+		a.config.guard("asking for the session", func() { id = a.config.session(ctx) })
+		if id != "" {
+			named := prediction.Session{ID: cache.Hash(id)}
+			return named, named.ID
+		}
+	}
+	done := ctx.Done()
+	if done != nil {
+		return prediction.Session{Done: done}, uint64(*(*uintptr)(unsafe.Pointer(&done))) >> 6
+	}
+	// All that have none are one session. Goroutines are told apart by their stacks, so as not to
+	// meet.
+	var here byte
+	return prediction.Session{}, uint64(uintptr(unsafe.Pointer(&here))) >> 13
+}
