@@ -147,11 +147,7 @@ func (l *Learner) Run() {
 	defer func() {
 		// Those who tell a learner may outlive its work.
 		l.buffer.Take(math.MaxInt, func(*noted) {})
-		for range len(l.told) {
-			if x, ok := (<-l.told).(*Expected); ok {
-				x.Heard()
-			}
-		}
+		l.drain()
 		l.forgetAll()
 		l.bytes.Store(0)
 	}()

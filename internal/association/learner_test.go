@@ -241,3 +241,24 @@ func TestNotingAllocatesNothing(t *testing.T) { //nolint:paralleltest // AllocsP
 		t.Error("none was lost, though nobody learns")
 	}
 }
+
+// TestWhatIsLoadedAfterTheEndIsNotAwaited has loads end before, while and after the learner does.
+func TestWhatIsLoadedAfterTheEndIsNotAwaited(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	load := func(key string) {
+		x := &Expected{Key: key}
+		w.Expect(x)
+		w.Loaded(x, w.entry(key))
+	}
+	load("before")
+	if n := w.Cache.Awaited(); n != 1 {
+		t.Fatalf("%d are awaited before the learner runs, want 1", n)
+	}
+	w.end()
+	w.Run()
+	load("after")
+	if n := w.Cache.Awaited(); n != 0 {
+		t.Errorf("%d are awaited after the end, want none", n)
+	}
+}

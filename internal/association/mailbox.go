@@ -75,6 +75,23 @@ func (l *Learner) Loaded(x *Expected, e *cache.Entry) {
 	if x.Load(e) && (x.Hot || !l.tell(x)) {
 		x.Heard()
 	}
+	if l.Context.Err() != nil {
+		l.drain() // Run may have done so for the last time before this one was told
+	}
+}
+
+// drain has nothing of what was told awaited any more.
+func (l *Learner) drain() {
+	for {
+		select {
+		case what := <-l.told:
+			if x, ok := what.(*Expected); ok {
+				x.Heard()
+			}
+		default:
+			return
+		}
+	}
 }
 
 // Pushed notes that an answer left for one that is expected.
