@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 )
 
 // TestSaveHotFileFollowsALinkToNoFileYet: the first time that an application saves, a link leads to
@@ -19,10 +20,10 @@ func TestSaveHotFileFollowsALinkToNoFileYet(t *testing.T) {
 	} {
 		dir := t.TempDir()
 		link, file := filepath.Join(dir, "link"), filepath.Join(dir, "data", "keys")
-		valuesMust(t, os.Mkdir(filepath.Dir(file), 0o700))
-		valuesMust(t, os.Symlink(to(dir), link))
+		worldtest.Must(t, os.Mkdir(filepath.Dir(file), 0o700))
+		worldtest.Must(t, os.Symlink(to(dir), link))
 		for i := range 2 {
-			valuesMust(t, b.plugin.SaveHotFile(link))
+			worldtest.Must(t, b.Plugin.SaveHotFile(link))
 			if _, err := os.Stat(file); err != nil {
 				t.Errorf("%s, save %d: the file that the link leads to: %v", name, i+1, err)
 			}
@@ -32,8 +33,8 @@ func TestSaveHotFileFollowsALinkToNoFileYet(t *testing.T) {
 		}
 	}
 	circle := filepath.Join(t.TempDir(), "circle")
-	valuesMust(t, os.Symlink(circle, circle))
-	if err := b.plugin.SaveHotFile(filepath.Join(circle, "keys")); err == nil {
+	worldtest.Must(t, os.Symlink(circle, circle))
+	if err := b.Plugin.SaveHotFile(filepath.Join(circle, "keys")); err == nil {
 		t.Error("a file was saved in a directory that is none")
 	}
 }

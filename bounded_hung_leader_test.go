@@ -12,6 +12,7 @@ import (
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
 )
 
@@ -136,7 +137,7 @@ func TestACancelledReaderLeavesOneQueryToThoseWhoWait(t *testing.T) {
 		if err := direct.Create(&hungRow{ID: 1, Name: "a"}).Error; err != nil {
 			t.Fatal(err)
 		}
-		db, plugin := d.Open(t), newHungPlugin(preload.WithWaits(readPatience))
+		db, plugin := d.Open(t), newHungPlugin(preload.WithWaits(worldtest.Patience))
 		if err := db.Use(plugin); err != nil {
 			t.Fatal(err)
 		}
@@ -171,10 +172,10 @@ func TestACancelledReaderLeavesOneQueryToThoseWhoWait(t *testing.T) {
 			boarded []func()
 		)
 		for range waiters {
-			waiting, done := newReadWaiting(t.Context()), make(chan struct{})
+			waiting, done := worldtest.NewWaiting(t.Context()), make(chan struct{})
 			boarded = append(boarded, func() {
 				select {
-				case <-waiting.waiting:
+				case <-waiting.Begun:
 				case <-done: // somebody else has taken the load over meanwhile
 				}
 			})

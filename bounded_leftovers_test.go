@@ -11,6 +11,7 @@ import (
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
 )
 
@@ -25,19 +26,19 @@ func valueHeap() int64 {
 // TestPreparedKeepsNoLongArgs: whose memory nothing would count.
 func TestPreparedKeepsNoLongArgs(t *testing.T) {
 	b := readSQLite(t, preload.WithMaxBytes(1<<20))
-	p := prepare[readLanguage](t, b.db, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("name <> ?", arg(0)) })
+	p := prepare[worldtest.ReadLanguage](t, b.DB, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("name <> ?", arg(0)) })
 	for range 4 {
-		readMust(t, second(p.First(context.Background(), "x")))
+		worldtest.Must(t, second(p.First(context.Background(), "x")))
 	}
 	before := valueHeap()
 	for i := range 60 {
 		text := strings.Repeat("x", 1<<20) + fmt.Sprint(i)
 		for range 3 {
-			readMust(t, second(p.First(context.Background(), text)))
+			worldtest.Must(t, second(p.First(context.Background(), text)))
 		}
 	}
 	if grown := valueHeap() - before; grown > 8<<20 {
-		t.Errorf("the heap grew by %d MiB; WithMaxBytes 1 MiB, Bytes says %d KiB", grown>>20, b.p.Stats().Bytes>>10)
+		t.Errorf("the heap grew by %d MiB; WithMaxBytes 1 MiB, Bytes says %d KiB", grown>>20, b.Plugin.Stats().Bytes>>10)
 	}
 	runtime.KeepAlive(p)
 }
@@ -48,11 +49,11 @@ func TestLoadersKeepNothingOfTheRequest(t *testing.T) {
 	before := valueHeap()
 	for i := range 100 {
 		request := strings.Repeat("x", 1<<20) + fmt.Sprintf("%05d", i)
-		var rows []readLanguage
-		readMust(t, b.db.Where("name <> ?", request[1<<20:]).Find(&rows).Error) // 5 bytes
+		var rows []worldtest.ReadLanguage
+		worldtest.Must(t, b.DB.Where("name <> ?", request[1<<20:]).Find(&rows).Error) // 5 bytes
 	}
 	if grown := valueHeap() - before; grown > 8<<20 {
-		t.Errorf("the heap grew by %d MiB; WithMaxBytes 1 MiB, Bytes says %d KiB", grown>>20, b.p.Stats().Bytes>>10)
+		t.Errorf("the heap grew by %d MiB; WithMaxBytes 1 MiB, Bytes says %d KiB", grown>>20, b.Plugin.Stats().Bytes>>10)
 	}
 }
 
@@ -82,7 +83,7 @@ func TestWhatIsEvictedLeavesTheStore(t *testing.T) {
 	db := dbtest.SQLite(t).Open(t)
 	store := &valueStore{Store: preload.NewStore(), keys: map[string]bool{}}
 	p := preload.New(preload.WithMaxEntries(2), preload.WithoutWorker(), preload.WithStore(store), preload.WithStoreWait(time.Minute))
-	readMust(t, db.Use(p))
+	worldtest.Must(t, db.Use(p))
 	var wg sync.WaitGroup
 	for g := range 16 {
 		wg.Go(func() {
@@ -92,7 +93,7 @@ func TestWhatIsEvictedLeavesTheStore(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	readMust(t, p.Close())
+	worldtest.Must(t, p.Close())
 	if n := len(store.keys); n > 0 {
 		t.Errorf("%d answers are in the store after Close", n)
 	}

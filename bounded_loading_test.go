@@ -13,23 +13,22 @@ import (
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 )
 
-const readPatience = 20 * time.Second
-
 func readIsCompany(c dbtest.Call) bool { return strings.Contains(c.SQL, "read_companies") }
 
-// readers starts n readers of company 1 and returns once all of them wait for a load that is under
-// way.
-func (b *readBench) waiters(n int, ctx func(i int) context.Context) (results []readCompany, errs []error, wait func()) {
-	results, errs = make([]readCompany, n), make([]error, n)
+// readWaiters starts n readers of company 1 and returns once all of them wait for a load that is
+// under way.
+func readWaiters(b *worldtest.World, n int, ctx func(i int) context.Context) (results []worldtest.ReadCompany, errs []error, wait func()) {
+	results, errs = make([]worldtest.ReadCompany, n), make([]error, n)
 	var all sync.WaitGroup
 	for i := range n {
-		w := newReadWaiting(ctx(i))
-		all.Go(func() { errs[i] = b.db.WithContext(w).Preload("HQ").First(&results[i], 1).Error })
-		<-w.waiting
+		w := worldtest.NewWaiting(ctx(i))
+		all.Go(func() { errs[i] = b.DB.WithContext(w).Preload("HQ").First(&results[i], 1).Error })
+		<-w.Begun
 	}
 	return results, errs, all.Wait
 }
@@ -40,24 +39,24 @@ func readBackground(int) context.Context { return context.Background() }
 func TestReadLoadingOneQueryForAll(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *dbtest.Database) {
-		readSeed(t, d.Plain(t))
+		worldtest.SeedReads(t, d.Plain(t))
 		b := readOpen(t, d, preload.WithWaits(time.Hour))
-		var first readCompany
-		readMust(t, b.db.Preload("HQ").First(&first, 1).Error)
-		readMust(t, b.p.Invalidate())
-		g := b.gate(readIsCompany)
-		defer g.release()
+		var first worldtest.ReadCompany
+		worldtest.Must(t, b.DB.Preload("HQ").First(&first, 1).Error)
+		worldtest.Must(t, b.Plugin.Invalidate())
+		g := b.Gate(readIsCompany)
+		defer g.Release()
 		before := b.Probe.Queries()
-		var leader readCompany
+		var leader worldtest.ReadCompany
 		led := make(chan error, 1)
-		go func() { led <- b.db.Preload("HQ").First(&leader, 1).Error }()
-		<-g.arrived
-		results, errs, wait := b.waiters(20, readBackground)
-		g.release()
-		readWithin(t, readPatience, "the waiters", wait)
-		readMust(t, <-led)
+		go func() { led <- b.DB.Preload("HQ").First(&leader, 1).Error }()
+		<-g.Arrived
+		results, errs, wait := readWaiters(b, 20, readBackground)
+		g.Release()
+		worldtest.Within(t, worldtest.Patience, "the waiters", wait)
+		worldtest.Must(t, <-led)
 		if n := b.Probe.Queries() - before; n != 2 {
-			t.Errorf("%d queries for 21 readers of one company and its place, want 2: %q", n, readTail(b.Probe.Log(), n))
+			t.Errorf("%d queries for 21 readers of one company and its place, want 2: %q", n, worldtest.Tail(b.Probe.Log(), n))
 		}
 		results = append(results, leader)
 		for i := range results {
@@ -70,7 +69,7 @@ func TestReadLoadingOneQueryForAll(t *testing.T) {
 				}
 			}
 		}
-		if s := b.p.Stats(); s.Hits+s.Misses != s.TotalAccesses || s.Misses != 4 {
+		if s := b.Plugin.Stats(); s.Hits+s.Misses != s.TotalAccesses || s.Misses != 4 {
 			t.Errorf("%+v", s)
 		}
 	})
@@ -115,17 +114,17 @@ func TestReadLoadingThatFails(t *testing.T) {
 						led <- fault
 					}
 				}()
-				db := b.db.WithContext(ctx)
-				var c readCompany
+				db := b.DB.WithContext(ctx)
+				var c worldtest.ReadCompany
 				led <- db.Preload("HQ").First(&c, 1).Error
 			}()
 			<-at
-			results, errs, wait := b.waiters(8, readBackground)
+			results, errs, wait := readWaiters(b, 8, readBackground)
 			if how == "cancelled" {
 				cancel()
 			}
 			close(open)
-			readWithin(t, readPatience, "those who waited for a load that failed", wait)
+			worldtest.Within(t, worldtest.Patience, "those who waited for a load that failed", wait)
 			for i := range results {
 				if errs[i] != nil || results[i].Name != "acme" || results[i].HQ == nil {
 					t.Errorf("reader %d: %v, %+v", i, errs[i], results[i])
@@ -145,9 +144,9 @@ func TestReadLoadingThatFails(t *testing.T) {
 					t.Errorf("the leader: %v", got)
 				}
 			}
-			if n := b.queries(func() {
-				var c readCompany
-				readMust(t, b.db.Preload("HQ").First(&c, 1).Error)
+			if n := b.Queries(func() {
+				var c worldtest.ReadCompany
+				worldtest.Must(t, b.DB.Preload("HQ").First(&c, 1).Error)
 			}); n > 2 {
 				t.Errorf("afterwards: %d queries", n)
 			}
@@ -159,24 +158,24 @@ func TestReadLoadingThatFails(t *testing.T) {
 func TestReadLoadingWaiterGivesUp(t *testing.T) {
 	t.Parallel()
 	b := readSQLite(t, preload.WithWaits(time.Hour))
-	g := b.gate(readIsCompany)
-	defer g.release()
+	g := b.Gate(readIsCompany)
+	defer g.Release()
 	led := make(chan error, 1)
-	var leader readCompany
-	go func() { led <- b.db.Preload("HQ").First(&leader, 1).Error }()
-	<-g.arrived
+	var leader worldtest.ReadCompany
+	go func() { led <- b.DB.Preload("HQ").First(&leader, 1).Error }()
+	<-g.Arrived
 	ctx, cancel := context.WithCancel(context.Background())
-	_, errs, wait := b.waiters(3, func(i int) context.Context { return ctx })
+	_, errs, wait := readWaiters(b, 3, func(i int) context.Context { return ctx })
 	cancel()
-	readWithin(t, readPatience, "waiters whose context ended", wait)
+	worldtest.Within(t, worldtest.Patience, "waiters whose context ended", wait)
 	for i, err := range errs {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("waiter %d: %v", i, err)
 		}
 	}
-	g.release()
-	readMust(t, <-led)
-	if n := b.queries(func() { var c readCompany; readMust(t, b.db.First(&c, 1).Error) }); n != 0 || leader.Name != "acme" {
+	g.Release()
+	worldtest.Must(t, <-led)
+	if n := b.Queries(func() { var c worldtest.ReadCompany; worldtest.Must(t, b.DB.First(&c, 1).Error) }); n != 0 || leader.Name != "acme" {
 		t.Errorf("the leader's answer was not kept: %d queries", n)
 	}
 }
@@ -185,23 +184,23 @@ func TestReadLoadingWaiterGivesUp(t *testing.T) {
 // no load that began before.
 func TestReadLoadingIsNotJoinedAfterAChange(t *testing.T) {
 	t.Parallel()
-	for name, change := range map[string]func(b *readBench) error{
-		"update": func(b *readBench) error {
-			return b.db.Model(&readCompany{}).Where("id = 1").Update("name", "new").Error
+	for name, change := range map[string]func(b *worldtest.World) error{
+		"update": func(b *worldtest.World) error {
+			return b.DB.Model(&worldtest.ReadCompany{}).Where("id = 1").Update("name", "new").Error
 		},
-		"exec": func(b *readBench) error {
-			return b.db.Exec("UPDATE read_companies SET name = 'new' WHERE id = 1").Error
+		"exec": func(b *worldtest.World) error {
+			return b.DB.Exec("UPDATE read_companies SET name = 'new' WHERE id = 1").Error
 		},
-		"transaction": func(b *readBench) error {
-			return b.db.Transaction(func(tx *gorm.DB) error { return tx.Exec("UPDATE read_companies SET name = 'new' WHERE id = 1").Error })
+		"transaction": func(b *worldtest.World) error {
+			return b.DB.Transaction(func(tx *gorm.DB) error { return tx.Exec("UPDATE read_companies SET name = 'new' WHERE id = 1").Error })
 		},
-		"invalidate": func(b *readBench) error {
-			err := b.plain.Exec("UPDATE read_companies SET name = 'new' WHERE id = 1").Error
-			return errors.Join(err, b.p.Invalidate(&readCompany{}))
+		"invalidate": func(b *worldtest.World) error {
+			err := b.Plain.Exec("UPDATE read_companies SET name = 'new' WHERE id = 1").Error
+			return errors.Join(err, b.Plugin.Invalidate(&worldtest.ReadCompany{}))
 		},
-		"clear": func(b *readBench) error {
-			err := b.plain.Exec("UPDATE read_companies SET name = 'new' WHERE id = 1").Error
-			b.p.Clear()
+		"clear": func(b *worldtest.World) error {
+			err := b.Plain.Exec("UPDATE read_companies SET name = 'new' WHERE id = 1").Error
+			b.Plugin.Clear()
 			return err
 		},
 	} {
@@ -219,19 +218,19 @@ func TestReadLoadingIsNotJoinedAfterAChange(t *testing.T) {
 				return err
 			})
 			led := make(chan error, 1)
-			var leader readCompany
-			go func() { led <- b.db.First(&leader, 1).Error }()
+			var leader worldtest.ReadCompany
+			go func() { led <- b.DB.First(&leader, 1).Error }()
 			<-at
-			readMust(t, change(b))
-			var late readCompany
-			readWithin(t, readPatience, "a reader after the change", func() { readMust(t, b.db.First(&late, 1).Error) })
+			worldtest.Must(t, change(b))
+			var late worldtest.ReadCompany
+			worldtest.Within(t, worldtest.Patience, "a reader after the change", func() { worldtest.Must(t, b.DB.First(&late, 1).Error) })
 			if late.Name != "new" {
 				t.Errorf("a reader that began after the change got %q", late.Name)
 			}
 			close(open)
-			readMust(t, <-led)
-			var after readCompany
-			readMust(t, b.db.First(&after, 1).Error)
+			worldtest.Must(t, <-led)
+			var after worldtest.ReadCompany
+			worldtest.Must(t, b.DB.First(&after, 1).Error)
 			if after.Name != "new" {
 				t.Errorf("what the leader found was kept: %q", after.Name)
 			}
@@ -243,26 +242,26 @@ func TestReadLoadingIsNotJoinedAfterAChange(t *testing.T) {
 func TestReadLoadingWithOneConnection(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *dbtest.Database) {
-		readSeed(t, d.Plain(t))
+		worldtest.SeedReads(t, d.Plain(t))
 		b := readOpen(t, d)
-		conn, err := b.db.DB()
-		readMust(t, err)
+		conn, err := b.DB.DB()
+		worldtest.Must(t, err)
 		conn.SetMaxOpenConns(1)
-		readWithin(t, readPatience, "concurrent readers with one connection", func() {
+		worldtest.Within(t, worldtest.Patience, "concurrent readers with one connection", func() {
 			var all sync.WaitGroup
 			for i := range 16 {
 				all.Go(func() {
 					for range 20 {
-						var u []readUser
-						if err := b.db.Preload("Manager.Manager").Preload("Friends.Friends").Preload("Team").Preload(clause.Associations).Find(&u).Error; err != nil {
+						var u []worldtest.ReadUser
+						if err := b.DB.Preload("Manager.Manager").Preload("Friends.Friends").Preload("Team").Preload(clause.Associations).Find(&u).Error; err != nil {
 							t.Error(err)
 						}
-						var h readHooked
-						if err := b.db.First(&h, 4).Error; err != nil || h.Far != "acme" {
+						var h worldtest.ReadHooked
+						if err := b.DB.First(&h, 4).Error; err != nil || h.Far != "acme" {
 							t.Errorf("%v %+v", err, h)
 						}
 						if i%4 == 0 {
-							if err := b.p.Invalidate(); err != nil {
+							if err := b.Plugin.Invalidate(); err != nil {
 								t.Error(err)
 							}
 						}
@@ -312,10 +311,10 @@ func TestReadLoadingScannerThatAsksItself(t *testing.T) {
 	// Not parallel: the Scanner has no way to know its test.
 	d := dbtest.SQLite(t)
 	plain := d.Plain(t)
-	readMust(t, plain.AutoMigrate(&readReentrant{}))
-	readMust(t, plain.Create(&readReentrant{Name: readAsking{"x"}}).Error)
+	worldtest.Must(t, plain.AutoMigrate(&readReentrant{}))
+	worldtest.Must(t, plain.Create(&readReentrant{Name: readAsking{"x"}}).Error)
 	b := readOpen(t, d)
-	for name, db := range map[string]*gorm.DB{"plain": b.plain, "plugin": b.db} {
+	for name, db := range map[string]*gorm.DB{"plain": b.Plain, "plugin": b.DB} {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		var inner, outer readReentrant
 		innerErr := errors.New("not asked")
@@ -348,12 +347,12 @@ func TestReadLoadingUncopyable(t *testing.T) {
 	t.Parallel()
 	d := dbtest.SQLite(t)
 	plain := d.Plain(t)
-	readMust(t, plain.AutoMigrate(&readChanged{}))
-	readMust(t, plain.Create(&readChanged{Name: "x"}).Error)
+	worldtest.Must(t, plain.AutoMigrate(&readChanged{}))
+	worldtest.Must(t, plain.Create(&readChanged{Name: "x"}).Error)
 	b := readOpen(t, d)
 	for turn := range 3 {
 		var c readChanged
-		n := b.queries(func() { readMust(t, b.db.First(&c).Error) })
+		n := b.Queries(func() { worldtest.Must(t, b.DB.First(&c).Error) })
 		if size, set := c.Ch.capacity(); n != 1 || !set || size != 3 || c.Name != "x" {
 			t.Errorf("turn %d: %d queries, %+v", turn, n, c)
 		}
@@ -361,7 +360,7 @@ func TestReadLoadingUncopyable(t *testing.T) {
 	// The rest of the model can be.
 	for turn, want := range []int64{1, 0} {
 		var s []readSmall
-		if n := b.queries(func() { readMust(t, b.db.Model(&readChanged{}).Find(&s).Error) }); n != want {
+		if n := b.Queries(func() { worldtest.Must(t, b.DB.Model(&readChanged{}).Find(&s).Error) }); n != want {
 			t.Errorf("smaller struct, turn %d: %d queries, want %d", turn, n, want)
 		}
 	}
@@ -397,19 +396,19 @@ type (
 func TestReadLoadingFirstUseOfModelsAtOnce(t *testing.T) {
 	t.Parallel()
 	d := dbtest.SQLite(t)
-	readMust(t, d.Plain(t).AutoMigrate(&readFirstTeam{}, &readFirstUser{}, &readFirstPet{}))
+	worldtest.Must(t, d.Plain(t).AutoMigrate(&readFirstTeam{}, &readFirstUser{}, &readFirstPet{}))
 	for range 15 {
 		b := readOpen(t, d)
 		var all sync.WaitGroup
 		start := make(chan struct{})
 		for _, query := range []func() error{
-			func() error { return b.db.Find(&[]readFirstUser{}).Error },
-			func() error { return b.db.Find(&[]readFirstPet{}).Error },
-			func() error { return b.db.Find(&[]readFirstTeam{}).Error },
-			func() error { return b.db.Joins("Team").Joins("Boss").Find(&[]readFirstUser{}).Error },
-			func() error { return b.db.Preload(clause.Associations).Find(&[]readFirstUser{}).Error },
-			func() error { return b.db.Preload("Users.Friends").Find(&[]readFirstTeam{}).Error },
-			func() error { return b.p.Register(&readFirstUser{}) },
+			func() error { return b.DB.Find(&[]readFirstUser{}).Error },
+			func() error { return b.DB.Find(&[]readFirstPet{}).Error },
+			func() error { return b.DB.Find(&[]readFirstTeam{}).Error },
+			func() error { return b.DB.Joins("Team").Joins("Boss").Find(&[]readFirstUser{}).Error },
+			func() error { return b.DB.Preload(clause.Associations).Find(&[]readFirstUser{}).Error },
+			func() error { return b.DB.Preload("Users.Friends").Find(&[]readFirstTeam{}).Error },
+			func() error { return b.Plugin.Register(&readFirstUser{}) },
 		} {
 			all.Go(func() {
 				<-start
@@ -420,7 +419,7 @@ func TestReadLoadingFirstUseOfModelsAtOnce(t *testing.T) {
 		}
 		close(start)
 		all.Wait()
-		_ = b.p.Close()
+		_ = b.Plugin.Close()
 	}
 }
 
@@ -429,40 +428,40 @@ func TestReadLoadingFirstUseOfModelsAtOnce(t *testing.T) {
 func TestReadLoadingConcurrentReadersChangeTheirResults(t *testing.T) {
 	t.Parallel()
 	b := readSQLite(t)
-	var want []readUser
-	readMust(t, b.plain.Preload(clause.Associations).Order("id").Find(&want).Error)
+	var want []worldtest.ReadUser
+	worldtest.Must(t, b.Plain.Preload(clause.Associations).Order("id").Find(&want).Error)
 	var all sync.WaitGroup
 	for i := range 8 {
 		all.Go(func() {
 			for range 40 {
-				var got []readUser
-				if err := b.db.Preload(clause.Associations).Order("id").Find(&got).Error; err != nil || !reflect.DeepEqual(got, want) {
+				var got []worldtest.ReadUser
+				if err := b.DB.Preload(clause.Associations).Order("id").Find(&got).Error; err != nil || !reflect.DeepEqual(got, want) {
 					t.Errorf("reader %d: %v, %d rows", i, err, len(got))
 					return
 				}
-				readScramble(reflect.ValueOf(&got), 0)
+				worldtest.Scramble(reflect.ValueOf(&got), 0)
 				if i == 0 {
-					_ = b.p.Invalidate(&readUser{})
+					_ = b.Plugin.Invalidate(&worldtest.ReadUser{})
 				}
 			}
 		})
 	}
-	readWithin(t, 3*readPatience, "readers", all.Wait)
+	worldtest.Within(t, 3*worldtest.Patience, "readers", all.Wait)
 }
 
 // An application that changes the map that it gave to MapColumns changes no later answer.
 func TestReadMapColumnsIsNotRetained(t *testing.T) {
 	t.Parallel()
 	d := dbtest.SQLite(t)
-	readSeed(t, d.Plain(t))
+	worldtest.SeedReads(t, d.Plain(t))
 	clock := dbtest.NewClock()
-	p := preload.New(preload.WithClock(clock), preload.WithLogger(readQuiet()), preload.WithTTL(time.Hour), preload.WithBrief(time.Second))
+	p := preload.New(preload.WithClock(clock), preload.WithLogger(worldtest.Quiet()), preload.WithTTL(time.Hour), preload.WithBrief(time.Second))
 	db := d.Open(t)
-	readMust(t, db.Use(p))
+	worldtest.Must(t, db.Use(p))
 	defer p.Close()
 	get := func(columns map[string]string) string {
 		var s []readSmall
-		readMust(t, db.Model(&readUser{}).Select("id", "home_city").MapColumns(columns).Order("id").Find(&s).Error)
+		worldtest.Must(t, db.Model(&worldtest.ReadUser{}).Select("id", "home_city").MapColumns(columns).Order("id").Find(&s).Error)
 		return s[0].Name
 	}
 	mine := map[string]string{"home_city": "name"}
@@ -476,7 +475,7 @@ func TestReadMapColumnsIsNotRetained(t *testing.T) {
 	if got := get(fresh()); got != "Paris" {
 		t.Fatal(got)
 	}
-	for deadline := time.Now().Add(readPatience); p.Stats().PreloadCount == loads; {
+	for deadline := time.Now().Add(worldtest.Patience); p.Stats().PreloadCount == loads; {
 		if time.Now().After(deadline) {
 			t.Fatalf("a read in the last fifth of the TTL started no reload: %+v", p.Stats())
 		}
@@ -492,25 +491,25 @@ func TestReadReloadGivesTheSame(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *dbtest.Database) {
 		plain := d.Plain(t)
-		readSeed(t, plain)
+		worldtest.SeedReads(t, plain)
 		for _, c := range readFormCases() {
 			if c.reason != "" || strings.HasPrefix(c.name, "G ") {
 				continue
 			}
 			clock := dbtest.NewClock()
-			p := preload.New(preload.WithClock(clock), preload.WithLogger(readQuiet()), preload.WithTTL(time.Hour), preload.WithNegativeTTL(time.Hour))
+			p := preload.New(preload.WithClock(clock), preload.WithLogger(worldtest.Quiet()), preload.WithTTL(time.Hour), preload.WithNegativeTTL(time.Hour))
 			db := d.Open(t)
-			readMust(t, db.Use(p))
-			readMust(t, p.Register(readModels...))
-			want := readRun(plain, c.query)
-			if want.err != nil && !errors.Is(want.err, gorm.ErrRecordNotFound) {
+			worldtest.Must(t, db.Use(p))
+			worldtest.Must(t, p.Register(worldtest.ReadModels...))
+			want := c.query.Try(plain)
+			if want.Err != nil && !errors.Is(want.Err, gorm.ErrRecordNotFound) {
 				_ = p.Close()
 				continue
 			}
-			readRun(db, c.query)
+			c.query.Try(db)
 			entries := p.Stats().Entries
 			clock.Advance(55 * time.Minute)
-			if diff := want.differs(readRun(db, c.query)); diff != "" {
+			if diff := want.Differs(c.query.Try(db)); diff != "" {
 				t.Errorf("%s: %s", c.name, diff)
 			}
 			for deadline := time.Now().Add(500 * time.Millisecond); p.Stats().PreloadCount < int64(entries) && time.Now().Before(deadline); {
@@ -520,7 +519,7 @@ func TestReadReloadGivesTheSame(t *testing.T) {
 				t.Logf("%s: %d of %d entries were loaded again", c.name, n, entries)
 			}
 			clock.Advance(30 * time.Minute) // the first answers are gone
-			if diff := want.differs(readRun(db, c.query)); diff != "" {
+			if diff := want.Differs(c.query.Try(db)); diff != "" {
 				t.Errorf("%s, after the reload: %s", c.name, diff)
 			}
 			_ = p.Close()
@@ -550,13 +549,13 @@ func (s *lateStore) Get(key string) (any, bool) {
 func TestReadLoadingLooksAgainWhenItsTurnComes(t *testing.T) {
 	t.Parallel()
 	d := dbtest.SQLite(t)
-	readSeed(t, d.Plain(t))
+	worldtest.SeedReads(t, d.Plain(t))
 	store := &lateStore{Store: readMapStore{}}
 	b := readOpen(t, d, preload.WithStore(store), preload.WithStoreWait(time.Hour), preload.WithoutWorker())
-	var first, second readCompany
-	store.meanwhile = func() { readMust(t, b.db.First(&second, 1).Error) }
+	var first, second worldtest.ReadCompany
+	store.meanwhile = func() { worldtest.Must(t, b.DB.First(&second, 1).Error) }
 	before := b.Probe.Queries()
-	readMust(t, b.db.First(&first, 1).Error)
+	worldtest.Must(t, b.DB.First(&first, 1).Error)
 	if n := b.Probe.Queries() - before; n != 1 || !reflect.DeepEqual(first, second) {
 		t.Errorf("%d queries: %+v and %+v, want one for both", n, first, second)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
 )
 
@@ -61,7 +62,7 @@ func hang(t *testing.T, d *dbtest.Database, text string) (b *dbtest.Database, ne
 
 // readersWith starts n readers of company 1 that have so long each, and returns how many were
 // answered, and in what time.
-func readersWith(t *testing.T, b *readBench, n int, timeout time.Duration) (answered int, longest time.Duration) {
+func readersWith(t *testing.T, b *worldtest.World, n int, timeout time.Duration) (answered int, longest time.Duration) {
 	t.Helper()
 	var (
 		mu  sync.Mutex
@@ -72,8 +73,8 @@ func readersWith(t *testing.T, b *readBench, n int, timeout time.Duration) (answ
 			ctx, cancel := context.WithTimeout(context.Background(), timeout)
 			defer cancel()
 			began := time.Now()
-			var c readCompany
-			err := b.db.WithContext(ctx).First(&c, 1).Error
+			var c worldtest.ReadCompany
+			err := b.DB.WithContext(ctx).First(&c, 1).Error
 			mu.Lock()
 			defer mu.Unlock()
 			if err == nil && c.Name == "acme" {
@@ -84,7 +85,7 @@ func readersWith(t *testing.T, b *readBench, n int, timeout time.Duration) (answ
 			longest = max(longest, time.Since(began))
 		})
 	}
-	readWithin(t, readPatience, "readers with deadlines", all.Wait)
+	worldtest.Within(t, worldtest.Patience, "readers with deadlines", all.Wait)
 	return answered, longest
 }
 
@@ -92,11 +93,11 @@ func readersWith(t *testing.T, b *readBench, n int, timeout time.Duration) (answ
 func warm(t *testing.T, db *gorm.DB, conns int) {
 	t.Helper()
 	pool, err := db.DB()
-	readMust(t, err)
+	worldtest.Must(t, err)
 	pool.SetMaxIdleConns(conns)
 	for range conns {
 		conn, err := pool.Conn(context.Background())
-		readMust(t, err)
+		worldtest.Must(t, err)
 		defer conn.Close()
 	}
 }
@@ -107,23 +108,23 @@ func TestAReaderThatHangsKeepsNobodyWaiting(t *testing.T) {
 	for _, known := range []bool{false, true} {
 		t.Run(fmt.Sprintf("pace known: %v", known), func(t *testing.T) {
 			dbtest.Each(t, func(t *testing.T, d *dbtest.Database) {
-				readSeed(t, d.Plain(t))
+				worldtest.SeedReads(t, d.Plain(t))
 				d, next := hang(t, d, "read_companies")
 				b := readOpen(t, d)
-				readMust(t, b.p.Register(readModels...))
-				warm(t, b.db, 24)
+				worldtest.Must(t, b.Plugin.Register(worldtest.ReadModels...))
+				warm(t, b.DB, 24)
 				if known {
-					var c readCompany
-					readMust(t, b.db.First(&c, 1).Error)
-					readMust(t, b.p.Invalidate())
+					var c worldtest.ReadCompany
+					worldtest.Must(t, b.DB.First(&c, 1).Error)
+					worldtest.Must(t, b.Plugin.Invalidate())
 				}
 				ctx, cancel := context.WithCancel(context.Background())
 				defer cancel()
 				hangs := next()
 				led := make(chan error, 1)
 				go func() {
-					var c readCompany
-					led <- b.db.WithContext(ctx).First(&c, 1).Error
+					var c worldtest.ReadCompany
+					led <- b.DB.WithContext(ctx).First(&c, 1).Error
 				}()
 				<-hangs
 				before := b.Probe.Queries()
@@ -134,7 +135,7 @@ func TestAReaderThatHangsKeepsNobodyWaiting(t *testing.T) {
 				if n := b.Probe.Queries() - before; n > 20 {
 					t.Errorf("%d queries for 20 readers", n)
 				}
-				readMust(t, b.p.Invalidate())
+				worldtest.Must(t, b.Plugin.Invalidate())
 				if n, _ := readersWith(t, b, 20, 500*time.Millisecond); n != 20 {
 					t.Errorf("%d of 20 later readers were answered", n)
 				}
@@ -149,7 +150,7 @@ func TestAReaderThatHangsKeepsNobodyWaiting(t *testing.T) {
 }
 
 // takenOver is a database whose queries of companies wait for a turn each, as they come.
-func takenOver(t *testing.T, b *readBench) (turn func(i int) (arrived <-chan struct{}, open chan<- error)) {
+func takenOver(t *testing.T, b *worldtest.World) (turn func(i int) (arrived <-chan struct{}, open chan<- error)) {
 	t.Helper()
 	const most = 1_000
 	var (
@@ -190,8 +191,8 @@ func TestACancelledReaderIsFollowedByOne(t *testing.T) {
 			b := readSQLite(t, preload.WithWaits(time.Hour))
 			turn := takenOver(t, b)
 			read := func(ctx context.Context) error {
-				var c readCompany
-				if err := b.db.WithContext(ctx).First(&c, 1).Error; err != nil || c.Name == "acme" {
+				var c worldtest.ReadCompany
+				if err := b.DB.WithContext(ctx).First(&c, 1).Error; err != nil || c.Name == "acme" {
 					return err
 				}
 				return fmt.Errorf("read %+v", c)
@@ -212,13 +213,13 @@ func TestACancelledReaderIsFollowedByOne(t *testing.T) {
 			second, cancelSecond := context.WithCancel(context.Background())
 			defer cancelSecond()
 			for range crowd {
-				w := newReadWaiting(second)
+				w := worldtest.NewWaiting(second)
 				all.Go(func() {
 					if err := read(w); err != nil {
 						failed.Add(1)
 					}
 				})
-				<-w.waiting
+				<-w.Begun
 			}
 			want := int64(2)
 			switch how {
@@ -237,7 +238,7 @@ func TestACancelledReaderIsFollowedByOne(t *testing.T) {
 			if how == "cancelled together" {
 				// All of the crowd share a context: nobody is left to lead.
 				cancelSecond()
-				readWithin(t, readPatience, "the crowd", all.Wait)
+				worldtest.Within(t, worldtest.Patience, "the crowd", all.Wait)
 				if n := failed.Load(); n != crowd {
 					t.Errorf("%d of %d failed, whose context ended", n, crowd)
 				}
@@ -246,7 +247,7 @@ func TestACancelledReaderIsFollowedByOne(t *testing.T) {
 			next, open := turn(1)
 			<-next
 			open <- nil
-			readWithin(t, readPatience, "the crowd", all.Wait)
+			worldtest.Within(t, worldtest.Patience, "the crowd", all.Wait)
 			if n := failed.Load(); n > 0 {
 				t.Errorf("%d of %d failed", n, crowd)
 			}
@@ -257,7 +258,7 @@ func TestACancelledReaderIsFollowedByOne(t *testing.T) {
 	}
 }
 
-func countCompanies(b *readBench) (n int64) {
+func countCompanies(b *worldtest.World) (n int64) {
 	for _, sql := range b.Probe.Log() {
 		if strings.HasPrefix(sql, "SELECT") && strings.Contains(sql, "read_companies") {
 			n++
@@ -284,17 +285,17 @@ func TestReadersDoNotQueueForErrors(t *testing.T) {
 	})
 	errs := make(chan error, crowd)
 	read := func(ctx context.Context) {
-		var c readCompany
-		errs <- b.db.WithContext(ctx).First(&c, 1).Error
+		var c worldtest.ReadCompany
+		errs <- b.DB.WithContext(ctx).First(&c, 1).Error
 	}
 	go read(context.Background())
 	for n.Load() == 0 {
 		time.Sleep(time.Millisecond)
 	}
 	for range crowd - 1 {
-		w := newReadWaiting(context.Background())
+		w := worldtest.NewWaiting(context.Background())
 		go read(w)
-		<-w.waiting
+		<-w.Begun
 	}
 	began := time.Now()
 	close(started)
@@ -367,7 +368,7 @@ func TestALoadThatWasTakenOverComesLate(t *testing.T) {
 			inMemory(t, p, 2)
 		}},
 		{"after a change", func(t *testing.T, p *preload.Plugin, old, newer, oldGot, newGot chan int) {
-			readMust(t, p.Invalidate())
+			worldtest.Must(t, p.Invalidate())
 			newer <- 2
 			old <- 1
 			<-oldGot
@@ -382,7 +383,7 @@ func TestALoadThatWasTakenOverComesLate(t *testing.T) {
 			oldCalled, old, oldGot := loads(context.Background(), p, "k")
 			<-oldCalled
 			newCalled, newer, newGot := loads(context.Background(), p, "k")
-			readWithin(t, readPatience, "a load that takes another one over", func() { <-newCalled })
+			worldtest.Within(t, worldtest.Patience, "a load that takes another one over", func() { <-newCalled })
 			c.then(t, p, old, newer, oldGot, newGot)
 		})
 	}
@@ -392,7 +393,7 @@ func TestALoadThatWasTakenOverComesLate(t *testing.T) {
 // was taken over long ago.
 func TestALoadThatWasTakenOverGivesWayToForce(t *testing.T) {
 	t.Parallel()
-	p := preload.New(preload.WithoutWorker(), preload.WithWaits(20*time.Millisecond), preload.WithLogger(readQuiet()))
+	p := preload.New(preload.WithoutWorker(), preload.WithWaits(20*time.Millisecond), preload.WithLogger(worldtest.Quiet()))
 	defer p.Close()
 	called, old, oldGot := loads(context.Background(), p, "k")
 	<-called
@@ -433,7 +434,7 @@ func TestACallerOfLoadIsFollowedByOne(t *testing.T) {
 				calls atomic.Int64
 			)
 			for range crowd {
-				w := newReadWaiting(context.Background())
+				w := worldtest.NewWaiting(context.Background())
 				returned := make(chan struct{})
 				all.Go(func() {
 					defer close(returned)
@@ -443,14 +444,14 @@ func TestACallerOfLoadIsFollowedByOne(t *testing.T) {
 					}
 				})
 				select {
-				case <-w.waiting:
+				case <-w.Begun:
 				case <-returned: // the one that hangs was taken over already
 				}
 			}
 			if how == "cancelled" {
 				cancel()
 			}
-			readWithin(t, readPatience, "the crowd", all.Wait)
+			worldtest.Within(t, worldtest.Patience, "the crowd", all.Wait)
 			if n := calls.Load(); n != 1 {
 				t.Errorf("%d calls for %d callers, want 1", n, crowd)
 			}

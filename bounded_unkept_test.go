@@ -15,6 +15,7 @@ import (
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
 )
 
@@ -43,10 +44,10 @@ type unkeptLine struct {
 	Wire unkeptWire `gorm:"type:text"`
 }
 
-func unkeptOpen(t *testing.T, options ...preload.Option) (b *readBench, log *bytes.Buffer) {
+func unkeptOpen(t *testing.T, options ...preload.Option) (b *worldtest.World, log *bytes.Buffer) {
 	t.Helper()
 	d := dbtest.SQLite(t)
-	readMust(t, d.Plain(t).AutoMigrate(&unkeptBlob{}, &unkeptLine{}))
+	worldtest.Must(t, d.Plain(t).AutoMigrate(&unkeptBlob{}, &unkeptLine{}))
 	log = &bytes.Buffer{}
 	return readOpen(t, d, append([]preload.Option{preload.WithLogger(slog.New(slog.NewTextHandler(log, nil)))}, options...)...), log
 }
@@ -55,7 +56,7 @@ func TestAnAnswerThatIsTooLargeIsNotCopied(t *testing.T) {
 	t.Parallel()
 	b, log := unkeptOpen(t, preload.WithMaxBytes(1<<20))
 	const size = 8 << 20
-	readMust(t, b.plain.Create(&[]unkeptBlob{{Kind: "large", Data: make([]byte, size)}, {Kind: "small", Data: make([]byte, 10)}}).Error)
+	worldtest.Must(t, b.Plain.Create(&[]unkeptBlob{{Kind: "large", Data: make([]byte, size)}, {Kind: "small", Data: make([]byte, 10)}}).Error)
 	find := func(db *gorm.DB, kind string) {
 		t.Helper()
 		var blobs []unkeptBlob
@@ -70,44 +71,44 @@ func TestAnAnswerThatIsTooLargeIsNotCopied(t *testing.T) {
 		runtime.ReadMemStats(&after)
 		return after.TotalAlloc - before.TotalAlloc
 	}
-	find(b.plain, "large")
+	find(b.Plain, "large")
 	// Others may allocate meanwhile, but hardly each time.
 	plain := uint64(math.MaxUint64)
 	for range 5 {
-		plain = min(plain, allocated(func() { find(b.plain, "large") }))
+		plain = min(plain, allocated(func() { find(b.Plain, "large") }))
 	}
 	most := plain + size/2
 	got := most + 1
 	for n := 0; got > most && n < 100; n++ {
-		readMust(t, b.p.Invalidate())
-		b.p.Clear()
-		got = min(got, allocated(func() { find(b.db, "large") }))
+		worldtest.Must(t, b.Plugin.Invalidate())
+		b.Plugin.Clear()
+		got = min(got, allocated(func() { find(b.DB, "large") }))
 	}
 	if got > most {
 		t.Errorf("the first read allocates %d bytes, plain GORM %d: want no copy of %d", got, plain, size)
 	}
-	s := b.p.Stats()
+	s := b.Plugin.Stats()
 	if want := (map[preload.Cause]int64{preload.CauseTooLarge: 1}); !reflect.DeepEqual(s.MissCauses, want) || s.Misses != 1 || s.Bypassed != 0 {
 		t.Errorf("the first read: causes %v, %d misses, bypassed %v", s.MissCauses, s.Misses, s.BypassReasons)
 	}
 	for range 10 {
-		find(b.db, "large")
+		find(b.DB, "large")
 	}
-	s = b.p.Stats()
+	s = b.Plugin.Stats()
 	if s.Misses != 1 || s.BypassReasons[preload.ReasonTooLarge] != 10 || s.Entries != 0 {
 		t.Errorf("ten more: %d misses, bypassed %v, %d entries", s.Misses, s.BypassReasons, s.Entries)
 	}
 	// With other args the same shape of query may be small.
-	find(b.db, "small")
-	if n := b.queries(func() { find(b.db, "small") }); n != 0 {
-		t.Errorf("a small answer of the same shape is not kept: %v", b.p.Stats().BypassReasons)
+	find(b.DB, "small")
+	if n := b.Queries(func() { find(b.DB, "small") }); n != 0 {
+		t.Errorf("a small answer of the same shape is not kept: %v", b.Plugin.Stats().BypassReasons)
 	}
 	// It may have become small: it is tried again after a while.
-	readMust(t, b.db.Model(&unkeptBlob{}).Where("kind = ?", "large").Update("data", []byte("x")).Error)
-	b.clock.Advance(2 * time.Minute)
-	find(b.db, "large")
-	if n := b.queries(func() { find(b.db, "large") }); n != 0 {
-		t.Errorf("an answer that is small now is not kept: %v", b.p.Stats().BypassReasons)
+	worldtest.Must(t, b.DB.Model(&unkeptBlob{}).Where("kind = ?", "large").Update("data", []byte("x")).Error)
+	b.Clock.Advance(2 * time.Minute)
+	find(b.DB, "large")
+	if n := b.Queries(func() { find(b.DB, "large") }); n != 0 {
+		t.Errorf("an answer that is small now is not kept: %v", b.Plugin.Stats().BypassReasons)
 	}
 	if log.Len() > 0 {
 		t.Errorf("log %s", log)
@@ -117,18 +118,18 @@ func TestAnAnswerThatIsTooLargeIsNotCopied(t *testing.T) {
 func TestAnAnswerOfTooManyRowsIsBypassedAfterItsFirstMiss(t *testing.T) {
 	t.Parallel()
 	b, _ := unkeptOpen(t, preload.WithMaxRows(3))
-	readMust(t, b.plain.Create(&[]unkeptBlob{{Kind: "a"}, {Kind: "a"}, {Kind: "a"}, {Kind: "a"}, {Kind: "b"}}).Error)
+	worldtest.Must(t, b.Plain.Create(&[]unkeptBlob{{Kind: "a"}, {Kind: "a"}, {Kind: "a"}, {Kind: "a"}, {Kind: "b"}}).Error)
 	for range 3 {
 		for _, kind := range []string{"a", "b"} {
-			readMust(t, b.db.Find(&[]unkeptBlob{}, "kind = ?", kind).Error)
+			worldtest.Must(t, b.DB.Find(&[]unkeptBlob{}, "kind = ?", kind).Error)
 		}
 	}
-	s := b.p.Stats()
+	s := b.Plugin.Stats()
 	if s.MissCauses[preload.CauseTooLarge] != 1 || s.BypassReasons[preload.ReasonTooLarge] != 2 || s.Misses != 2 || s.Hits != 2 {
 		t.Errorf("causes %v, bypassed %v, %d misses, %d hits", s.MissCauses, s.BypassReasons, s.Misses, s.Hits)
 	}
-	b.p.Clear()
-	if s := b.p.Stats(); len(s.MissCauses) != 0 {
+	b.Plugin.Clear()
+	if s := b.Plugin.Stats(); len(s.MissCauses) != 0 {
 		t.Errorf("after Clear: %v", s.MissCauses)
 	}
 }
@@ -138,30 +139,30 @@ func TestAnAnswerOfTooManyRowsIsBypassedAfterItsFirstMiss(t *testing.T) {
 func TestWhoWaitsForAnAnswerThatIsTooLargeGetsIt(t *testing.T) {
 	t.Parallel()
 	b, _ := unkeptOpen(t, preload.WithMaxRows(1))
-	readMust(t, b.plain.Create(&[]unkeptBlob{{Kind: "a"}, {Kind: "a"}}).Error)
-	gate := b.gate(func(c dbtest.Call) bool { return strings.Contains(c.SQL, "unkept_blobs") })
-	defer gate.release()
+	worldtest.Must(t, b.Plain.Create(&[]unkeptBlob{{Kind: "a"}, {Kind: "a"}}).Error)
+	gate := b.Gate(func(c dbtest.Call) bool { return strings.Contains(c.SQL, "unkept_blobs") })
+	defer gate.Release()
 	var wg sync.WaitGroup
 	find := func(ctx context.Context) {
 		var blobs []unkeptBlob
-		if err := b.db.WithContext(ctx).Find(&blobs).Error; err != nil || len(blobs) != 2 {
+		if err := b.DB.WithContext(ctx).Find(&blobs).Error; err != nil || len(blobs) != 2 {
 			t.Errorf("%d rows, %v", len(blobs), err)
 		}
 	}
 	before := b.Probe.Queries()
 	wg.Go(func() { find(context.Background()) })
-	<-gate.arrived
+	<-gate.Arrived
 	for range 8 {
-		ctx := newReadWaiting(context.Background())
+		ctx := worldtest.NewWaiting(context.Background())
 		wg.Go(func() { find(ctx) })
-		<-ctx.waiting
+		<-ctx.Begun
 	}
-	gate.release()
+	gate.Release()
 	wg.Wait()
 	if n := b.Probe.Queries() - before; n != 1 {
 		t.Errorf("%d queries, want 1", n)
 	}
-	if s := b.p.Stats(); s.Entries != 0 || s.Hits != 8 {
+	if s := b.Plugin.Stats(); s.Entries != 0 || s.Hits != 8 {
 		t.Errorf("%d entries, %d hits", s.Entries, s.Hits)
 	}
 }
@@ -169,16 +170,16 @@ func TestWhoWaitsForAnAnswerThatIsTooLargeGetsIt(t *testing.T) {
 func TestAnAnswerThatCannotBeCopiedIsTriedOnce(t *testing.T) {
 	t.Parallel()
 	b, log := unkeptOpen(t)
-	readMust(t, b.plain.Exec("INSERT INTO unkept_lines (id, wire) VALUES (1, 'x'), (2, 'y')").Error)
+	worldtest.Must(t, b.Plain.Exec("INSERT INTO unkept_lines (id, wire) VALUES (1, 'x'), (2, 'y')").Error)
 	for range 1_000 {
 		var line unkeptLine
-		if err := b.db.First(&line, 1).Error; err != nil || line.Wire.ready == nil {
+		if err := b.DB.First(&line, 1).Error; err != nil || line.Wire.ready == nil {
 			t.Fatalf("%+v, %v", line, err)
 		}
 	}
 	var other unkeptLine
-	readMust(t, b.db.First(&other, 2).Error)
-	s := b.p.Stats()
+	worldtest.Must(t, b.DB.First(&other, 2).Error)
+	s := b.Plugin.Stats()
 	if s.MissCauses[preload.CauseNotKeepable] != 1 || s.Misses != 1 || s.BypassReasons[preload.ReasonNotKeepable] != 1_000 {
 		t.Errorf("causes %v, %d misses, bypassed %v", s.MissCauses, s.Misses, s.BypassReasons)
 	}
@@ -194,7 +195,7 @@ func TestOwnDataThatCannotBeKeptIsNotCopied(t *testing.T) {
 	for key, value := range map[string]any{"large": make([]byte, 1<<20), "wired": make(chan int)} {
 		loads := 0
 		for range 5 {
-			got, err := preload.Load(ctx, b.p, key, func(context.Context) (any, error) { loads++; return value, nil })
+			got, err := preload.Load(ctx, b.Plugin, key, func(context.Context) (any, error) { loads++; return value, nil })
 			if err != nil || reflect.ValueOf(got).Pointer() != reflect.ValueOf(value).Pointer() {
 				t.Errorf("%s: %T, %v: want the value itself", key, got, err)
 			}
@@ -203,13 +204,13 @@ func TestOwnDataThatCannotBeKeptIsNotCopied(t *testing.T) {
 			t.Errorf("%s: %d loads", key, loads)
 		}
 	}
-	s := b.p.Stats()
+	s := b.Plugin.Stats()
 	want := map[preload.Cause]int64{preload.CauseTooLarge: 5, preload.CauseNotKeepable: 5}
 	if !reflect.DeepEqual(s.MissCauses, want) || s.Entries != 0 || strings.Count(log.String(), "\n") != 1 {
 		t.Errorf("causes %v, %d entries, log %s", s.MissCauses, s.Entries, log)
 	}
 	for value, text := range map[any]string{new([1 << 16]int): "larger than WithMaxBytes", make(chan int): "cannot be copied"} {
-		err := b.p.Preload(ctx, "other "+text, func(context.Context) (any, error) { return value, nil })
+		err := b.Plugin.Preload(ctx, "other "+text, func(context.Context) (any, error) { return value, nil })
 		if err == nil || !strings.Contains(err.Error(), text) {
 			t.Errorf("Preload of a %T: %v, want %q", value, err, text)
 		}
@@ -219,15 +220,15 @@ func TestOwnDataThatCannotBeKeptIsNotCopied(t *testing.T) {
 func TestMissesTellTheirCauseWhereItIsKnown(t *testing.T) {
 	t.Parallel()
 	b := readSQLite(t)
-	var c readCompany
-	readMust(t, b.db.First(&c, 1).Error)
-	readMust(t, b.db.Clauses(preload.Refresh).First(new(readCompany), 1).Error)
-	readMust(t, b.db.Connection(func(tx *gorm.DB) error {
-		return tx.Model(&readCompany{}).Where("id = ?", 1).Update("name", "held").Error
+	var c worldtest.ReadCompany
+	worldtest.Must(t, b.DB.First(&c, 1).Error)
+	worldtest.Must(t, b.DB.Clauses(preload.Refresh).First(new(worldtest.ReadCompany), 1).Error)
+	worldtest.Must(t, b.DB.Connection(func(tx *gorm.DB) error {
+		return tx.Model(&worldtest.ReadCompany{}).Where("id = ?", 1).Update("name", "held").Error
 	}))
-	readMust(t, b.db.First(new(readCompany), 1).Error)
+	worldtest.Must(t, b.DB.First(new(worldtest.ReadCompany), 1).Error)
 	want := map[preload.Cause]int64{preload.CauseRefreshed: 1, preload.CauseHeldOut: 1}
-	if s := b.p.Stats(); !reflect.DeepEqual(s.MissCauses, want) || s.Misses != 3 {
+	if s := b.Plugin.Stats(); !reflect.DeepEqual(s.MissCauses, want) || s.Misses != 3 {
 		t.Errorf("causes %v of %d misses, want %v of 3", s.MissCauses, s.Misses, want)
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"go.uber.org/goleak"
 	"gorm.io/gorm"
 )
@@ -404,7 +405,7 @@ func testChaos(t *testing.T, d *dbtest.Database) {
 	with.calm(t)
 	plain.calm(t)
 	silent := map[*chaosWorld]int{}
-	for end := time.Now().Add(writeLong(t, 10*time.Second)); ; {
+	for end := time.Now().Add(worldtest.Budget(t, 10*time.Second)); ; {
 		for _, w := range []*chaosWorld{with, plain} {
 			was := p.silent
 			p.eager = eager * []float64{0.2, 1, 1.5}[p.draw(3)]

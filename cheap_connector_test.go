@@ -6,6 +6,7 @@ import (
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 )
@@ -23,12 +24,12 @@ func BenchmarkStatement(b *testing.B) {
 		b.Cleanup(func() { _ = pool.Close() })
 		pool.SetMaxOpenConns(1)
 		db, err := gorm.Open(d.Dialector(pool), &gorm.Config{Logger: logger.Discard})
-		readMust(b, err)
-		readMust(b, db.AutoMigrate(&connItem{}))
-		readMust(b, db.Create(&connItem{ID: 1}).Error)
+		worldtest.Must(b, err)
+		worldtest.Must(b, db.AutoMigrate(&connItem{}))
+		worldtest.Must(b, db.Create(&connItem{ID: 1}).Error)
 		if way == "observed" {
 			plugin := preload.New(preload.WithoutWorker())
-			readMust(b, db.Use(plugin))
+			worldtest.Must(b, db.Use(plugin))
 			b.Cleanup(func() { _ = plugin.Close() })
 		}
 		for _, statement := range []struct{ name, text string }{
@@ -44,7 +45,7 @@ func BenchmarkStatement(b *testing.B) {
 						var name string
 						err = pool.QueryRow(statement.text).Scan(&name)
 					}
-					readMust(b, err)
+					worldtest.Must(b, err)
 				}
 			})
 		}

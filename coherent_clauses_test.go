@@ -8,23 +8,24 @@ import (
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 )
 
 // clauseStale warms a query, writes, and compares the answer with a plain handle's.
-func clauseStale[T any](t *testing.T, b *readBench, ask func(*gorm.DB) (T, error), write func(*gorm.DB) error) {
+func clauseStale[T any](t *testing.T, b *worldtest.World, ask func(*gorm.DB) (T, error), write func(*gorm.DB) error) {
 	t.Helper()
 	for range 2 {
-		if _, err := ask(b.db); err != nil {
+		if _, err := ask(b.DB); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := write(b.db); err != nil {
+	if err := write(b.DB); err != nil {
 		t.Log("the write returned", err)
 	}
-	got, _ := ask(b.db)
-	want, _ := ask(b.plain)
+	got, _ := ask(b.DB)
+	want, _ := ask(b.Plain)
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("stale: got %+v, want %+v", got, want)
 	}
@@ -42,17 +43,17 @@ func clauseFind[T any](scope func(*gorm.DB) *gorm.DB) func(*gorm.DB) ([]T, error
 func TestASavepointOutsideOfATransaction(t *testing.T) {
 	t.Parallel()
 	b := readSQLite(t)
-	pool, _ := b.db.DB()
+	pool, _ := b.DB.DB()
 	pool.SetMaxOpenConns(1)
-	readMust(t, b.db.SavePoint("sp").Error)
-	readMust(t, b.db.Session(&gorm.Session{SkipDefaultTransaction: true}).Create(&readCompany{ID: 77, Name: "never"}).Error)
+	worldtest.Must(t, b.DB.SavePoint("sp").Error)
+	worldtest.Must(t, b.DB.Session(&gorm.Session{SkipDefaultTransaction: true}).Create(&worldtest.ReadCompany{ID: 77, Name: "never"}).Error)
 	var n int64
-	readMust(t, b.db.Model(&readCompany{}).Count(&n).Error) // stored: uncommitted
-	readMust(t, b.db.RollbackTo("sp").Error)
-	readMust(t, b.db.Exec("RELEASE sp").Error)
+	worldtest.Must(t, b.DB.Model(&worldtest.ReadCompany{}).Count(&n).Error) // stored: uncommitted
+	worldtest.Must(t, b.DB.RollbackTo("sp").Error)
+	worldtest.Must(t, b.DB.Exec("RELEASE sp").Error)
 	var got, want int64
-	readMust(t, b.db.Model(&readCompany{}).Count(&got).Error)
-	readMust(t, b.plain.Model(&readCompany{}).Count(&want).Error)
+	worldtest.Must(t, b.DB.Model(&worldtest.ReadCompany{}).Count(&got).Error)
+	worldtest.Must(t, b.Plain.Model(&worldtest.ReadCompany{}).Count(&want).Error)
 	if got != want {
 		t.Errorf("a rolled-back row is served: count %d, want %d", got, want)
 	}
@@ -62,31 +63,31 @@ func TestASavepointOutsideOfATransaction(t *testing.T) {
 func TestOpenedOnATransaction(t *testing.T) {
 	t.Parallel()
 	d := dbtest.SQLite(t)
-	readMust(t, d.Plain(t).AutoMigrate(&readCompany{}, &readPlace{}))
+	worldtest.Must(t, d.Plain(t).AutoMigrate(&worldtest.ReadCompany{}, &worldtest.ReadPlace{}))
 	for _, with := range []bool{false, true} {
 		sqlTx, err := d.Pool(t).BeginTx(context.Background(), nil)
-		readMust(t, err)
+		worldtest.Must(t, err)
 		db, err := gorm.Open(d.Dialector(sqlTx), &gorm.Config{})
-		readMust(t, err)
+		worldtest.Must(t, err)
 		if with {
 			p := preload.New(preload.WithoutWorker())
-			readMust(t, db.Use(p))
+			worldtest.Must(t, db.Use(p))
 			t.Cleanup(func() { _ = p.Close() })
 		}
-		if err := db.Transaction(func(tx *gorm.DB) error { return tx.Create(&readCompany{Name: "a"}).Error }); err != nil {
+		if err := db.Transaction(func(tx *gorm.DB) error { return tx.Create(&worldtest.ReadCompany{Name: "a"}).Error }); err != nil {
 			t.Errorf("plugin %v: Transaction: %v", with, err)
 		}
 		var before, after int64
-		readMust(t, db.Model(&readCompany{}).Count(&before).Error)
-		readMust(t, db.SavePoint("a").Error)
-		readMust(t, db.Create(&readCompany{Name: "b"}).Error)
-		readMust(t, db.Model(&readCompany{}).Count(new(int64)).Error)
-		readMust(t, db.RollbackTo("a").Error)
-		readMust(t, db.Model(&readCompany{}).Count(&after).Error)
+		worldtest.Must(t, db.Model(&worldtest.ReadCompany{}).Count(&before).Error)
+		worldtest.Must(t, db.SavePoint("a").Error)
+		worldtest.Must(t, db.Create(&worldtest.ReadCompany{Name: "b"}).Error)
+		worldtest.Must(t, db.Model(&worldtest.ReadCompany{}).Count(new(int64)).Error)
+		worldtest.Must(t, db.RollbackTo("a").Error)
+		worldtest.Must(t, db.Model(&worldtest.ReadCompany{}).Count(&after).Error)
 		if before != after {
 			t.Errorf("plugin %v: count %d before the savepoint, %d after the rollback to it", with, before, after)
 		}
-		readMust(t, sqlTx.Rollback())
+		worldtest.Must(t, sqlTx.Rollback())
 	}
 }
 
@@ -110,9 +111,9 @@ func TestUpdateOrReplace(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := readOpen(t, dbtest.SQLite(t))
-			readMust(t, b.plain.AutoMigrate(&clauseParent{}, &clauseKid{}))
-			readMust(t, b.plain.Create(&[]clauseParent{{ID: 1}, {ID: 2, Kids: []clauseKid{{ID: 1}}}}).Error)
-			readMust(t, b.p.Register(&clauseParent{}))
+			worldtest.Must(t, b.Plain.AutoMigrate(&clauseParent{}, &clauseKid{}))
+			worldtest.Must(t, b.Plain.Create(&[]clauseParent{{ID: 1}, {ID: 2, Kids: []clauseKid{{ID: 1}}}}).Error)
+			worldtest.Must(t, b.Plugin.Register(&clauseParent{}))
 			clauseStale(t, b, ask, func(db *gorm.DB) error {
 				return db.Clauses(clause.Update{Modifier: "OR REPLACE"}).Model(&clauseParent{}).Where("id = ?", 1).Update("id", 2).Error
 			})
@@ -134,8 +135,8 @@ func TestDoUpdatesOfAColumnTwice(t *testing.T) {
 		for _, open := range map[string]func(testing.TB) *dbtest.Database{"sqlite": dbtest.SQLite, "mysql": dbtest.MySQL} {
 			t.Run(form, func(t *testing.T) {
 				b := readOpen(t, open(t))
-				readMust(t, b.plain.AutoMigrate(&clauseCounter{}))
-				readMust(t, b.plain.Create(&clauseCounter{ID: 1, Name: "a", N: 1}).Error)
+				worldtest.Must(t, b.Plain.AutoMigrate(&clauseCounter{}))
+				worldtest.Must(t, b.Plain.Create(&clauseCounter{ID: 1, Name: "a", N: 1}).Error)
 				clauseStale(t, b, clauseFind[clauseCounter](func(db *gorm.DB) *gorm.DB { return db.Where("n = ?", 5) }), func(db *gorm.DB) error {
 					on := clause.OnConflict{Columns: []clause.Column{{Name: "id"}}}
 					row := clauseCounter{ID: 1, Name: "a", N: 1}
@@ -160,10 +161,10 @@ type clauseBin struct {
 // TestTextComparedWithANumber: MySQL compares numbers then.
 func TestTextComparedWithANumber(t *testing.T) {
 	t.Parallel()
-	setup := func(t *testing.T) *readBench {
+	setup := func(t *testing.T) *worldtest.World {
 		b := readOpen(t, dbtest.MySQL(t))
-		readMust(t, b.plain.AutoMigrate(&clauseBin{}))
-		readMust(t, b.plain.Create(&[]clauseBin{{ID: 1, Name: "7"}, {ID: 2, Name: "x"}, {ID: 3, Name: "7c"}}).Error)
+		worldtest.Must(t, b.Plain.AutoMigrate(&clauseBin{}))
+		worldtest.Must(t, b.Plain.Create(&[]clauseBin{{ID: 1, Name: "7"}, {ID: 2, Name: "x"}, {ID: 3, Name: "7c"}}).Error)
 		return b
 	}
 	t.Run("in the query", func(t *testing.T) {
@@ -199,14 +200,14 @@ func TestRelationsOfOneNameInTwoEmbeddedStructs(t *testing.T) {
 	for _, column := range []string{"home_country_id", "work_country_id"} {
 		t.Run(column, func(t *testing.T) {
 			b := readOpen(t, dbtest.SQLite(t))
-			readMust(t, b.plain.AutoMigrate(&clauseCountry{}))
+			worldtest.Must(t, b.Plain.AutoMigrate(&clauseCountry{}))
 			// GORM's migration makes one of both constraints only.
-			readMust(t, b.plain.Exec(`CREATE TABLE clause_people (id integer PRIMARY KEY,
+			worldtest.Must(t, b.Plain.Exec(`CREATE TABLE clause_people (id integer PRIMARY KEY,
 				home_country_id integer REFERENCES clause_countries (id) ON DELETE SET NULL,
 				work_country_id integer REFERENCES clause_countries (id) ON DELETE SET NULL)`).Error)
-			readMust(t, b.plain.Create(&clauseCountry{ID: 1}).Error)
-			readMust(t, b.plain.Exec("INSERT INTO clause_people VALUES (1, 1, 1)").Error)
-			readMust(t, b.p.Register(&clausePerson{}))
+			worldtest.Must(t, b.Plain.Create(&clauseCountry{ID: 1}).Error)
+			worldtest.Must(t, b.Plain.Exec("INSERT INTO clause_people VALUES (1, 1, 1)").Error)
+			worldtest.Must(t, b.Plugin.Register(&clausePerson{}))
 			clauseStale(t, b, clauseFind[clausePerson](func(db *gorm.DB) *gorm.DB { return db.Select("id", column) }), func(db *gorm.DB) error {
 				return db.Delete(&clauseCountry{}, 1).Error
 			})
@@ -225,8 +226,8 @@ type clauseGenerated struct {
 func TestAGeneratedColumnWithoutBlanks(t *testing.T) {
 	t.Parallel()
 	b := readOpen(t, dbtest.SQLite(t))
-	readMust(t, b.plain.AutoMigrate(&clauseGenerated{}))
-	readMust(t, b.plain.Create(&clauseGenerated{ID: 1, Qty: 3}).Error)
+	worldtest.Must(t, b.Plain.AutoMigrate(&clauseGenerated{}))
+	worldtest.Must(t, b.Plain.Create(&clauseGenerated{ID: 1, Qty: 3}).Error)
 	clauseStale(t, b, clauseFind[clauseGenerated](func(db *gorm.DB) *gorm.DB { return db.Select("id", "twice") }), func(db *gorm.DB) error {
 		return db.Model(&clauseGenerated{ID: 1}).Update("qty", 5).Error
 	})
@@ -236,19 +237,19 @@ func TestAGeneratedColumnWithoutBlanks(t *testing.T) {
 func TestBeginAmongOtherStatements(t *testing.T) {
 	t.Parallel()
 	b := readSQLite(t)
-	readMust(t, b.db.Exec("BEGIN; INSERT INTO read_companies (id, name) VALUES (77, 'dirty')").Error)
-	var got readCompany
-	b.db.Find(&got, 77) // on the connection of the transaction
-	pool, _ := b.db.DB()
+	worldtest.Must(t, b.DB.Exec("BEGIN; INSERT INTO read_companies (id, name) VALUES (77, 'dirty')").Error)
+	var got worldtest.ReadCompany
+	b.DB.Find(&got, 77) // on the connection of the transaction
+	pool, _ := b.DB.DB()
 	conn, err := pool.Conn(context.Background()) // takes that connection
-	readMust(t, err)
-	got = readCompany{}
-	b.db.Find(&got, 77) // any other reader
+	worldtest.Must(t, err)
+	got = worldtest.ReadCompany{}
+	b.DB.Find(&got, 77) // any other reader
 	if got.ID != 0 {
 		t.Errorf("an uncommitted row is served: %+v", got)
 	}
-	readMust(t, conn.Close())
-	readMust(t, b.db.Exec("ROLLBACK").Error)
+	worldtest.Must(t, conn.Close())
+	worldtest.Must(t, b.DB.Exec("ROLLBACK").Error)
 }
 
 // TestASavepointIsATransaction in SQLite: nothing is kept until it is released, however long that
@@ -257,17 +258,17 @@ func TestASavepointIsATransaction(t *testing.T) {
 	t.Parallel()
 	clock := dbtest.NewClock()
 	b := readSQLite(t, preload.WithClock(clock))
-	pool, _ := b.db.DB()
+	pool, _ := b.DB.DB()
 	pool.SetMaxOpenConns(1)
 	ask := func() (queries int64) {
-		return int64(b.queries(func() { readMust(t, b.db.First(&readCompany{}, 1).Error) }))
+		return int64(b.Queries(func() { worldtest.Must(t, b.DB.First(&worldtest.ReadCompany{}, 1).Error) }))
 	}
-	readMust(t, b.db.SavePoint("sp").Error)
+	worldtest.Must(t, b.DB.SavePoint("sp").Error)
 	clock.Advance(5 * time.Second)
 	if first, again := ask(), ask(); first != 1 || again != 1 {
 		t.Errorf("%d and %d queries within, want one each", first, again)
 	}
-	readMust(t, b.db.Exec("RELEASE sp").Error)
+	worldtest.Must(t, b.DB.Exec("RELEASE sp").Error)
 	clock.Advance(5 * time.Second)
 	if first, again := ask(), ask(); first != 1 || again != 0 {
 		t.Errorf("%d and %d queries after it, want 1 and 0", first, again)
@@ -278,12 +279,12 @@ func TestASavepointIsATransaction(t *testing.T) {
 func TestSetLocal(t *testing.T) {
 	t.Parallel()
 	b := readOpen(t, dbtest.Postgres(t))
-	readMust(t, b.plain.AutoMigrate(&clauseCounter{}))
+	worldtest.Must(t, b.Plain.AutoMigrate(&clauseCounter{}))
 	ask := clauseFind[clauseCounter](func(db *gorm.DB) *gorm.DB { return db })
-	_, _ = ask(b.db)
-	readMust(t, b.db.Transaction(func(tx *gorm.DB) error { return tx.Exec("SET LOCAL statement_timeout = '5s'").Error }))
-	_, _ = ask(b.db)
-	if n := b.queries(func() { _, _ = ask(b.db) }); n != 0 {
+	_, _ = ask(b.DB)
+	worldtest.Must(t, b.DB.Transaction(func(tx *gorm.DB) error { return tx.Exec("SET LOCAL statement_timeout = '5s'").Error }))
+	_, _ = ask(b.DB)
+	if n := b.Queries(func() { _, _ = ask(b.DB) }); n != 0 {
 		t.Errorf("%d queries: nothing is kept after SET LOCAL", n)
 	}
 }

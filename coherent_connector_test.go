@@ -11,6 +11,7 @@ import (
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 	"gorm.io/gorm/logger"
@@ -32,34 +33,31 @@ type connKid struct {
 // connBench is a handle on a pool that was opened with preload.Connector, and a plain one beside
 // it.
 type connBench struct {
-	d      *dbtest.Database
-	db     *gorm.DB
-	plugin *preload.Plugin
-	pool   *sql.DB
-	plain  *gorm.DB
+	worldtest.World
+	pool *sql.DB
 }
 
 func connOpen(t testing.TB, d *dbtest.Database, config *gorm.Config, options ...preload.Option) *connBench {
 	t.Helper()
-	b := &connBench{d: d, plain: d.Plain(t)}
-	readMust(t, b.plain.AutoMigrate(&connItem{}, &connKid{}))
-	readMust(t, b.plain.Save([]connItem{{ID: 1, Name: "one"}, {ID: 2, Name: "two"}}).Error)
+	b := &connBench{World: worldtest.World{Database: d, Plain: d.Plain(t)}}
+	worldtest.Must(t, b.Plain.AutoMigrate(&connItem{}, &connKid{}))
+	worldtest.Must(t, b.Plain.Save([]connItem{{ID: 1, Name: "one"}, {ID: 2, Name: "two"}}).Error)
 	b.pool = sql.OpenDB(preload.Connector(d.Connector()))
 	t.Cleanup(func() { _ = b.pool.Close() })
 	config.Logger = logger.Discard
 	var err error
-	b.db, err = gorm.Open(d.Dialector(b.pool), config)
-	readMust(t, err)
-	b.plugin = preload.New(append([]preload.Option{preload.WithoutWorker(), preload.WithLogger(readQuiet()), preload.WithClock(dbtest.NewClock())}, options...)...)
-	readMust(t, b.db.Use(b.plugin))
-	t.Cleanup(func() { _ = b.plugin.Close() })
+	b.DB, err = gorm.Open(d.Dialector(b.pool), config)
+	worldtest.Must(t, err)
+	b.Plugin = preload.New(append([]preload.Option{preload.WithoutWorker(), preload.WithLogger(worldtest.Quiet()), preload.WithClock(dbtest.NewClock())}, options...)...)
+	worldtest.Must(t, b.DB.Use(b.Plugin))
+	t.Cleanup(func() { _ = b.Plugin.Close() })
 	return b
 }
 
 func (b *connBench) name(t testing.TB, id uint) string {
 	t.Helper()
 	var item connItem
-	if err := b.db.First(&item, id).Error; err != nil {
+	if err := b.DB.First(&item, id).Error; err != nil {
 		return err.Error()
 	}
 	return item.Name
@@ -72,11 +70,11 @@ func (b *connBench) warm(t testing.TB) {
 		b.name(t, 1)
 		b.name(t, 2)
 	}
-	before := b.d.Probe.Queries()
+	before := b.Probe.Queries()
 	b.name(t, 1)
 	b.name(t, 2)
-	if n := b.d.Probe.Queries() - before; n != 0 {
-		t.Fatalf("%d queries for what should be in memory; reasons %v", n, b.plugin.Stats().BypassReasons)
+	if n := b.Probe.Queries() - before; n != 0 {
+		t.Fatalf("%d queries for what should be in memory; reasons %v", n, b.Plugin.Stats().BypassReasons)
 	}
 }
 
@@ -86,14 +84,14 @@ func (b *connBench) now(t testing.TB, otherKept bool) {
 	t.Helper()
 	var item connItem
 	want := ""
-	if err := b.plain.First(&item, 1).Error; err != nil {
+	if err := b.Plain.First(&item, 1).Error; err != nil {
 		want = err.Error()
 	} else {
 		want = item.Name
 	}
-	before := b.d.Probe.Queries()
+	before := b.Probe.Queries()
 	b.name(t, 2)
-	if kept := b.d.Probe.Queries() == before; kept != otherKept && otherKept {
+	if kept := b.Probe.Queries() == before; kept != otherKept && otherKept {
 		t.Errorf("the row that nobody touched is not in memory any more")
 	}
 	for range 2 {
@@ -124,21 +122,21 @@ func TestWritesThroughAnObservedPoolAreSeen(t *testing.T) {
 		write func(t *testing.T, b *connBench) error
 	}{
 		{"model", true, func(t *testing.T, b *connBench) error {
-			return b.db.Model(&connItem{ID: 1}).Update("name", "new").Error
+			return b.DB.Model(&connItem{ID: 1}).Update("name", "new").Error
 		}},
 		{"exec", true, func(t *testing.T, b *connBench) error {
-			return b.db.Exec("UPDATE conn_items SET name = ? WHERE id = ?", "new", 1).Error
+			return b.DB.Exec("UPDATE conn_items SET name = ? WHERE id = ?", "new", 1).Error
 		}},
 		{"transaction", true, func(t *testing.T, b *connBench) error {
-			return b.db.Transaction(func(tx *gorm.DB) error { return tx.Save(&connItem{ID: 1, Name: "new"}).Error })
+			return b.DB.Transaction(func(tx *gorm.DB) error { return tx.Save(&connItem{ID: 1, Name: "new"}).Error })
 		}},
 		{"nested transaction", true, func(t *testing.T, b *connBench) error {
-			return b.db.Transaction(func(tx *gorm.DB) error {
+			return b.DB.Transaction(func(tx *gorm.DB) error {
 				return tx.Transaction(func(tx *gorm.DB) error { return tx.Delete(&connItem{ID: 1}).Error })
 			})
 		}},
 		{"nested rollback", true, func(t *testing.T, b *connBench) error {
-			return b.db.Transaction(func(tx *gorm.DB) error {
+			return b.DB.Transaction(func(tx *gorm.DB) error {
 				_ = tx.Transaction(func(tx *gorm.DB) error {
 					_ = tx.Delete(&connItem{ID: 2}).Error
 					return errors.New("no")
@@ -147,12 +145,12 @@ func TestWritesThroughAnObservedPoolAreSeen(t *testing.T) {
 			})
 		}},
 		{"rollback", true, func(t *testing.T, b *connBench) error {
-			tx := b.db.Begin()
-			readMust(t, tx.Delete(&connItem{ID: 1}).Error)
+			tx := b.DB.Begin()
+			worldtest.Must(t, tx.Delete(&connItem{ID: 1}).Error)
 			return tx.Rollback().Error
 		}},
 		{"prepared in the session", true, func(t *testing.T, b *connBench) error {
-			return b.db.Session(&gorm.Session{PrepareStmt: true}).Model(&connItem{ID: 1}).Update("name", "new").Error
+			return b.DB.Session(&gorm.Session{PrepareStmt: true}).Model(&connItem{ID: 1}).Update("name", "new").Error
 		}},
 		{"the pool itself", false, func(t *testing.T, b *connBench) error {
 			_, err := b.pool.Exec(update)
@@ -160,7 +158,7 @@ func TestWritesThroughAnObservedPoolAreSeen(t *testing.T) {
 		}},
 		{"a prepared statement of the pool", false, func(t *testing.T, b *connBench) error {
 			stmt, err := b.pool.Prepare(update)
-			readMust(t, err)
+			worldtest.Must(t, err)
 			defer func() { _ = stmt.Close() }()
 			b.warm(t)
 			_, err = stmt.Exec()
@@ -168,62 +166,62 @@ func TestWritesThroughAnObservedPoolAreSeen(t *testing.T) {
 		}},
 		{"a transaction of the pool", false, func(t *testing.T, b *connBench) error {
 			tx, err := b.pool.Begin()
-			readMust(t, err)
+			worldtest.Must(t, err)
 			_, err = tx.Exec(update)
-			readMust(t, err)
-			if b.d.Dialect != "sqlite" {
+			worldtest.Must(t, err)
+			if b.Dialect != "sqlite" {
 				b.warm(t)
 			}
 			return tx.Commit()
 		}},
 		{"another handle on the pool", false, func(t *testing.T, b *connBench) error {
-			other, err := gorm.Open(b.d.Dialector(b.pool), &gorm.Config{Logger: logger.Discard})
-			readMust(t, err)
+			other, err := gorm.Open(b.Dialector(b.pool), &gorm.Config{Logger: logger.Discard})
+			worldtest.Must(t, err)
 			return other.Save(&connItem{ID: 1, Name: "new"}).Error
 		}},
 		{"begin and commit on one connection of GORM", false, func(t *testing.T, b *connBench) error {
-			return b.db.Connection(func(tx *gorm.DB) error {
+			return b.DB.Connection(func(tx *gorm.DB) error {
 				tx = tx.Session(&gorm.Session{SkipDefaultTransaction: true})
-				readMust(t, tx.Exec("BEGIN").Error)
-				readMust(t, tx.Model(&connItem{ID: 1}).Update("name", "new").Error)
+				worldtest.Must(t, tx.Exec("BEGIN").Error)
+				worldtest.Must(t, tx.Model(&connItem{ID: 1}).Update("name", "new").Error)
 				b.name(t, 1)
 				return tx.Exec("COMMIT").Error
 			})
 		}},
 		{"begin and commit on one connection of the pool", false, func(t *testing.T, b *connBench) error {
 			conn, err := b.pool.Conn(ctx)
-			readMust(t, err)
+			worldtest.Must(t, err)
 			defer func() { _ = conn.Close() }()
 			for _, text := range []string{"BEGIN", update, "COMMIT"} {
 				_, err = conn.ExecContext(ctx, text)
-				readMust(t, err)
+				worldtest.Must(t, err)
 				b.name(t, 1)
 			}
 			return nil
 		}},
 		{"begin and rollback on one connection", false, func(t *testing.T, b *connBench) error {
-			return b.db.Connection(func(tx *gorm.DB) error {
+			return b.DB.Connection(func(tx *gorm.DB) error {
 				tx = tx.Session(&gorm.Session{SkipDefaultTransaction: true})
-				readMust(t, tx.Exec("BEGIN").Error)
-				readMust(t, tx.Model(&connItem{ID: 1}).Update("name", "new").Error)
+				worldtest.Must(t, tx.Exec("BEGIN").Error)
+				worldtest.Must(t, tx.Model(&connItem{ID: 1}).Update("name", "new").Error)
 				b.name(t, 1)
 				return tx.Exec("ROLLBACK").Error
 			})
 		}},
 		{"a commit as a statement in a transaction", false, func(t *testing.T, b *connBench) error {
-			tx := b.db.Begin()
-			readMust(t, tx.Model(&connItem{ID: 1}).Update("name", "new").Error)
-			readMust(t, tx.Exec("COMMIT").Error)
+			tx := b.DB.Begin()
+			worldtest.Must(t, tx.Model(&connItem{ID: 1}).Update("name", "new").Error)
+			worldtest.Must(t, tx.Exec("COMMIT").Error)
 			_ = tx.Rollback()
 			return nil
 		}},
 		{"DDL", false, func(t *testing.T, b *connBench) error {
-			readMust(t, b.db.Exec("CREATE TABLE conn_more (id integer)").Error)
+			worldtest.Must(t, b.DB.Exec("CREATE TABLE conn_more (id integer)").Error)
 			_, err := b.pool.Exec("DROP TABLE conn_more")
 			return err
 		}},
 		{"its *sql.Tx, by SQLTx", false, func(t *testing.T, b *connBench) error {
-			return b.db.Transaction(func(tx *gorm.DB) error {
+			return b.DB.Transaction(func(tx *gorm.DB) error {
 				inner, ok := preload.SQLTx(tx)
 				if !ok {
 					return errors.New("no *sql.Tx")
@@ -233,12 +231,12 @@ func TestWritesThroughAnObservedPoolAreSeen(t *testing.T) {
 			})
 		}},
 		{"its *sql.Tx, which is committed by others", false, func(t *testing.T, b *connBench) error {
-			tx := b.db.Begin()
+			tx := b.DB.Begin()
 			inner, ok := preload.SQLTx(tx)
 			if !ok {
 				return errors.New("no *sql.Tx")
 			}
-			readMust(t, tx.Save(&connItem{ID: 1, Name: "new"}).Error)
+			worldtest.Must(t, tx.Save(&connItem{ID: 1, Name: "new"}).Error)
 			return inner.Commit()
 		}},
 	}
@@ -247,8 +245,8 @@ func TestWritesThroughAnObservedPoolAreSeen(t *testing.T) {
 			b := connOpen(t, d, config)
 			for _, test := range tests {
 				t.Run(name+"/"+test.name, func(t *testing.T) {
-					readMust(t, b.plain.Save([]connItem{{ID: 1, Name: "one"}, {ID: 2, Name: "two"}}).Error)
-					readMust(t, b.plugin.Invalidate())
+					worldtest.Must(t, b.Plain.Save([]connItem{{ID: 1, Name: "one"}, {ID: 2, Name: "two"}}).Error)
+					worldtest.Must(t, b.Plugin.Invalidate())
 					b.warm(t)
 					if err := test.write(t, b); err != nil {
 						t.Fatal(err)
@@ -256,7 +254,7 @@ func TestWritesThroughAnObservedPoolAreSeen(t *testing.T) {
 					b.now(t, test.exact)
 				})
 			}
-			readMust(t, b.plain.Exec("DELETE FROM conn_items").Error)
+			worldtest.Must(t, b.Plain.Exec("DELETE FROM conn_items").Error)
 		}
 	})
 }
@@ -266,23 +264,23 @@ func TestAnObservedPoolLeavesTheTypesOfDatabaseSQL(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *dbtest.Database) {
 		b := connOpen(t, d, &gorm.Config{})
-		if b.db.ConnPool != gorm.ConnPool(b.pool) {
-			t.Errorf("ConnPool is %T", b.db.ConnPool)
+		if b.DB.ConnPool != gorm.ConnPool(b.pool) {
+			t.Errorf("ConnPool is %T", b.DB.ConnPool)
 		}
-		readMust(t, b.db.Transaction(func(tx *gorm.DB) error {
+		worldtest.Must(t, b.DB.Transaction(func(tx *gorm.DB) error {
 			inner, is := tx.Statement.ConnPool.(*sql.Tx)
 			if by, ok := preload.SQLTx(tx); !is || !ok || by != inner {
 				t.Errorf("ConnPool is %T, SQLTx gives %v %v", tx.Statement.ConnPool, by, ok)
 			}
 			return nil
 		}))
-		if _, ok := preload.SQLTx(b.db); ok {
+		if _, ok := preload.SQLTx(b.DB); ok {
 			t.Error("SQLTx gives a transaction outside of any")
 		}
 		conn, err := b.pool.Conn(context.Background())
-		readMust(t, err)
+		worldtest.Must(t, err)
 		defer func() { _ = conn.Close() }()
-		readMust(t, conn.Raw(func(dc any) error {
+		worldtest.Must(t, conn.Raw(func(dc any) error {
 			if inner := preload.Unwrap(dc); fmt.Sprintf("%T", inner) != "*dbtest.conn" {
 				t.Errorf("Unwrap(%T) gives %T", dc, inner)
 			}
@@ -298,9 +296,9 @@ func TestSQLTxOfAnOrdinaryPool(t *testing.T) {
 		d := dbtest.SQLite(t)
 		db := d.Open(t, &gorm.Config{PrepareStmt: prepare})
 		plugin := preload.New(preload.WithoutWorker())
-		readMust(t, db.Use(plugin))
+		worldtest.Must(t, db.Use(plugin))
 		t.Cleanup(func() { _ = plugin.Close() })
-		readMust(t, db.Transaction(func(tx *gorm.DB) error {
+		worldtest.Must(t, db.Transaction(func(tx *gorm.DB) error {
 			inner, ok := preload.SQLTx(tx)
 			if !ok {
 				t.Fatal("no *sql.Tx")
@@ -323,11 +321,11 @@ func TestACommitThatFailsOnAnObservedPool(t *testing.T) {
 		d := open(t)
 		t.Run(d.Dialect, func(t *testing.T) {
 			b := connOpen(t, d, &gorm.Config{})
-			readMust(t, b.plain.Exec("CREATE TABLE late (id integer PRIMARY KEY, item integer REFERENCES conn_items(id) DEFERRABLE INITIALLY DEFERRED)").Error)
+			worldtest.Must(t, b.Plain.Exec("CREATE TABLE late (id integer PRIMARY KEY, item integer REFERENCES conn_items(id) DEFERRABLE INITIALLY DEFERRED)").Error)
 			b.warm(t)
-			tx := b.db.Begin()
-			readMust(t, tx.Save(&connItem{ID: 1, Name: "new"}).Error)
-			readMust(t, tx.Exec("INSERT INTO late VALUES (1, 700)").Error)
+			tx := b.DB.Begin()
+			worldtest.Must(t, tx.Save(&connItem{ID: 1, Name: "new"}).Error)
+			worldtest.Must(t, tx.Exec("INSERT INTO late VALUES (1, 700)").Error)
 			if err := tx.Commit().Error; err == nil {
 				t.Fatal("the commit succeeded")
 			}
@@ -342,8 +340,8 @@ func TestReadersDuringACommitOnAnObservedPool(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *dbtest.Database) {
 		b := connOpen(t, d, &gorm.Config{})
 		b.warm(t)
-		tx := b.db.Begin()
-		readMust(t, tx.Save(&connItem{ID: 1, Name: "new"}).Error)
+		tx := b.DB.Begin()
+		worldtest.Must(t, tx.Save(&connItem{ID: 1, Name: "new"}).Error)
 		before := d.Probe.Queries()
 		if got := b.name(t, 1); got != "one" || d.Probe.Queries() != before {
 			t.Errorf("before the commit: %q, %d queries", got, d.Probe.Queries()-before)
@@ -362,7 +360,7 @@ func TestReadersDuringACommitOnAnObservedPool(t *testing.T) {
 			t.Errorf("the database has committed, and %q is read", got)
 		}
 		close(gate.open)
-		readMust(t, <-ended)
+		worldtest.Must(t, <-ended)
 		d.Probe.After(nil)
 		b.now(t, true)
 	})
@@ -376,13 +374,13 @@ func TestReadsInATransactionThatWasLeftOpenAreNotKept(t *testing.T) {
 		b.pool.SetMaxOpenConns(1)
 		for _, text := range []string{"BEGIN", "UPDATE conn_items SET name = 'undone' WHERE id = 1"} {
 			_, err := b.pool.Exec(text)
-			readMust(t, err)
+			worldtest.Must(t, err)
 		}
 		if got := b.name(t, 1); got != "undone" {
 			t.Skipf("the driver does not leave it open: %q is read", got)
 		}
 		_, err := b.pool.Exec("ROLLBACK")
-		readMust(t, err)
+		worldtest.Must(t, err)
 		b.now(t, false)
 	})
 }
@@ -400,14 +398,14 @@ func TestTransactionsAtOnceOnAnObservedPool(t *testing.T) {
 		var failed atomic.Int64
 		for i := range 8 {
 			id := uint(10 + i)
-			readMust(t, b.plain.Create(&connItem{ID: id, Name: "0"}).Error)
+			worldtest.Must(t, b.Plain.Create(&connItem{ID: id, Name: "0"}).Error)
 			wg.Add(1)
 			go func() {
 				defer wg.Done()
 				for j := range 10 {
 					want := fmt.Sprint(j)
 					before := b.name(t, id)
-					err := b.db.Transaction(func(tx *gorm.DB) error {
+					err := b.DB.Transaction(func(tx *gorm.DB) error {
 						if err := tx.Model(&connItem{ID: id}).Update("name", want).Error; err != nil {
 							return err
 						}
@@ -441,24 +439,24 @@ func TestARegisteredDriverIsObserved(t *testing.T) {
 		name := "preload-test-" + d.Dialect
 		sql.Register(name, preload.Driver(d.Connector().Driver()))
 		pool, err := sql.Open(name, d.DSN())
-		readMust(t, err)
+		worldtest.Must(t, err)
 		t.Cleanup(func() { _ = pool.Close() })
 		plain := d.Plain(t)
-		readMust(t, plain.AutoMigrate(&connItem{}, &connKid{}))
-		readMust(t, plain.Create(&connItem{ID: 1, Name: "one"}).Error)
+		worldtest.Must(t, plain.AutoMigrate(&connItem{}, &connKid{}))
+		worldtest.Must(t, plain.Create(&connItem{ID: 1, Name: "one"}).Error)
 		db, err := gorm.Open(d.Dialector(pool), &gorm.Config{Logger: logger.Discard})
-		readMust(t, err)
+		worldtest.Must(t, err)
 		plugin := preload.New(preload.WithoutWorker())
-		readMust(t, db.Use(plugin))
+		worldtest.Must(t, db.Use(plugin))
 		t.Cleanup(func() { _ = plugin.Close() })
 		for i, want := range []string{"one", "new"} {
 			if i > 0 {
 				_, err := pool.Exec("UPDATE conn_items SET name = 'new'")
-				readMust(t, err)
+				worldtest.Must(t, err)
 			}
 			for range 2 {
 				var item connItem
-				if readMust(t, db.First(&item).Error); item.Name != want {
+				if worldtest.Must(t, db.First(&item).Error); item.Name != want {
 					t.Errorf("read %q, want %q", item.Name, want)
 				}
 			}
@@ -478,14 +476,14 @@ func TestTwoPluginsOnOneObservedPool(t *testing.T) {
 	d := dbtest.SQLite(t)
 	b := connOpen(t, d, &gorm.Config{})
 	other, err := gorm.Open(d.Dialector(b.pool), &gorm.Config{Logger: logger.Discard})
-	readMust(t, err)
+	worldtest.Must(t, err)
 	second := preload.New(preload.WithoutWorker())
-	readMust(t, other.Use(second))
+	worldtest.Must(t, other.Use(second))
 	b.warm(t)
-	readMust(t, other.Clauses(clause.OnConflict{UpdateAll: true}).Create(&connItem{ID: 1, Name: "upserted"}).Error)
+	worldtest.Must(t, other.Clauses(clause.OnConflict{UpdateAll: true}).Create(&connItem{ID: 1, Name: "upserted"}).Error)
 	b.now(t, false)
-	readMust(t, second.Close())
+	worldtest.Must(t, second.Close())
 	b.warm(t)
-	readMust(t, other.Save(&connItem{ID: 1, Name: "after"}).Error)
+	worldtest.Must(t, other.Save(&connItem{ID: 1, Name: "after"}).Error)
 	b.now(t, false)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 )
@@ -16,7 +17,7 @@ import (
 // notHeldOut checks that reads of the model are answered from memory again.
 func notHeldOut(t *testing.T, d *dbtest.Database, db *gorm.DB, clock *dbtest.Clock) {
 	t.Helper()
-	clock.Advance(2 * writeHoldOut) // what may be unseen is held out so long
+	clock.Advance(2 * worldtest.HoldOut) // what may be unseen is held out so long
 	for range 5 {
 		before := d.Probe.Queries()
 		if lostRows(t, db); d.Probe.Queries() == before {
@@ -73,20 +74,20 @@ func TestAWriteThatWasNotSentIsNotHeldOutForLong(t *testing.T) {
 			return db.Transaction(func(tx *gorm.DB) error {
 				var n int64
 				tx.Model(&lostRow{}).Count(&n)
-				readMust(t, d.Plain(t).Model(&lostRow{ID: 1}).Update("name", "one").Error)
+				worldtest.Must(t, d.Plain(t).Model(&lostRow{ID: 1}).Update("name", "one").Error)
 				return write(tx)
 			}, &sql.TxOptions{Isolation: sql.LevelRepeatableRead})
 		},
 		"waiting for a connection of an observed pool": func(t *testing.T, d *dbtest.Database, db *gorm.DB) error {
 			conn, err := db.DB()
-			readMust(t, err)
+			worldtest.Must(t, err)
 			if _, ok := conn.Driver().(interface{ Unwrap() any }); !ok {
 				t.Skip("whether one was to be had cannot be told")
 			}
 			conn.SetMaxOpenConns(1)
 			defer conn.SetMaxOpenConns(0)
 			only, err := conn.Conn(t.Context())
-			readMust(t, err)
+			worldtest.Must(t, err)
 			defer func() { _ = only.Close() }()
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 			defer cancel()
@@ -113,7 +114,7 @@ func TestAWriteThatWasNotSentIsNotHeldOutForLong(t *testing.T) {
 					t.Run(configured+map[bool]string{true: ", observed"}[observed], func(t *testing.T) {
 						dbtest.Each(t, func(t *testing.T, d *dbtest.Database) {
 							plain := d.Plain(t)
-							readMust(t, plain.AutoMigrate(&lostRow{}))
+							worldtest.Must(t, plain.AutoMigrate(&lostRow{}))
 							lostReset(t, plain)
 							c := *config
 							c.Logger = logger.Discard
@@ -124,13 +125,13 @@ func TestAWriteThatWasNotSentIsNotHeldOutForLong(t *testing.T) {
 								t.Cleanup(func() { _ = pool.Close() })
 								var err error
 								db, err = gorm.Open(d.Dialector(pool), &c)
-								readMust(t, err)
-								p := preload.New(preload.WithoutWorker(), preload.WithLogger(readQuiet()), preload.WithClock(clock), preload.WithHoldOut(writeHoldOut))
-								readMust(t, db.Use(p))
+								worldtest.Must(t, err)
+								p := preload.New(preload.WithoutWorker(), preload.WithLogger(worldtest.Quiet()), preload.WithClock(clock), preload.WithHoldOut(worldtest.HoldOut))
+								worldtest.Must(t, db.Use(p))
 								t.Cleanup(func() { _ = p.Close() })
 							} else {
 								w := writeOpen(t, d, plain, &c)
-								db, clock = w.db, w.clock
+								db, clock = w.DB, w.Clock
 							}
 							lostRows(t, db)
 							err := do(t, d, db)

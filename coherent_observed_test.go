@@ -8,6 +8,7 @@ import (
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
 )
 
@@ -19,31 +20,31 @@ func TestAWriteWhoseRowsAreReadFromAnObservedPoolIsUnderWay(t *testing.T) {
 		clock := dbtest.NewClock()
 		b := connOpen(t, d, &gorm.Config{}, preload.WithClock(clock))
 		count := func(db *gorm.DB) (n int64) {
-			readMust(t, db.Model(&connItem{}).Count(&n).Error)
+			worldtest.Must(t, db.Model(&connItem{}).Count(&n).Error)
 			return n
 		}
 		const statement = "INSERT INTO conn_items (id, name) VALUES (3, 'late') RETURNING id"
-		count(b.db)
+		count(b.DB)
 		row := b.pool.QueryRow(statement)
 		for range 5 {
 			clock.Advance(2 * time.Second)
-			if got, want := count(b.db), count(b.plain); got != want {
+			if got, want := count(b.DB), count(b.Plain); got != want {
 				t.Errorf("before the row is read: %d, want %d", got, want)
 			}
 		}
-		readMust(t, row.Scan(new(int)))
+		worldtest.Must(t, row.Scan(new(int)))
 		for range 2 {
-			if got, want := count(b.db), count(b.plain); got != want {
+			if got, want := count(b.DB), count(b.Plain); got != want {
 				t.Errorf("after the row was read: %d, want %d", got, want)
 			}
 		}
 		// Its end is seen when its connection is used again.
 		clock.Advance(2 * time.Second)
-		count(b.db)
+		count(b.DB)
 		clock.Advance(2 * time.Second)
-		count(b.db)
+		count(b.DB)
 		before := d.Probe.Queries()
-		if count(b.db); d.Probe.Queries() != before {
+		if count(b.DB); d.Probe.Queries() != before {
 			t.Error("nothing is kept any more")
 		}
 	})
@@ -62,11 +63,11 @@ func TestATransactionThatIsBegunCommitsTheOneThatWasLeftOpen(t *testing.T) {
 				clock := dbtest.NewClock()
 				b := connOpen(t, d, &gorm.Config{}, preload.WithClock(clock))
 				conn, err := b.pool.Conn(ctx)
-				readMust(t, err)
+				worldtest.Must(t, err)
 				defer func() { _ = conn.Close() }()
 				for _, statement := range []string{begin, "UPDATE conn_items SET name = 'left open' WHERE id = 1"} {
 					_, err := conn.ExecContext(ctx, statement)
-					readMust(t, err)
+					worldtest.Must(t, err)
 				}
 				clock.Advance(2 * time.Second)
 				b.name(t, 1)
@@ -78,7 +79,7 @@ func TestATransactionThatIsBegunCommitsTheOneThatWasLeftOpen(t *testing.T) {
 					return
 				}
 				b.now(t, false)
-				readMust(t, tx.Rollback())
+				worldtest.Must(t, tx.Rollback())
 				b.now(t, false)
 			})
 		}
@@ -93,27 +94,27 @@ func TestWhatIsWrittenInATransactionThatACommitBeganIsSeen(t *testing.T) {
 		"statement": func(t *testing.T, conn *sql.Conn, statement string) {
 			for _, one := range []string{"BEGIN", statement, "COMMIT"} {
 				_, err := conn.ExecContext(ctx, one)
-				readMust(t, err)
+				worldtest.Must(t, err)
 			}
 		},
 		"transaction": func(t *testing.T, conn *sql.Conn, statement string) {
 			tx, err := conn.BeginTx(ctx, nil)
-			readMust(t, err)
+			worldtest.Must(t, err)
 			_, err = tx.Exec(statement)
-			readMust(t, err)
-			readMust(t, tx.Commit())
+			worldtest.Must(t, err)
+			worldtest.Must(t, tx.Commit())
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			clock := dbtest.NewClock()
 			b := connOpen(t, dbtest.MySQL(t), &gorm.Config{}, preload.WithClock(clock))
 			conn, err := b.pool.Conn(ctx)
-			readMust(t, err)
+			worldtest.Must(t, err)
 			defer func() { _ = conn.Close() }()
 			exec := func(statement string) {
 				t.Helper()
 				_, err := conn.ExecContext(ctx, statement)
-				readMust(t, err)
+				worldtest.Must(t, err)
 			}
 			exec("SET completion_type = CHAIN")
 			b.name(t, 1)

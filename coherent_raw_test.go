@@ -7,17 +7,18 @@ import (
 	"testing"
 
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
 )
 
 // writeExec is a form that is one statement given to Exec.
-func writeExec(only, sql string, args ...any) writeForm {
-	return writeForm{name: sql, only: only, do: func(w *writeWorld) error { return w.db.Exec(sql, args...).Error }}
+func writeExec(only, sql string, args ...any) worldtest.Form {
+	return worldtest.Form{Name: sql, Only: only, Do: func(w *worldtest.World) error { return w.DB.Exec(sql, args...).Error }}
 }
 
 func TestWriteExec(t *testing.T) {
 	t.Parallel()
-	writeCheck(t, []writeForm{
+	worldtest.CheckForms(t, writeOpen, []worldtest.Form{
 		writeExec("", "INSERT INTO write_users (name, age) VALUES ('eve', 41)"),
 		writeExec("", "insert into write_users (name, age) select 'eve', age + 1 from write_users where id = 4"),
 		writeExec("", "UPDATE write_users SET age = ? WHERE id = ?", 41, 1),
@@ -80,31 +81,33 @@ func TestWriteExec(t *testing.T) {
 		writeExec("postgres", `UPDATE U&"write\005Fusers" SET age = 41`),
 		writeExec("mysql", "UPDATE write_users SET name = 'it''s \\' -- not', age = 41 WHERE name = 'ann'"),
 		writeExec("postgres", "UPDATE write_docs SET title = $t$ -- ' $t$ ; UPDATE write_users SET age = 41"),
-		{name: "named arguments", do: func(w *writeWorld) error {
-			return w.db.Exec("UPDATE write_users SET age = @age WHERE name = @name", map[string]any{"age": 41, "name": "ann"}).Error
+		{Name: "named arguments", Do: func(w *worldtest.World) error {
+			return w.DB.Exec("UPDATE write_users SET age = @age WHERE name = @name", map[string]any{"age": 41, "name": "ann"}).Error
 		}},
-		{name: "the table in an argument", do: func(w *writeWorld) error {
-			return w.db.Exec("UPDATE ? SET age = 41", gorm.Expr("write_users")).Error
+		{Name: "the table in an argument", Do: func(w *worldtest.World) error {
+			return w.DB.Exec("UPDATE ? SET age = 41", gorm.Expr("write_users")).Error
 		}},
-		{name: "a sub-query in an argument", do: func(w *writeWorld) error {
-			return w.db.Exec("UPDATE write_users SET age = 41 WHERE org_id IN (?)", w.db.Model(&writeOrg{}).Select("id").Where("name = ?", "one")).Error
+		{Name: "a sub-query in an argument", Do: func(w *worldtest.World) error {
+			return w.DB.Exec("UPDATE write_users SET age = 41 WHERE org_id IN (?)", w.DB.Model(&worldtest.WriteOrg{}).Select("id").Where("name = ?", "one")).Error
 		}},
-		{name: "generics Exec", do: func(w *writeWorld) error {
-			return gorm.G[writeUser](w.db).Exec(context.Background(), "UPDATE write_users SET age = 41")
+		{Name: "generics Exec", Do: func(w *worldtest.World) error {
+			return gorm.G[worldtest.WriteUser](w.DB).Exec(context.Background(), "UPDATE write_users SET age = 41")
 		}},
-		{name: "no row", noop: true, do: func(w *writeWorld) error { return w.db.Exec("UPDATE write_users SET age = 41 WHERE id = 4711").Error }},
-		{name: "error", noop: true, fails: true, hold: true, do: func(w *writeWorld) error { return w.db.Exec("UPDATE write_users SET no_such = 41").Error }},
-		{name: "half of two statements", only: "sqlite", fails: true, hold: true, do: func(w *writeWorld) error {
-			return w.db.Exec("UPDATE write_users SET age = 41; UPDATE write_users SET no_such = 41").Error
+		{Name: "no row", NoOp: true, Do: func(w *worldtest.World) error {
+			return w.DB.Exec("UPDATE write_users SET age = 41 WHERE id = 4711").Error
 		}},
-		{name: "prepared", config: &gorm.Config{PrepareStmt: true}, do: func(w *writeWorld) error {
-			return w.db.Exec("UPDATE write_users SET age = 41").Error
+		{Name: "error", NoOp: true, Fails: true, Hold: true, Do: func(w *worldtest.World) error { return w.DB.Exec("UPDATE write_users SET no_such = 41").Error }},
+		{Name: "half of two statements", Only: "sqlite", Fails: true, Hold: true, Do: func(w *worldtest.World) error {
+			return w.DB.Exec("UPDATE write_users SET age = 41; UPDATE write_users SET no_such = 41").Error
 		}},
-		{name: "prepared per session", do: func(w *writeWorld) error {
-			return w.db.Session(&gorm.Session{PrepareStmt: true}).Exec("UPDATE write_users SET age = 41").Error
+		{Name: "prepared", Config: &gorm.Config{PrepareStmt: true}, Do: func(w *worldtest.World) error {
+			return w.DB.Exec("UPDATE write_users SET age = 41").Error
 		}},
-		{name: "prepared per session, in a transaction", do: func(w *writeWorld) error {
-			return w.db.Session(&gorm.Session{PrepareStmt: true}).Transaction(func(tx *gorm.DB) error { return tx.Exec("UPDATE write_users SET age = 41").Error })
+		{Name: "prepared per session", Do: func(w *worldtest.World) error {
+			return w.DB.Session(&gorm.Session{PrepareStmt: true}).Exec("UPDATE write_users SET age = 41").Error
+		}},
+		{Name: "prepared per session, in a transaction", Do: func(w *worldtest.World) error {
+			return w.DB.Session(&gorm.Session{PrepareStmt: true}).Transaction(func(tx *gorm.DB) error { return tx.Exec("UPDATE write_users SET age = 41").Error })
 		}},
 	})
 }
@@ -122,92 +125,92 @@ func TestWriteRaw(t *testing.T) {
 		}
 		return errors.Join(rows.Err(), rows.Close())
 	}
-	writeCheck(t, []writeForm{
-		{name: "Scan", only: "sqlite postgres", hold: true, do: func(w *writeWorld) error {
-			var users []writeUser
-			return w.db.Raw(returning).Scan(&users).Error
+	worldtest.CheckForms(t, writeOpen, []worldtest.Form{
+		{Name: "Scan", Only: "sqlite postgres", Hold: true, Do: func(w *worldtest.World) error {
+			var users []worldtest.WriteUser
+			return w.DB.Raw(returning).Scan(&users).Error
 		}},
-		{name: "Scan a number", only: "sqlite postgres", hold: true, do: func(w *writeWorld) error {
+		{Name: "Scan a number", Only: "sqlite postgres", Hold: true, Do: func(w *worldtest.World) error {
 			var id int
-			return w.db.Raw("DELETE FROM write_comments WHERE id = 1 RETURNING id").Scan(&id).Error
+			return w.DB.Raw("DELETE FROM write_comments WHERE id = 1 RETURNING id").Scan(&id).Error
 		}},
-		{name: "Find", only: "sqlite postgres", do: func(w *writeWorld) error {
-			var users []writeUser
-			return w.db.Raw(returning).Find(&users).Error
+		{Name: "Find", Only: "sqlite postgres", Do: func(w *worldtest.World) error {
+			var users []worldtest.WriteUser
+			return w.DB.Raw(returning).Find(&users).Error
 		}},
-		{name: "First", only: "sqlite postgres", do: func(w *writeWorld) error {
-			var user writeUser
-			return w.db.Raw(returning).First(&user).Error
+		{Name: "First", Only: "sqlite postgres", Do: func(w *worldtest.World) error {
+			var user worldtest.WriteUser
+			return w.DB.Raw(returning).First(&user).Error
 		}},
-		{name: "insert by Find", do: func(w *writeWorld) error {
-			var users []writeUser
-			return w.db.Raw(insert).Find(&users).Error
+		{Name: "insert by Find", Do: func(w *worldtest.World) error {
+			var users []worldtest.WriteUser
+			return w.DB.Raw(insert).Find(&users).Error
 		}},
-		{name: "insert by Take on a map", do: func(w *writeWorld) error {
+		{Name: "insert by Take on a map", Do: func(w *worldtest.World) error {
 			user := map[string]any{}
-			return w.db.Model(&writeUser{}).Raw(insert).Take(&user).Error
+			return w.DB.Model(&worldtest.WriteUser{}).Raw(insert).Take(&user).Error
 		}},
-		{name: "Rows", hold: true, only: "sqlite postgres", do: func(w *writeWorld) error { return rows(w.db, returning) }},
-		{name: "insert by Rows", hold: true, do: func(w *writeWorld) error { return rows(w.db, insert) }},
-		{name: "Row", hold: true, do: func(w *writeWorld) error {
+		{Name: "Rows", Hold: true, Only: "sqlite postgres", Do: func(w *worldtest.World) error { return rows(w.DB, returning) }},
+		{Name: "insert by Rows", Hold: true, Do: func(w *worldtest.World) error { return rows(w.DB, insert) }},
+		{Name: "Row", Hold: true, Do: func(w *worldtest.World) error {
 			var id int
-			return w.db.Raw("INSERT INTO write_users (name, age) VALUES ('eve', 41) RETURNING id").Row().Scan(&id)
+			return w.DB.Raw("INSERT INTO write_users (name, age) VALUES ('eve', 41) RETURNING id").Row().Scan(&id)
 		}},
-		{name: "Rows in a transaction", do: func(w *writeWorld) error {
-			return w.db.Transaction(func(tx *gorm.DB) error { return rows(tx, insert) })
+		{Name: "Rows in a transaction", Do: func(w *worldtest.World) error {
+			return w.DB.Transaction(func(tx *gorm.DB) error { return rows(tx, insert) })
 		}},
-		{name: "comment first", only: "sqlite postgres", hold: true, do: func(w *writeWorld) error {
-			var users []writeUser
-			return w.db.Raw("/* SELECT */ -- SELECT\n" + returning).Scan(&users).Error
+		{Name: "comment first", Only: "sqlite postgres", Hold: true, Do: func(w *worldtest.World) error {
+			var users []worldtest.WriteUser
+			return w.DB.Raw("/* SELECT */ -- SELECT\n" + returning).Scan(&users).Error
 		}},
-		{name: "WITH", only: "postgres", hold: true, do: func(w *writeWorld) error {
-			var users []writeUser
-			return w.db.Raw("WITH x AS (" + returning + ") SELECT * FROM x").Scan(&users).Error
+		{Name: "WITH", Only: "postgres", Hold: true, Do: func(w *worldtest.World) error {
+			var users []worldtest.WriteUser
+			return w.DB.Raw("WITH x AS (" + returning + ") SELECT * FROM x").Scan(&users).Error
 		}},
-		{name: "parentheses", only: "postgres", do: func(w *writeWorld) error {
+		{Name: "parentheses", Only: "postgres", Do: func(w *worldtest.World) error {
 			var ids []int
-			return w.db.Raw("(WITH x AS (SELECT 1) SELECT id FROM write_users ORDER BY id LIMIT 1)").Scan(&ids).Error
-		}, noop: true, survives: true},
-		{name: "TABLE", only: "postgres", noop: true, survives: true, do: func(w *writeWorld) error {
+			return w.DB.Raw("(WITH x AS (SELECT 1) SELECT id FROM write_users ORDER BY id LIMIT 1)").Scan(&ids).Error
+		}, NoOp: true, Survives: true},
+		{Name: "TABLE", Only: "postgres", NoOp: true, Survives: true, Do: func(w *worldtest.World) error {
 			var rows []map[string]any
-			return w.db.Raw("TABLE write_users").Scan(&rows).Error
+			return w.DB.Raw("TABLE write_users").Scan(&rows).Error
 		}},
-		{name: "a read", noop: true, survives: true, do: func(w *writeWorld) error {
+		{Name: "a read", NoOp: true, Survives: true, Do: func(w *worldtest.World) error {
 			var rows []map[string]any
-			return w.db.Raw("SELECT * FROM write_users WHERE name <> 'UPDATE write_users SET age = 1'").Scan(&rows).Error
+			return w.DB.Raw("SELECT * FROM write_users WHERE name <> 'UPDATE write_users SET age = 1'").Scan(&rows).Error
 		}},
-		{name: "SELECT INTO", only: "postgres", hold: true, do: func(w *writeWorld) error {
+		{Name: "SELECT INTO", Only: "postgres", Hold: true, Do: func(w *worldtest.World) error {
 			// A statement that makes a table clears everything, and changes no answer.
-			defer w.plain.Exec("DROP TABLE write_made")
-			if err := w.db.Raw("SELECT * INTO write_made FROM write_users").Scan(&[]map[string]any{}).Error; err != nil {
+			defer w.Plain.Exec("DROP TABLE write_made")
+			if err := w.DB.Raw("SELECT * INTO write_made FROM write_users").Scan(&[]map[string]any{}).Error; err != nil {
 				return err
 			}
 			return nil
-		}, noop: true},
-		{name: "in a session that has a model", only: "sqlite postgres", do: func(w *writeWorld) error {
+		}, NoOp: true},
+		{Name: "in a session that has a model", Only: "sqlite postgres", Do: func(w *worldtest.World) error {
 			var rows []map[string]any
-			return w.db.Model(&writeTag{}).Raw(returning).Find(&rows).Error
+			return w.DB.Model(&worldtest.WriteTag{}).Raw(returning).Find(&rows).Error
 		}},
-		{name: "sub-query that writes", only: "postgres", hold: true, do: func(w *writeWorld) error {
-			if err := w.plain.Exec("CREATE OR REPLACE FUNCTION write_bump(n int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN UPDATE write_users SET age = n; RETURN n; END $$").Error; err != nil {
+		{Name: "sub-query that writes", Only: "postgres", Hold: true, Do: func(w *worldtest.World) error {
+			if err := w.Plain.Exec("CREATE OR REPLACE FUNCTION write_bump(n int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN UPDATE write_users SET age = n; RETURN n; END $$").Error; err != nil {
 				return err
 			}
 			var n int
-			return w.db.Raw("SELECT write_bump(41)").Scan(&n).Error
+			return w.DB.Raw("SELECT write_bump(41)").Scan(&n).Error
 		}},
-		{name: "writing function by Exec", only: "postgres", do: func(w *writeWorld) error { return w.db.Exec("SELECT write_bump(42)").Error }},
-		{name: "procedure", only: "postgres mysql", do: func(w *writeWorld) error {
-			if w.d.Dialect == "postgres" {
-				if err := w.plain.Exec("CREATE OR REPLACE PROCEDURE write_proc() LANGUAGE sql AS $$ UPDATE write_users SET age = 41 $$").Error; err != nil {
+		{Name: "writing function by Exec", Only: "postgres", Do: func(w *worldtest.World) error { return w.DB.Exec("SELECT write_bump(42)").Error }},
+		{Name: "procedure", Only: "postgres mysql", Do: func(w *worldtest.World) error {
+			if w.Dialect == "postgres" {
+				if err := w.Plain.Exec("CREATE OR REPLACE PROCEDURE write_proc() LANGUAGE sql AS $$ UPDATE write_users SET age = 41 $$").Error; err != nil {
 					return err
 				}
-			} else if err := w.plain.Exec("CREATE PROCEDURE write_proc() UPDATE write_users SET age = 41").Error; err != nil {
+			} else if err := w.Plain.Exec("CREATE PROCEDURE write_proc() UPDATE write_users SET age = 41").Error; err != nil {
 				return err
 			}
-			return w.db.Exec("CALL write_proc()").Error
+			return w.DB.Exec("CALL write_proc()").Error
 		}},
-		{name: "procedure by Raw", only: "postgres mysql", hold: true, do: func(w *writeWorld) error {
-			rows, err := w.db.Raw("CALL write_proc()").Rows()
+		{Name: "procedure by Raw", Only: "postgres mysql", Hold: true, Do: func(w *worldtest.World) error {
+			rows, err := w.DB.Raw("CALL write_proc()").Rows()
 			if err != nil {
 				return err
 			}
@@ -215,18 +218,18 @@ func TestWriteRaw(t *testing.T) {
 			}
 			return rows.Close()
 		}},
-		{name: "writing function of MariaDB", only: "mysql", hold: true, do: func(w *writeWorld) error {
-			if err := w.plain.Exec("CREATE FUNCTION write_bump(n int) RETURNS int MODIFIES SQL DATA BEGIN UPDATE write_users SET age = n; RETURN n; END").Error; err != nil {
+		{Name: "writing function of MariaDB", Only: "mysql", Hold: true, Do: func(w *worldtest.World) error {
+			if err := w.Plain.Exec("CREATE FUNCTION write_bump(n int) RETURNS int MODIFIES SQL DATA BEGIN UPDATE write_users SET age = n; RETURN n; END").Error; err != nil {
 				return err
 			}
 			var n int
-			return w.db.Raw("SELECT write_bump(41)").Scan(&n).Error
+			return w.DB.Raw("SELECT write_bump(41)").Scan(&n).Error
 		}},
-		{name: "locking read", noop: true, do: func(w *writeWorld) error {
-			if w.d.Dialect == "sqlite" {
+		{Name: "locking read", NoOp: true, Do: func(w *worldtest.World) error {
+			if w.Dialect == "sqlite" {
 				return nil
 			}
-			return w.db.Raw("SELECT id FROM write_users FOR UPDATE").Scan(&[]int{}).Error
+			return w.DB.Raw("SELECT id FROM write_users FOR UPDATE").Scan(&[]int{}).Error
 		}},
 	})
 }
@@ -239,114 +242,114 @@ func TestWriteSchema(t *testing.T) {
 		Name  string `gorm:"size:100"`
 		Shade string `gorm:"size:100;default:dark"`
 	}
-	for _, form := range []writeForm{
-		{name: "AddColumn", do: func(w *writeWorld) error {
-			return w.db.Table("write_tags").Migrator().AddColumn(&writeTagMore{}, "Shade")
+	for _, form := range []worldtest.Form{
+		{Name: "AddColumn", Do: func(w *worldtest.World) error {
+			return w.DB.Table("write_tags").Migrator().AddColumn(&writeTagMore{}, "Shade")
 		}},
-		{name: "AutoMigrate", do: func(w *writeWorld) error { return w.db.Table("write_tags").AutoMigrate(&writeTagMore{}) }},
-		{name: "DropColumn", do: func(w *writeWorld) error { return w.db.Migrator().DropColumn(&writeNote{}, "text") }},
-		{name: "RenameColumn", do: func(w *writeWorld) error { return w.db.Migrator().RenameColumn(&writeNote{}, "text", "words") }},
-		{name: "DropTable", do: func(w *writeWorld) error { return w.db.Migrator().DropTable(&writeComment{}) }},
-		{name: "RenameTable", do: func(w *writeWorld) error { return w.db.Migrator().RenameTable("write_notes", "write_words") }},
-		{name: "DROP TABLE", do: func(w *writeWorld) error { return w.db.Exec("DROP TABLE write_comments").Error }},
-		{name: "ALTER TABLE", do: func(w *writeWorld) error {
-			return w.db.Exec("ALTER TABLE write_tags ADD COLUMN more int DEFAULT 3").Error
+		{Name: "AutoMigrate", Do: func(w *worldtest.World) error { return w.DB.Table("write_tags").AutoMigrate(&writeTagMore{}) }},
+		{Name: "DropColumn", Do: func(w *worldtest.World) error { return w.DB.Migrator().DropColumn(&worldtest.WriteNote{}, "text") }},
+		{Name: "RenameColumn", Do: func(w *worldtest.World) error {
+			return w.DB.Migrator().RenameColumn(&worldtest.WriteNote{}, "text", "words")
 		}},
-		{name: "swap of tables", do: func(w *writeWorld) error {
-			return errors.Join(w.db.Exec("CREATE TABLE write_other AS SELECT id, 'swapped' AS name FROM write_tags").Error,
-				w.db.Exec("ALTER TABLE write_tags RENAME TO write_gone").Error,
-				w.db.Exec("ALTER TABLE write_other RENAME TO write_tags").Error)
+		{Name: "DropTable", Do: func(w *worldtest.World) error { return w.DB.Migrator().DropTable(&worldtest.WriteComment{}) }},
+		{Name: "RenameTable", Do: func(w *worldtest.World) error { return w.DB.Migrator().RenameTable("write_notes", "write_words") }},
+		{Name: "DROP TABLE", Do: func(w *worldtest.World) error { return w.DB.Exec("DROP TABLE write_comments").Error }},
+		{Name: "ALTER TABLE", Do: func(w *worldtest.World) error {
+			return w.DB.Exec("ALTER TABLE write_tags ADD COLUMN more int DEFAULT 3").Error
 		}},
-		{name: "swap of tables in a transaction", do: func(w *writeWorld) error {
-			return w.db.Transaction(func(tx *gorm.DB) error {
+		{Name: "swap of tables", Do: func(w *worldtest.World) error {
+			return errors.Join(w.DB.Exec("CREATE TABLE write_other AS SELECT id, 'swapped' AS name FROM write_tags").Error,
+				w.DB.Exec("ALTER TABLE write_tags RENAME TO write_gone").Error,
+				w.DB.Exec("ALTER TABLE write_other RENAME TO write_tags").Error)
+		}},
+		{Name: "swap of tables in a transaction", Do: func(w *worldtest.World) error {
+			return w.DB.Transaction(func(tx *gorm.DB) error {
 				return errors.Join(tx.Exec("CREATE TABLE write_other AS SELECT id, 'swapped' AS name FROM write_tags").Error,
 					tx.Exec("ALTER TABLE write_tags RENAME TO write_gone").Error,
 					tx.Exec("ALTER TABLE write_other RENAME TO write_tags").Error)
 			})
 		}},
-		{name: "migrator in a transaction", do: func(w *writeWorld) error {
-			return w.db.Transaction(func(tx *gorm.DB) error { return tx.Migrator().DropTable(&writeComment{}) })
+		{Name: "migrator in a transaction", Do: func(w *worldtest.World) error {
+			return w.DB.Transaction(func(tx *gorm.DB) error { return tx.Migrator().DropTable(&worldtest.WriteComment{}) })
 		}},
-		{name: "DDL in a transaction that rolls back", noop: true, do: func(w *writeWorld) error {
-			err := w.db.Transaction(func(tx *gorm.DB) error {
-				return errors.Join(tx.Exec("CREATE TABLE write_other (id int)").Error, errWriteHook)
+		{Name: "DDL in a transaction that rolls back", NoOp: true, Do: func(w *worldtest.World) error {
+			err := w.DB.Transaction(func(tx *gorm.DB) error {
+				return errors.Join(tx.Exec("CREATE TABLE write_other (id int)").Error, worldtest.ErrWriteHook)
 			})
-			if !errors.Is(err, errWriteHook) {
+			if !errors.Is(err, worldtest.ErrWriteHook) {
 				return err
 			}
 			return nil
 		}},
-		{name: "implicit commit by DDL, then rollback", only: "mysql", hold: true, do: func(w *writeWorld) error {
-			tx := w.db.Begin()
-			if err := errors.Join(tx.Error, tx.Model(&writeUser{ID: 1}).Update("age", 41).Error,
+		{Name: "implicit commit by DDL, then rollback", Only: "mysql", Hold: true, Do: func(w *worldtest.World) error {
+			tx := w.DB.Begin()
+			if err := errors.Join(tx.Error, tx.Model(&worldtest.WriteUser{ID: 1}).Update("age", 41).Error,
 				tx.Exec("CREATE TABLE write_other (id int)").Error); err != nil {
 				return err
 			}
 			// The database has committed the update by now.
-			w.equal(w.t, "after the implicit commit")
+			w.Compare(w.T, "after the implicit commit")
 			return tx.Rollback().Error
 		}},
-		{name: "implicit commit, another write, then rollback", only: "mysql", hold: true, do: func(w *writeWorld) error {
-			tx := w.db.Begin()
+		{Name: "implicit commit, another write, then rollback", Only: "mysql", Hold: true, Do: func(w *worldtest.World) error {
+			tx := w.DB.Begin()
 			if err := errors.Join(tx.Error, tx.Exec("CREATE TABLE write_other (id int)").Error,
-				tx.Model(&writeUser{ID: 1}).Update("age", 41).Error); err != nil {
+				tx.Model(&worldtest.WriteUser{ID: 1}).Update("age", 41).Error); err != nil {
 				return err
 			}
 			// DDL has ended the transaction: the update has committed by itself.
-			w.equal(w.t, "after the write behind the implicit commit")
+			w.Compare(w.T, "after the write behind the implicit commit")
 			return tx.Rollback().Error
 		}},
-		{name: "implicit commit by LOCK TABLES", only: "mysql", hold: true, do: func(w *writeWorld) error {
-			tx := w.db.Begin()
-			err := errors.Join(tx.Error, tx.Model(&writeUser{ID: 1}).Update("age", 41).Error,
+		{Name: "implicit commit by LOCK TABLES", Only: "mysql", Hold: true, Do: func(w *worldtest.World) error {
+			tx := w.DB.Begin()
+			err := errors.Join(tx.Error, tx.Model(&worldtest.WriteUser{ID: 1}).Update("age", 41).Error,
 				tx.Exec("LOCK TABLES write_tags READ").Error, tx.Exec("UNLOCK TABLES").Error)
-			w.equal(w.t, "after the implicit commit")
+			w.Compare(w.T, "after the implicit commit")
 			return errors.Join(err, tx.Rollback().Error)
 		}},
-		{name: "implicit commit by SET autocommit", only: "mysql", hold: true, do: func(w *writeWorld) error {
-			tx := w.db.Begin()
-			err := errors.Join(tx.Error, tx.Exec("SET autocommit = 0").Error, tx.Model(&writeUser{ID: 1}).Update("age", 41).Error,
+		{Name: "implicit commit by SET autocommit", Only: "mysql", Hold: true, Do: func(w *worldtest.World) error {
+			tx := w.DB.Begin()
+			err := errors.Join(tx.Error, tx.Exec("SET autocommit = 0").Error, tx.Model(&worldtest.WriteUser{ID: 1}).Update("age", 41).Error,
 				tx.Exec("SET autocommit = 1").Error)
-			w.equal(w.t, "after the implicit commit")
+			w.Compare(w.T, "after the implicit commit")
 			return errors.Join(err, tx.Rollback().Error)
 		}},
-		{name: "implicit commit by START TRANSACTION", only: "mysql", hold: true, do: func(w *writeWorld) error {
-			tx := w.db.Begin()
-			err := errors.Join(tx.Error, tx.Model(&writeUser{ID: 1}).Update("age", 41).Error, tx.Exec("START TRANSACTION").Error)
-			w.equal(w.t, "after the implicit commit")
+		{Name: "implicit commit by START TRANSACTION", Only: "mysql", Hold: true, Do: func(w *worldtest.World) error {
+			tx := w.DB.Begin()
+			err := errors.Join(tx.Error, tx.Model(&worldtest.WriteUser{ID: 1}).Update("age", 41).Error, tx.Exec("START TRANSACTION").Error)
+			w.Compare(w.T, "after the implicit commit")
 			return errors.Join(err, tx.Rollback().Error)
 		}},
 	} {
-		t.Run(form.name, func(t *testing.T) {
+		t.Run(form.Name, func(t *testing.T) {
 			t.Parallel()
 			writeCheckIn(t, form)
 		})
 	}
 }
 
-// writeCheckIn is writeCheck for one form that changes the schema: afterwards queries may fail, but
-// all in the same way.
-func writeCheckIn(t *testing.T, form writeForm) {
+// writeCheckIn is worldtest.CheckForms for one form that changes the schema: afterwards queries may
+// fail, but all in the same way.
+func writeCheckIn(t *testing.T, form worldtest.Form) {
 	dbtest.Each(t, func(t *testing.T, d *dbtest.Database) {
-		if form.only != "" && !writeHas(form.only, d.Dialect) {
-			t.Skipf("not for %s", d.Dialect)
-		}
+		form.Skip(t, d)
 		w := writeSetup(t, d, nil)
-		w.warm(t)
-		if err := form.do(w); (err != nil) != form.fails {
-			t.Fatalf("error %v, want one: %v", err, form.fails)
+		w.Warm(t)
+		if err := form.Do(w); (err != nil) != form.Fails {
+			t.Fatalf("error %v, want one: %v", err, form.Fails)
 		}
-		changed := w.equal(t, "after the write")
-		w.equal(t, "after the write, second time")
-		w.clock.Advance(2 * writeHoldOut)
-		w.equal(t, "after the hold-out")
-		w.equal(t, "after the hold-out, second time")
-		if (changed == 0) != form.noop {
+		changed := w.Compare(t, "after the write")
+		w.Compare(t, "after the write, second time")
+		w.Clock.Advance(2 * worldtest.HoldOut)
+		w.Compare(t, "after the hold-out")
+		w.Compare(t, "after the hold-out, second time")
+		if (changed == 0) != form.NoOp {
 			t.Errorf("%d answers changed", changed)
 		}
 		before := d.Probe.Queries()
-		w.equal(t, "again")
-		if n := d.Probe.Queries() - before; n > int64(len(writeQueries)/2) {
+		w.Compare(t, "again")
+		if n := d.Probe.Queries() - before; n > int64(len(worldtest.WriteQueries)/2) {
 			t.Errorf("%d queries: the cache is of no use any more", n)
 		}
 	})
@@ -367,8 +370,8 @@ func TestWriteDepends(t *testing.T) {
 		Name  string
 	}
 	dbtest.Each(t, func(t *testing.T, d *dbtest.Database) {
-		plain := writeMigrate(t, d)
-		writeSeed(t, plain)
+		plain := worldtest.MigrateWrites(t, d)
+		worldtest.SeedWrites(t, plain)
 		var ddl []string
 		ddl = append(ddl, "CREATE VIEW write_populars AS SELECT p.id, p.title, u.name FROM write_posts p JOIN write_users u ON u.id = p.user_id WHERE p.views > 1")
 		switch d.Dialect {
@@ -389,36 +392,36 @@ func TestWriteDepends(t *testing.T) {
 			}
 		}
 		w := writeOpen(t, d, plain, nil)
-		queries := []writeQuery{
-			writeList[writeTrail]("trails", writeByID), writeCount[writeTrail]("count trails", writeSame),
-			writeList[writePopular]("populars", writeByID), writeOne[writePopular]("popular 2", writeSame, "id = ?", 2),
+		queries := []worldtest.Named{
+			{Name: "trails", Query: worldtest.List[writeTrail](worldtest.ByID)}, {Name: "count trails", Query: worldtest.CountOf[writeTrail](worldtest.All)},
+			{Name: "populars", Query: worldtest.List[writePopular](worldtest.ByID)}, {Name: "popular 2", Query: worldtest.First[writePopular](worldtest.All, "id = ?", 2)},
 		}
 		for i, write := range []func(db *gorm.DB) error{
-			func(db *gorm.DB) error { return db.Model(&writePost{ID: 2}).Update("title", "changed").Error },
+			func(db *gorm.DB) error { return db.Model(&worldtest.WritePost{ID: 2}).Update("title", "changed").Error },
 			func(db *gorm.DB) error { return db.Exec("UPDATE write_posts SET views = 9").Error },
-			func(db *gorm.DB) error { return db.Model(&writeUser{ID: 1}).Update("name", "anna").Error },
+			func(db *gorm.DB) error { return db.Model(&worldtest.WriteUser{ID: 1}).Update("name", "anna").Error },
 			func(db *gorm.DB) error { return db.Table("write_users").Where("id = 2").Update("name", "bert").Error },
-			func(db *gorm.DB) error { return db.Delete(&writePost{ID: 2}).Error },
-			func(db *gorm.DB) error { return db.Delete(&writeUser{ID: 1}).Error }, // cascades to posts
-			func(db *gorm.DB) error { return db.Delete(&writeOrg{ID: 1}).Error },
+			func(db *gorm.DB) error { return db.Delete(&worldtest.WritePost{ID: 2}).Error },
+			func(db *gorm.DB) error { return db.Delete(&worldtest.WriteUser{ID: 1}).Error }, // cascades to posts
+			func(db *gorm.DB) error { return db.Delete(&worldtest.WriteOrg{ID: 1}).Error },
 		} {
 			for range 2 {
 				for _, q := range queries {
-					q.ask(w.db)
+					q.Ask(w.DB)
 				}
 			}
 			before := d.Probe.Queries()
 			for _, q := range queries {
-				q.ask(w.db)
+				q.Ask(w.DB)
 			}
 			if n := d.Probe.Queries() - before; n != 0 {
 				t.Errorf("write %d: %d queries before it, want the answers from memory", i, n)
 			}
-			if err := write(w.db); err != nil {
+			if err := write(w.DB); err != nil {
 				t.Fatal(i, err)
 			}
 			for _, q := range queries {
-				writeEqual(t, fmt.Sprintf("after write %d", i), q.name, q.ask(w.db), q.ask(plain))
+				worldtest.Equal(t, fmt.Sprintf("after write %d", i), q.Name, q.Ask(w.DB), q.Ask(plain))
 			}
 		}
 	})
@@ -429,36 +432,36 @@ func TestWriteDepends(t *testing.T) {
 func TestWriteOfModelNeverRead(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *dbtest.Database) {
-		plain := writeMigrate(t, d)
-		children := []writeQuery{
-			writeList[writeComment]("comments", writeByID), writeList[writePost]("posts", writeByID),
-			writeList[writeProfile]("profiles", writeByID), writeList[writeTown]("towns", writeByID), writeCount[writeTown]("count towns of at", func(db *gorm.DB) *gorm.DB {
+		plain := worldtest.MigrateWrites(t, d)
+		children := []worldtest.Named{
+			{Name: "comments", Query: worldtest.List[worldtest.WriteComment](worldtest.ByID)}, {Name: "posts", Query: worldtest.List[worldtest.WritePost](worldtest.ByID)},
+			{Name: "profiles", Query: worldtest.List[worldtest.WriteProfile](worldtest.ByID)}, {Name: "towns", Query: worldtest.List[worldtest.WriteTown](worldtest.ByID)}, {Name: "count towns of at", Query: worldtest.CountOf[worldtest.WriteTown](func(db *gorm.DB) *gorm.DB {
 				return db.Where("region_code = ?", "at")
-			}),
+			})},
 		}
 		for name, write := range map[string]func(db *gorm.DB) error{
-			"users":              func(db *gorm.DB) error { return db.Delete(&writeUser{ID: 1}).Error },
-			"users by condition": func(db *gorm.DB) error { return db.Where("name = ?", "ann").Delete(&writeUser{}).Error },
-			"countries":          func(db *gorm.DB) error { return db.Delete(&writeCountry{Code: "at"}).Error },
+			"users":              func(db *gorm.DB) error { return db.Delete(&worldtest.WriteUser{ID: 1}).Error },
+			"users by condition": func(db *gorm.DB) error { return db.Where("name = ?", "ann").Delete(&worldtest.WriteUser{}).Error },
+			"countries":          func(db *gorm.DB) error { return db.Delete(&worldtest.WriteCountry{Code: "at"}).Error },
 			"countries by Exec":  func(db *gorm.DB) error { return db.Exec("DELETE FROM write_countries WHERE code = 'at'").Error },
 			"countries by Table": func(db *gorm.DB) error {
 				return db.Table("write_countries").Where("code = 'at'").Update("code", "zz").Error
 			},
 			"users in a transaction": func(db *gorm.DB) error {
-				return db.Transaction(func(tx *gorm.DB) error { return tx.Delete(&writeUser{ID: 1}).Error })
+				return db.Transaction(func(tx *gorm.DB) error { return tx.Delete(&worldtest.WriteUser{ID: 1}).Error })
 			},
-			"users, then posts' child": func(db *gorm.DB) error { return db.Delete(&[]writeUser{{ID: 1}, {ID: 2}}).Error },
+			"users, then posts' child": func(db *gorm.DB) error { return db.Delete(&[]worldtest.WriteUser{{ID: 1}, {ID: 2}}).Error },
 		} {
-			writeSeed(t, plain)
+			worldtest.SeedWrites(t, plain)
 			w := writeOpen(t, d, plain, nil)
 			for _, q := range children {
-				q.ask(w.db)
+				q.Ask(w.DB)
 			}
-			if err := write(w.db); err != nil {
+			if err := write(w.DB); err != nil {
 				t.Fatal(name, err)
 			}
 			for _, q := range children {
-				writeEqual(t, name, q.name, q.ask(w.db), q.ask(plain))
+				worldtest.Equal(t, name, q.Name, q.Ask(w.DB), q.Ask(plain))
 			}
 		}
 	})
@@ -470,30 +473,30 @@ func TestWriteInvalidate(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *dbtest.Database) {
 		w := writeSetup(t, d, nil)
 		for name, forget := range map[string]func() error{
-			"model":      func() error { return w.p.Invalidate(&writeTag{}) },
-			"table":      func() error { return w.p.Invalidate("write_tags") },
-			"everything": func() error { return w.p.Invalidate() },
-			"clear":      func() error { w.p.Clear(); return nil },
+			"model":      func() error { return w.Plugin.Invalidate(&worldtest.WriteTag{}) },
+			"table":      func() error { return w.Plugin.Invalidate("write_tags") },
+			"everything": func() error { return w.Plugin.Invalidate() },
+			"clear":      func() error { w.Plugin.Clear(); return nil },
 		} {
-			var tag, want writeTag
-			w.db.First(&tag, 1)
+			var tag, want worldtest.WriteTag
+			w.DB.First(&tag, 1)
 			value := "name " + name
-			if err := w.plain.Model(&writeTag{ID: 1}).Update("name", value).Error; err != nil {
+			if err := w.Plain.Model(&worldtest.WriteTag{ID: 1}).Update("name", value).Error; err != nil {
 				t.Fatal(err)
 			}
 			if err := forget(); err != nil {
 				t.Fatal(err)
 			}
-			tag = writeTag{}
-			w.db.First(&tag, 1)
-			if w.plain.First(&want, 1); tag.Name != value {
+			tag = worldtest.WriteTag{}
+			w.DB.First(&tag, 1)
+			if w.Plain.First(&want, 1); tag.Name != value {
 				t.Errorf("%s: got %q", name, tag.Name)
 			}
 		}
-		_ = w.p.Close()
-		w.plain.Model(&writeTag{ID: 1}).Update("name", "closed")
-		var tag writeTag
-		if w.db.First(&tag, 1); tag.Name != "closed" {
+		_ = w.Plugin.Close()
+		w.Plain.Model(&worldtest.WriteTag{ID: 1}).Update("name", "closed")
+		var tag worldtest.WriteTag
+		if w.DB.First(&tag, 1); tag.Name != "closed" {
 			t.Errorf("closed: got %q", tag.Name)
 		}
 	})

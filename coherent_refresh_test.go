@@ -8,6 +8,7 @@ import (
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
 )
 
@@ -39,31 +40,31 @@ func TestWhatRefreshFoundOutdatesWhatIsInMemory(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			b := valuesOpen(t, dbtest.SQLite(t), &outdatedRow{})
-			b.plugin, b.db = preload.New(preload.WithoutWorker(), preload.WithMaxBytes(100<<10)), b.Database.Open(t)
-			valuesMust(t, b.db.Use(b.plugin))
-			valuesMust(t, b.plain.Create(&[]outdatedRow{{ID: 1, Kind: 1}, {ID: 2}, {ID: 3}}).Error)
+			b.Plugin, b.DB = preload.New(preload.WithoutWorker(), preload.WithMaxBytes(100<<10)), b.Database.Open(t)
+			worldtest.Must(t, b.DB.Use(b.Plugin))
+			worldtest.Must(t, b.Plain.Create(&[]outdatedRow{{ID: 1, Kind: 1}, {ID: 2}, {ID: 3}}).Error)
 			ask := func(tx *gorm.DB) int {
 				var rows []outdatedRow
 				if tx = test.query(tx, &rows); errors.Is(tx.Error, gorm.ErrRecordNotFound) {
 					return -1
 				}
-				valuesMust(t, tx.Error)
+				worldtest.Must(t, tx.Error)
 				n := len(rows)
 				for _, row := range rows {
 					n += len(row.Name)
 				}
 				return n
 			}
-			before := ask(b.db)
-			valuesMust(t, b.plain.Exec(test.write).Error)
-			if got := ask(b.db); got != before {
+			before := ask(b.DB)
+			worldtest.Must(t, b.Plain.Exec(test.write).Error)
+			if got := ask(b.DB); got != before {
 				t.Fatalf("the answer was not kept: got %d, want %d", got, before)
 			}
-			want := ask(b.plain)
-			if got := ask(b.db.Clauses(preload.Refresh)); got != want {
+			want := ask(b.Plain)
+			if got := ask(b.DB.Clauses(preload.Refresh)); got != want {
 				t.Fatalf("Refresh: got %d, want %d", got, want)
 			}
-			if got := ask(b.db); got != want {
+			if got := ask(b.DB); got != want {
 				t.Errorf("after Refresh: got %d, want %d", got, want)
 			}
 		})
@@ -77,8 +78,8 @@ func TestWhatPreloadFoundOutdatesWhatIsInMemory(t *testing.T) {
 	ctx, value := context.Background(), any("old")
 	load := func(context.Context) (any, error) { return value, nil }
 	ask := func() any {
-		v, err := preload.Load(ctx, b.plugin, "key", load)
-		valuesMust(t, err)
+		v, err := preload.Load(ctx, b.Plugin, "key", load)
+		worldtest.Must(t, err)
 		return v
 	}
 	ask()
@@ -87,7 +88,7 @@ func TestWhatPreloadFoundOutdatesWhatIsInMemory(t *testing.T) {
 	if ask() != any("old") {
 		t.Fatal("the value was not kept")
 	}
-	if b.plugin.Preload(ctx, "key", load) == nil {
+	if b.Plugin.Preload(ctx, "key", load) == nil {
 		t.Fatal("a channel was kept")
 	}
 	if got := ask(); got != any(c) {

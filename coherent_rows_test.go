@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
 )
 
@@ -45,18 +46,18 @@ func TestARawWriteIsUnderWayUntilItsRowsWereRead(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			writeEach(t, func(t *testing.T, w *writeWorld) {
+			writeEach(t, func(t *testing.T, w *worldtest.World) {
 				count := func(db *gorm.DB) (n int64) {
-					if err := db.Model(&writeTag{}).Count(&n).Error; err != nil {
+					if err := db.Model(&worldtest.WriteTag{}).Count(&n).Error; err != nil {
 						t.Fatal(err)
 					}
 					return n
 				}
-				count(w.db)
-				end := begin(w.db)
+				count(w.DB)
+				end := begin(w.DB)
 				for range 5 {
-					w.clock.Advance(writeHoldOut)
-					if got, want := count(w.db), count(w.plain); got != want {
+					w.Clock.Advance(worldtest.HoldOut)
+					if got, want := count(w.DB), count(w.Plain); got != want {
 						t.Errorf("before the rows are read: %d, want %d", got, want)
 					}
 				}
@@ -64,11 +65,11 @@ func TestARawWriteIsUnderWayUntilItsRowsWereRead(t *testing.T) {
 					t.Fatal(err)
 				}
 				for range 2 {
-					if got, want := count(w.db), count(w.plain); got != want {
+					if got, want := count(w.DB), count(w.Plain); got != want {
 						t.Errorf("after the rows were read: %d, want %d", got, want)
 					}
 				}
-				rowKeeps(t, w, func() { count(w.db) })
+				rowKeeps(t, w, func() { count(w.DB) })
 			})
 		})
 	}
@@ -77,11 +78,11 @@ func TestARawWriteIsUnderWayUntilItsRowsWereRead(t *testing.T) {
 // A row that nobody scans is not waited for without an end.
 func TestARawWriteWhoseRowNobodyScansIsGivenUp(t *testing.T) {
 	t.Parallel()
-	writeEach(t, func(t *testing.T, w *writeWorld) {
-		row := w.db.Raw("INSERT INTO write_tags (name) VALUES ('never') RETURNING id").Row()
+	writeEach(t, func(t *testing.T, w *worldtest.World) {
+		row := w.DB.Raw("INSERT INTO write_tags (name) VALUES ('never') RETURNING id").Row()
 		t.Cleanup(func() { _ = row.Scan(new(int)) })
-		w.clock.Advance(2 * time.Minute)
-		rowKeeps(t, w, func() { w.db.Find(&[]writeTag{}); w.clock.Advance(writeHoldOut) })
+		w.Clock.Advance(2 * time.Minute)
+		rowKeeps(t, w, func() { w.DB.Find(&[]worldtest.WriteTag{}); w.Clock.Advance(worldtest.HoldOut) })
 	})
 }
 
@@ -89,7 +90,7 @@ func TestARawWriteWhoseRowNobodyScansIsGivenUp(t *testing.T) {
 // for it, and nothing piles up of writes that no read waits for.
 func TestARawWriteWhoseRowsAreClosedIsNotHeldOut(t *testing.T) {
 	t.Parallel()
-	writeEach(t, func(t *testing.T, w *writeWorld) {
+	writeEach(t, func(t *testing.T, w *worldtest.World) {
 		for i := range 150 {
 			var (
 				id  int
@@ -99,21 +100,21 @@ func TestARawWriteWhoseRowsAreClosedIsNotHeldOut(t *testing.T) {
 			if i%2 == 0 {
 				dest = &ids
 			}
-			if err := w.db.Raw("INSERT INTO write_tags (name) VALUES ('one') RETURNING id").Scan(dest).Error; err != nil || len(ids) == 0 && id == 0 {
+			if err := w.DB.Raw("INSERT INTO write_tags (name) VALUES ('one') RETURNING id").Scan(dest).Error; err != nil || len(ids) == 0 && id == 0 {
 				t.Fatalf("%v, %d, %v", err, id, ids)
 			}
 		}
-		rowKeeps(t, w, func() { w.db.Find(&[]writeTag{}) })
+		rowKeeps(t, w, func() { w.DB.Find(&[]worldtest.WriteTag{}) })
 	})
 }
 
 // rowKeeps makes sure that an answer is kept, within a while: whether rows are closed is found out
 // by a goroutine.
-func rowKeeps(t testing.TB, w *writeWorld, read func()) {
+func rowKeeps(t testing.TB, w *worldtest.World, read func()) {
 	t.Helper()
 	for i := 0; ; i++ {
-		before := w.d.Probe.Queries()
-		if read(); w.d.Probe.Queries() == before {
+		before := w.Probe.Queries()
+		if read(); w.Probe.Queries() == before {
 			return
 		}
 		if i == 100 {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
 )
 
@@ -63,11 +64,11 @@ func lostCancel(p dbtest.Packet) bool {
 }
 
 // lostReads reads while the write may be under way, which is when an old answer could be kept.
-func lostReads(t testing.TB, w *writeWorld) {
+func lostReads(t testing.TB, w *worldtest.World) {
 	t.Helper()
 	for range 2 {
-		lostRows(t, w.db)
-		w.clock.Advance(5 * writeHoldOut)
+		lostRows(t, w.DB)
+		w.Clock.Advance(5 * worldtest.HoldOut)
 	}
 }
 
@@ -114,7 +115,7 @@ func TestAWriteWhoseConnectionIsLostLeavesNoStaleAnswer(t *testing.T) {
 						}
 						lostReset(t, plain)
 						w := writeOpen(t, behind, plain, nil)
-						lostRows(t, w.db)
+						lostRows(t, w.DB)
 						ctx, cancel := context.WithCancel(context.Background())
 						defer cancel()
 						release := make(chan struct{})
@@ -141,7 +142,7 @@ func TestAWriteWhoseConnectionIsLostLeavesNoStaleAnswer(t *testing.T) {
 						})
 						defer proxy.CutAll() // the server ends transactions whose client is gone
 						defer proxy.Rule(nil)
-						db := w.db.Session(form.session).WithContext(ctx)
+						db := w.DB.Session(form.session).WithContext(ctx)
 						var err error
 						if form.tx {
 							err = db.Transaction(func(tx *gorm.DB) error { return write.do(tx) })
@@ -158,7 +159,7 @@ func TestAWriteWhoseConnectionIsLostLeavesNoStaleAnswer(t *testing.T) {
 							lostLands(t, plain)
 						}
 						for range 2 {
-							if got, want := lostRows(t, w.db), lostRows(t, plain); !reflect.DeepEqual(got, want) {
+							if got, want := lostRows(t, w.DB), lostRows(t, plain); !reflect.DeepEqual(got, want) {
 								t.Errorf("after %v: got %q, want %q", err, got, want)
 							}
 						}
@@ -211,7 +212,7 @@ func TestAWriteThatWaitsForALockIsOnItsWayWhenItsClientIsGone(t *testing.T) {
 				}
 				lostReset(t, plain)
 				w := writeOpen(t, lossy, plain, &gorm.Config{SkipDefaultTransaction: true})
-				lostRows(t, w.db)
+				lostRows(t, w.DB)
 				locked := plain.Begin()
 				if err := locked.Exec("UPDATE lost_rows SET name = name WHERE id = 1").Error; err != nil {
 					t.Fatal(err)
@@ -221,14 +222,14 @@ func TestAWriteThatWaitsForALockIsOnItsWayWhenItsClientIsGone(t *testing.T) {
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), timeout)
 				defer cancel()
-				if err := w.db.WithContext(ctx).Exec("UPDATE lost_rows SET name = ? WHERE id = 1", lostMark).Error; err == nil {
+				if err := w.DB.WithContext(ctx).Exec("UPDATE lost_rows SET name = ? WHERE id = 1", lostMark).Error; err == nil {
 					t.Fatal("the write did not wait")
 				}
 				lostReads(t, w)
 				locked.Rollback()
 				lostLands(t, plain)
 				for range 2 {
-					if got, want := lostRows(t, w.db), lostRows(t, plain); !reflect.DeepEqual(got, want) {
+					if got, want := lostRows(t, w.DB), lostRows(t, plain); !reflect.DeepEqual(got, want) {
 						t.Errorf("got %q, want %q", got, want)
 					}
 				}
@@ -251,14 +252,14 @@ func TestAWriteThatWasRefusedIsNotHeldOut(t *testing.T) {
 			done, cancel := context.WithCancel(context.Background())
 			cancel()
 			for name, write := range map[string]func() error{
-				"create of a key that is there": func() error { return w.db.Create(&lostRow{ID: 1}).Error },
-				"Exec of a key that is there":   func() error { return w.db.Exec("INSERT INTO lost_rows (id, name) VALUES (1, 'x')").Error },
-				"Exec of a column that is not":  func() error { return w.db.Exec("UPDATE lost_rows SET nothing = 1").Error },
-				"an argument of no use":         func() error { return w.db.Exec("UPDATE lost_rows SET name = ?", make(chan int)).Error },
-				"a context that is done":        func() error { return w.db.WithContext(done).Model(&lostRow{ID: 1}).Update("name", "x").Error },
+				"create of a key that is there": func() error { return w.DB.Create(&lostRow{ID: 1}).Error },
+				"Exec of a key that is there":   func() error { return w.DB.Exec("INSERT INTO lost_rows (id, name) VALUES (1, 'x')").Error },
+				"Exec of a column that is not":  func() error { return w.DB.Exec("UPDATE lost_rows SET nothing = 1").Error },
+				"an argument of no use":         func() error { return w.DB.Exec("UPDATE lost_rows SET name = ?", make(chan int)).Error },
+				"a context that is done":        func() error { return w.DB.WithContext(done).Model(&lostRow{ID: 1}).Update("name", "x").Error },
 				"Row of a key that is there": func() error {
 					var id int
-					return w.db.Raw("INSERT INTO lost_rows (id, name) VALUES (1, 'x') RETURNING id").Row().Scan(&id)
+					return w.DB.Raw("INSERT INTO lost_rows (id, name) VALUES (1, 'x') RETURNING id").Row().Scan(&id)
 				},
 			} {
 				if write() == nil {
@@ -268,7 +269,7 @@ func TestAWriteThatWasRefusedIsNotHeldOut(t *testing.T) {
 				// long: for much less than a table is held out.
 				for begun := time.Now(); ; time.Sleep(time.Millisecond) {
 					before := d.Probe.Queries()
-					if lostRows(t, w.db); d.Probe.Queries() == before {
+					if lostRows(t, w.DB); d.Probe.Queries() == before {
 						break
 					}
 					if time.Since(begun) > 500*time.Millisecond {

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
 )
 
@@ -44,17 +45,17 @@ func TestWhatAnUnstrictServerStoresIsNotWhatItWasGiven(t *testing.T) {
 		{"small", -300, -128},
 	} {
 		query := func(tx *gorm.DB) *gorm.DB {
-			return tx.Where(b.plain.Statement.Quote(test.column)+" = ?", test.stored).Order("id")
+			return tx.Where(b.Plain.Statement.Quote(test.column)+" = ?", test.stored).Order("id")
 		}
 		what := fmt.Sprintf("%s given %v, asked %v", test.column, test.given, test.stored)
 		id := int64(10 * (i + 1))
-		valuesSame[[]unstrictRow](t, b, what+", before", query)
-		valuesMust(t, b.db.Model(&unstrictRow{}).Create(map[string]any{"id": id, test.column: test.given}).Error)
-		valuesSame[[]unstrictRow](t, b, what+", inserted", query)
-		valuesMust(t, b.plain.Exec("INSERT INTO unstrict_rows (id) VALUES (?)", id+1).Error)
-		b.plugin.Clear()
-		valuesSame[[]unstrictRow](t, b, what+", before the update", query)
-		valuesMust(t, b.db.Model(&unstrictRow{}).Where("id = ?", id+1).Update(test.column, test.given).Error)
-		valuesSame[[]unstrictRow](t, b, what+", updated", query)
+		worldtest.Alike[[]unstrictRow](t, b.DB, b.Plain, what+", before", query)
+		worldtest.Must(t, b.DB.Model(&unstrictRow{}).Create(map[string]any{"id": id, test.column: test.given}).Error)
+		worldtest.Alike[[]unstrictRow](t, b.DB, b.Plain, what+", inserted", query)
+		worldtest.Must(t, b.Plain.Exec("INSERT INTO unstrict_rows (id) VALUES (?)", id+1).Error)
+		b.Plugin.Clear()
+		worldtest.Alike[[]unstrictRow](t, b.DB, b.Plain, what+", before the update", query)
+		worldtest.Must(t, b.DB.Model(&unstrictRow{}).Where("id = ?", id+1).Update(test.column, test.given).Error)
+		worldtest.Alike[[]unstrictRow](t, b.DB, b.Plain, what+", updated", query)
 	}
 }

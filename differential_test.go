@@ -3,7 +3,6 @@ package preload_test
 import (
 	"errors"
 	"fmt"
-	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
 	"pgregory.net/rapid"
 )
@@ -25,10 +25,10 @@ type diffCounts struct{ cases, steps, writes, failed, reads, served int }
 
 // diffRun is one case: a database, a plugin, and what was done so far.
 type diffRun struct {
-	*diffDraw
-	*writeWorld
+	*worldtest.Draw
+	*worldtest.World
 	counts  *diffCounts
-	asked   []writeQuery
+	asked   []worldtest.Named
 	history []string
 	// tx is the open transaction; broken says that PostgreSQL refuses all but its end, or that of a
 	// savepoint, after an error.
@@ -50,57 +50,57 @@ func (x *diffRun) fresh() *gorm.DB {
 	if x.tx != nil {
 		return x.tx.Session(&gorm.Session{NewDB: true})
 	}
-	return x.writeWorld.db.Session(&gorm.Session{})
+	return x.World.DB.Session(&gorm.Session{})
 }
 
 // diffSame compares answers. Where a row could not be scanned GORM leaves in it what was in memory
 // that it uses again.
-func diffSame(got, want writeAnswer) bool {
-	if want.Error != "" && want.Error != gorm.ErrRecordNotFound.Error() {
-		return got.Error == want.Error
+func diffSame(got, want worldtest.Answer) bool {
+	if want.Err != nil && want.Err.Error() != gorm.ErrRecordNotFound.Error() {
+		return got.Err != nil && got.Err.Error() == want.Err.Error()
 	}
-	return reflect.DeepEqual(got, want)
+	return want.Differs(got) == ""
 }
 
 // compare asks through the plugin, outside of any transaction, and as plain GORM does.
-func (x *diffRun) compare(q writeQuery) {
-	before := x.d.Probe.Queries()
-	got := q.ask(x.writeWorld.db)
+func (x *diffRun) compare(q worldtest.Named) {
+	before := x.Probe.Queries()
+	got := q.Ask(x.World.DB)
 	x.counts.reads++
-	if x.d.Probe.Queries() == before {
+	if x.Probe.Queries() == before {
 		x.counts.served++
 	}
-	if want := q.ask(x.plain); !diffSame(got, want) {
-		x.fail("%s\n got %v\nwant %v", q.name, got, want)
+	if want := q.Ask(x.Plain); !diffSame(got, want) {
+		x.fail("%s\n got %v\nwant %v", q.Name, got, want)
 	}
 }
 
 // settle compares all that is asked, and one query more.
 func (x *diffRun) settle() {
-	if i := x.below("asked anew", 3*diffReads); len(x.asked) < diffReads {
-		x.asked = append(x.asked, x.query())
+	if i := x.Below("asked anew", 3*diffReads); len(x.asked) < diffReads {
+		x.asked = append(x.asked, x.Read())
 	} else if i < diffReads {
-		x.asked[i] = x.query()
+		x.asked[i] = x.Read()
 	}
 	for _, q := range x.asked {
 		x.compare(q)
 	}
 	if x.tx != nil && !x.broken {
-		q := x.asked[x.below("asked in the transaction", len(x.asked))]
-		got := q.ask(x.fresh())
-		if got.Error != "" && got.Error != gorm.ErrRecordNotFound.Error() {
-			x.broken = x.d.Dialect == "postgres"
+		q := x.asked[x.Below("asked in the transaction", len(x.asked))]
+		got := q.Ask(x.fresh())
+		if got.Err != nil && got.Err.Error() != gorm.ErrRecordNotFound.Error() {
+			x.broken = x.Dialect == "postgres"
 			return
 		}
-		if want := q.ask(x.fresh().Clauses(preload.Bypass).Session(&gorm.Session{})); !diffSame(got, want) {
-			x.fail("in the transaction: %s\n got %v\nwant %v", q.name, got, want)
+		if want := q.Ask(x.fresh().Clauses(preload.Bypass).Session(&gorm.Session{})); !diffSame(got, want) {
+			x.fail("in the transaction: %s\n got %v\nwant %v", q.Name, got, want)
 		}
 	}
 }
 
 // racing does something while others read.
 func (x *diffRun) racing(do func() error) error {
-	if !x.chance("others read meanwhile", 15) {
+	if !x.Chance("others read meanwhile", 15) {
 		return do()
 	}
 	x.note("(others read meanwhile)")
@@ -109,7 +109,7 @@ func (x *diffRun) racing(do func() error) error {
 		asked := x.asked
 		wg.Go(func() {
 			for _, q := range asked {
-				q.ask(x.writeWorld.db)
+				q.Ask(x.World.DB)
 			}
 		})
 	}
@@ -120,7 +120,7 @@ func (x *diffRun) racing(do func() error) error {
 
 // write does one write. It returns the error, for those who let it end their transaction.
 func (x *diffRun) write() error {
-	w := x.diffDraw.write()
+	w := x.Draw.Write()
 	if x.broken {
 		return nil
 	}
@@ -128,12 +128,12 @@ func (x *diffRun) write() error {
 	if x.tx != nil {
 		inside = "in the transaction: "
 	}
-	err := x.racing(func() error { return w.do(db) })
-	x.note("%s%s: %v", inside, w.name, err)
+	err := x.racing(func() error { return w.Do(db) })
+	x.note("%s%s: %v", inside, w.Name, err)
 	x.counts.writes++
 	if err != nil {
 		x.counts.failed++
-		x.broken = x.tx != nil && x.d.Dialect == "postgres"
+		x.broken = x.tx != nil && x.Dialect == "postgres"
 	}
 	return err
 }
@@ -142,7 +142,7 @@ func (x *diffRun) write() error {
 // functions it happens.
 func (x *diffRun) step(depth int) {
 	x.counts.steps++
-	switch kind := x.below("step", 24); kind {
+	switch kind := x.Below("step", 24); kind {
 	case 1, 2:
 		x.end(kind == 1, depth)
 	case 3:
@@ -152,11 +152,7 @@ func (x *diffRun) step(depth int) {
 	case 6, 7:
 		x.function(depth)
 	case 8:
-		held := 2 * writeHoldOut
-		if x.d.Dialect != "sqlite" {
-			held = 2 * time.Minute // a server goes on with statements whose client is gone
-		}
-		x.clock.Advance(held)
+		x.World.PassHoldOut()
 		x.note("later")
 	default:
 		_ = x.write()
@@ -168,7 +164,7 @@ func (x *diffRun) begin(depth int) {
 	if depth > 0 || x.tx != nil {
 		return
 	}
-	x.tx, x.broken = x.writeWorld.db.Begin(), false
+	x.tx, x.broken = x.World.DB.Begin(), false
 	x.note("begin: %v", x.tx.Error)
 }
 
@@ -188,7 +184,7 @@ func (x *diffRun) end(commit bool, depth int) {
 
 // savepoint sets one, or rolls back to one.
 func (x *diffRun) savepoint(set bool) {
-	name, raw := diffOne(x.diffDraw, "savepoint", "a", "b", "A"), x.chance("raw savepoint", 40)
+	name, raw := worldtest.OneOf(x.Draw, "savepoint", "a", "b", "A"), x.Chance("raw savepoint", 40)
 	if x.tx == nil || set && x.broken {
 		return
 	}
@@ -205,7 +201,7 @@ func (x *diffRun) savepoint(set bool) {
 		err = tx.RollbackTo(name).Error
 	}
 	x.note("savepoint %s, set %v, raw %v: %v", name, set, raw, err)
-	x.broken = err != nil && x.d.Dialect == "postgres"
+	x.broken = err != nil && x.Dialect == "postgres"
 }
 
 var errDiffPanic = errors.New("the function panics")
@@ -228,10 +224,10 @@ func (x *diffRun) function(depth int) {
 		}()
 		return x.fresh().Transaction(func(tx *gorm.DB) error {
 			x.tx = tx
-			for range x.below("steps in the function", 4) {
+			for range x.Below("steps in the function", 4) {
 				x.step(depth + 1)
 			}
-			switch x.below("end of the function", 6) {
+			switch x.Below("end of the function", 6) {
 			case 4:
 				return errTx
 			case 5:
@@ -249,22 +245,22 @@ func (x *diffRun) function(depth int) {
 }
 
 // diffCase draws and plays one case.
-func diffCase(rt *rapid.T, w *writeWorld, tables []*diffTable, counts *diffCounts) {
+func diffCase(rt *rapid.T, w *worldtest.World, tables []*worldtest.Table, counts *diffCounts) {
 	counts.cases++
-	x := &diffRun{diffDraw: &diffDraw{T: rt, dialect: w.d.Dialect, tables: tables}, writeWorld: w, counts: counts}
+	x := &diffRun{Draw: worldtest.NewDraw(rt, w.Dialect, tables), World: w, counts: counts}
 	defer func() {
 		if x.tx != nil {
 			x.fresh().Rollback()
 		}
 	}()
 	for range diffReads - 1 {
-		x.asked = append(x.asked, x.query())
+		x.asked = append(x.asked, x.Read())
 	}
 	x.settle()
-	for range 1 + x.below("steps", 30) {
+	for range 1 + x.Below("steps", 30) {
 		x.step(0)
 	}
-	x.end(x.chance("commit at last", 50), 0)
+	x.end(x.Chance("commit at last", 50), 0)
 	x.settle()
 	x.settle()
 }
@@ -277,11 +273,11 @@ func TestDifferential(t *testing.T) {
 		// The handles are alike in all that decides how values are read.
 		var plain [2]*gorm.DB
 		for i := range plain {
-			plain[i] = d.Plain(t, diffConfig(i == 1, false))
+			plain[i] = d.Plain(t, worldtest.DiffConfig(i == 1, false))
 		}
-		diffMigrate(t, d, plain[0])
-		tables := diffDrawn(t, plain[0])
-		deadline := time.Now().Add(writeLong(t, 3*time.Second))
+		worldtest.MigrateDiffs(t, d, plain[0])
+		tables := worldtest.DiffTables(t, plain[0])
+		deadline := time.Now().Add(worldtest.Budget(t, 3*time.Second))
 		counts, failing := &diffCounts{}, false
 		property := func(rt *rapid.T) {
 			// A case that fails is played again and again, until it is as short as it gets.
@@ -291,14 +287,14 @@ func TestDifferential(t *testing.T) {
 			defer func() { failing = failing || rt.Failed() }()
 			prepare := rapid.IntRange(0, 1).Draw(rt, "prepare")
 			skip := rapid.Bool().Draw(rt, "skip default transaction")
-			diffSeed(t, d, plain[0])
-			w := writeOpen(t, d, plain[prepare], diffConfig(prepare == 1, skip), preload.WithTTL(24*time.Hour), preload.WithNegativeTTL(24*time.Hour))
-			pool, err := w.db.DB()
+			worldtest.SeedDiffs(t, d, plain[0])
+			w := writeOpen(t, d, plain[prepare], worldtest.DiffConfig(prepare == 1, skip), preload.WithTTL(24*time.Hour), preload.WithNegativeTTL(24*time.Hour))
+			pool, err := w.DB.DB()
 			if err != nil {
 				rt.Fatal(err)
 			}
 			defer pool.Close()
-			defer w.p.Close()
+			defer w.Plugin.Close()
 			diffCase(rt, w, tables, counts)
 		}
 		for time.Now().Before(deadline) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
 )
 
@@ -30,23 +31,23 @@ var argumentModels = []struct {
 }{
 	{"nil", nil, false},
 	{"a nil any", new(any), false},
-	{"an any in an any", func() any { var inner any = readCompany{}; var outer any = &inner; return &outer }(), true},
-	{"a struct", readCompany{}, true},
-	{"a nil pointer", (*readCompany)(nil), true},
-	{"a pointer to a pointer", new(*readCompany), true},
-	{"a slice", []readCompany{}, true},
-	{"a slice of pointers", &[]*readCompany{}, true},
-	{"an array", &[2]readCompany{}, true},
+	{"an any in an any", func() any { var inner any = worldtest.ReadCompany{}; var outer any = &inner; return &outer }(), true},
+	{"a struct", worldtest.ReadCompany{}, true},
+	{"a nil pointer", (*worldtest.ReadCompany)(nil), true},
+	{"a pointer to a pointer", new(*worldtest.ReadCompany), true},
+	{"a slice", []worldtest.ReadCompany{}, true},
+	{"a slice of pointers", &[]*worldtest.ReadCompany{}, true},
+	{"an array", &[2]worldtest.ReadCompany{}, true},
 	{"a number", 7, false},
 	{"a text of a named type", argumentNames("read_companies"), false},
-	{"a channel", make(chan readCompany), false},
-	{"a function", func() readCompany { return readCompany{} }, false},
+	{"a channel", make(chan worldtest.ReadCompany), false},
+	{"a function", func() worldtest.ReadCompany { return worldtest.ReadCompany{} }, false},
 	{"a map", map[string]any{"id": 1}, false},
 	{"a slice of maps", &[]map[string]any{}, false},
 	{"an anonymous struct", struct{ ID int }{1}, false},
 	{"an empty struct", struct{}{}, false},
 	{"a model whose table panics", &argumentPanics{}, false},
-	{"a type", reflect.TypeFor[readCompany](), true}, // a struct of the runtime, which has a table name at least
+	{"a type", reflect.TypeFor[worldtest.ReadCompany](), true}, // a struct of the runtime, which has a table name at least
 	{"an error", errors.New("x"), true},
 }
 
@@ -56,10 +57,10 @@ func TestModelsThatAreNoneAreNamedInTheError(t *testing.T) {
 	for _, tt := range argumentModels {
 		if tt.name == "a type" || tt.name == "an error" {
 			// What comes of them is of no interest, but a panic is.
-			_, _ = b.p.Register(tt.value), b.p.Invalidate(tt.value)
+			_, _ = b.Plugin.Register(tt.value), b.Plugin.Invalidate(tt.value)
 			continue
 		}
-		for name, err := range map[string]error{"Register": b.p.Register(tt.value), "Invalidate": b.p.Invalidate(tt.value)} {
+		for name, err := range map[string]error{"Register": b.Plugin.Register(tt.value), "Invalidate": b.Plugin.Invalidate(tt.value)} {
 			switch {
 			case tt.model && err != nil:
 				t.Errorf("%s of %s: %v", name, tt.name, err)
@@ -70,10 +71,10 @@ func TestModelsThatAreNoneAreNamedInTheError(t *testing.T) {
 		db := dbtest.SQLite(t).Open(t)
 		_ = db.Use(preload.New(preload.WithoutWorker(), preload.WithPolicy(tt.value, preload.Policy{}))) // no panic
 	}
-	if err := b.p.Invalidate(""); err == nil || !strings.Contains(err.Error(), "name of a table") {
+	if err := b.Plugin.Invalidate(""); err == nil || !strings.Contains(err.Error(), "name of a table") {
 		t.Errorf("Invalidate of no name: %v", err)
 	}
-	if err := b.p.Register(); err != nil {
+	if err := b.Plugin.Register(); err != nil {
 		t.Errorf("Register of nothing: %v", err)
 	}
 }
@@ -108,11 +109,11 @@ func (d argumentDialector) Initialize(*gorm.DB) error { return d.err }
 func TestNoArgumentMakesAMethodPanic(t *testing.T) {
 	t.Parallel()
 	closed := readSQLite(t)
-	_ = closed.p.Close()
+	_ = closed.Plugin.Close()
 	var noContext context.Context
 	number := func(context.Context) (int, error) { return 1, nil }
 	for name, p := range map[string]*preload.Plugin{
-		"nil": nil, "zero": new(preload.Plugin), "not in use": preload.New(), "in use": readSQLite(t).p, "closed": closed.p,
+		"nil": nil, "zero": new(preload.Plugin), "not in use": preload.New(), "in use": readSQLite(t).Plugin, "closed": closed.Plugin,
 	} {
 		inUse, there := name == "in use", name != "nil" && name != "zero"
 		for _, call := range []struct {
@@ -123,7 +124,7 @@ func TestNoArgumentMakesAMethodPanic(t *testing.T) {
 			{"Name", false, func() error { _ = p.Name(); return nil }},
 			{"Initialize(nil)", true, func() error { return p.Initialize(nil) }},
 			{"Register(nil)", true, func() error { return p.Register(nil) }},
-			{"Register", !inUse && name != "closed", func() error { return p.Register(&readCompany{}) }},
+			{"Register", !inUse && name != "closed", func() error { return p.Register(&worldtest.ReadCompany{}) }},
 			{"Invalidate(nil)", true, func() error { return p.Invalidate(nil) }},
 			{"Invalidate", !there, func() error { return p.Invalidate() }},
 			{"Clear", false, func() error { p.Clear(); return nil }},
@@ -187,35 +188,35 @@ func TestNoArgumentMakesAFunctionPanic(t *testing.T) {
 	for name, ctx := range map[string]context.Context{
 		"bypass": preload.ContextWithBypass(none), "refresh": preload.ContextWithRefresh(none), "session": preload.ContextWithSession(none, ""),
 	} {
-		if err := b.db.WithContext(ctx).First(&readCompany{}, 1).Error; err != nil {
+		if err := b.DB.WithContext(ctx).First(&worldtest.ReadCompany{}, 1).Error; err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	conditions := func(tx *gorm.DB) *gorm.DB { return tx.Where("id = ?", preload.Arg(0)) }
 	for name, prepare := range map[string]func() error{
-		"no handle":    func() error { _, err := preload.Prepare[readCompany](nil, conditions); return err },
-		"an empty one": func() error { _, err := preload.Prepare[readCompany](&gorm.DB{}, conditions); return err },
-		"no function":  func() error { _, err := preload.Prepare[readCompany](b.db, nil); return err },
+		"no handle":    func() error { _, err := preload.Prepare[worldtest.ReadCompany](nil, conditions); return err },
+		"an empty one": func() error { _, err := preload.Prepare[worldtest.ReadCompany](&gorm.DB{}, conditions); return err },
+		"no function":  func() error { _, err := preload.Prepare[worldtest.ReadCompany](b.DB, nil); return err },
 		"no result": func() error {
-			_, err := preload.Prepare[readCompany](b.db, func(*gorm.DB) *gorm.DB { return nil })
+			_, err := preload.Prepare[worldtest.ReadCompany](b.DB, func(*gorm.DB) *gorm.DB { return nil })
 			return err
 		},
 		"another result": func() error {
-			_, err := preload.Prepare[readCompany](b.db, func(*gorm.DB) *gorm.DB { return &gorm.DB{} })
+			_, err := preload.Prepare[worldtest.ReadCompany](b.DB, func(*gorm.DB) *gorm.DB { return &gorm.DB{} })
 			return err
 		},
-		"a number":  func() error { _, err := preload.Prepare[int](b.db, conditions); return err },
-		"an any":    func() error { _, err := preload.Prepare[any](b.db, conditions); return err },
-		"a channel": func() error { _, err := preload.Prepare[chan int](b.db, conditions); return err },
+		"a number":  func() error { _, err := preload.Prepare[int](b.DB, conditions); return err },
+		"an any":    func() error { _, err := preload.Prepare[any](b.DB, conditions); return err },
+		"a channel": func() error { _, err := preload.Prepare[chan int](b.DB, conditions); return err },
 	} {
 		if err := prepare(); err == nil || !strings.HasPrefix(err.Error(), "preload: Prepare") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	byID, err := preload.Prepare[readCompany](b.db, conditions)
-	readMust(t, err)
-	for name, query := range map[string]*preload.Prepared[readCompany]{
-		"nil": nil, "zero": new(preload.Prepared[readCompany]), "good": byID, "in no transaction": byID.WithTx(nil), "in an empty one": byID.WithTx(&gorm.DB{}),
+	byID, err := preload.Prepare[worldtest.ReadCompany](b.DB, conditions)
+	worldtest.Must(t, err)
+	for name, query := range map[string]*preload.Prepared[worldtest.ReadCompany]{
+		"nil": nil, "zero": new(preload.Prepared[worldtest.ReadCompany]), "good": byID, "in no transaction": byID.WithTx(nil), "in an empty one": byID.WithTx(&gorm.DB{}),
 	} {
 		for i, ask := range []func(ctx context.Context, args ...any) error{
 			func(ctx context.Context, args ...any) error { _, err := query.First(ctx, args...); return err },
@@ -247,10 +248,10 @@ func TestNoArgumentMakesAFunctionPanic(t *testing.T) {
 		preload.WithLogger(new(slog.Logger)),
 	} {
 		d := dbtest.SQLite(t)
-		readMust(t, d.Plain(t).AutoMigrate(&readPlace{}))
-		db, p := d.Open(t), preload.New(opt, preload.WithLogger(readQuiet()))
-		readMust(t, db.Use(p))
-		readMust(t, db.Find(&[]readPlace{}).Error)
+		worldtest.Must(t, d.Plain(t).AutoMigrate(&worldtest.ReadPlace{}))
+		db, p := d.Open(t), preload.New(opt, preload.WithLogger(worldtest.Quiet()))
+		worldtest.Must(t, db.Use(p))
+		worldtest.Must(t, db.Find(&[]worldtest.ReadPlace{}).Error)
 		_ = p.Close()
 	}
 }
@@ -279,16 +280,16 @@ func TestEveryDestinationOfGORMIsFilledWithoutAFault(t *testing.T) {
 	}
 	d := dbtest.SQLite(t)
 	plain := d.Plain(t)
-	readMust(t, plain.Exec("CREATE TABLE destination_rows (id integer primary key, name text, note text, next integer)").Error)
-	readMust(t, plain.Exec("INSERT INTO destination_rows VALUES (1, 'a', 'x', 2), (2, 'b', NULL, 3), (3, 'c', 'z', 1)").Error)
+	worldtest.Must(t, plain.Exec("CREATE TABLE destination_rows (id integer primary key, name text, note text, next integer)").Error)
+	worldtest.Must(t, plain.Exec("INSERT INTO destination_rows VALUES (1, 'a', 'x', 2), (2, 'b', NULL, 3), (3, 'c', 'z', 1)").Error)
 	var log bytes.Buffer
 	b := readOpenWith(t, d, nil, preload.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
-	worker := preload.New(preload.WithClock(b.clock), preload.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+	worker := preload.New(preload.WithClock(b.Clock), preload.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
 	db := d.Open(t)
-	readMust(t, db.Use(worker))
-	readMust(t, worker.Register(&destinationRow{}))
+	worldtest.Must(t, db.Use(worker))
+	worldtest.Must(t, worker.Register(&destinationRow{}))
 	model := &destinationRow{}
-	queries := map[string]readQuery{}
+	queries := map[string]worldtest.Query{}
 	for name, dest := range map[string]func() any{
 		"a struct": func() any { return new(destinationRow) }, "a smaller struct": func() any { return new(small) },
 		"a pointer to a pointer": func() any { return new(*destinationRow) }, "three pointers": func() any { return new(**destinationRow) },
@@ -327,18 +328,18 @@ func TestEveryDestinationOfGORMIsFilledWithoutAFault(t *testing.T) {
 		}
 	}
 	for name, query := range queries {
-		want := readRun(plain, query)
+		want := query.Try(plain)
 		ctx := preload.ContextWithSession(context.Background(), name)
 		for turn := range 6 {
 			if turn == 3 {
-				readMust(t, worker.Invalidate())
+				worldtest.Must(t, worker.Invalidate())
 			}
 			if turn == 4 {
-				b.clock.Advance(4*60*1e9 + 30*1e9) // the last fifth of its TTL: it is loaded again
+				b.Clock.Advance(4*60*1e9 + 30*1e9) // the last fifth of its TTL: it is loaded again
 			}
-			for _, db := range []*gorm.DB{b.db, db} {
-				got := readRun(db.Session(&gorm.Session{Context: ctx}), func(db *gorm.DB) (any, *gorm.DB) { return query(db) })
-				if diff := want.differs(got); diff != "" {
+			for _, db := range []*gorm.DB{b.DB, db} {
+				got := query.Try(db.Session(&gorm.Session{Context: ctx}))
+				if diff := want.Differs(got); diff != "" {
 					t.Errorf("%s, turn %d: %s", name, turn, diff)
 				}
 				// What may follow is learned of what was found.
@@ -346,7 +347,7 @@ func TestEveryDestinationOfGORMIsFilledWithoutAFault(t *testing.T) {
 			}
 		}
 	}
-	readMust(t, worker.Close())
+	worldtest.Must(t, worker.Close())
 	if strings.Contains(log.String(), "fault") || strings.Contains(log.String(), "panic") {
 		t.Errorf("log %s", &log)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"go.uber.org/goleak"
 	"gorm.io/gorm"
 )
@@ -49,34 +50,34 @@ func TestAStoreThatBlocksHoldsUpNobody(t *testing.T) {
 			before := goleak.IgnoreCurrent()
 			d := dbtest.SQLite(t)
 			plain := d.Plain(t)
-			readSeed(t, plain)
+			worldtest.SeedReads(t, plain)
 			store := &blockingStore{Store: preload.NewStore(), op: op, open: make(chan struct{})}
 			b := readOpen(t, d, preload.WithStore(store))
-			readMust(t, b.p.Register(readModels...))
-			var c readCompany
-			readMust(t, b.db.First(&c, 1).Error)
-			readMust(t, b.db.First(&readLanguage{}).Error)
+			worldtest.Must(t, b.Plugin.Register(worldtest.ReadModels...))
+			var c worldtest.ReadCompany
+			worldtest.Must(t, b.DB.First(&c, 1).Error)
+			worldtest.Must(t, b.DB.First(&worldtest.ReadLanguage{}).Error)
 			store.on.Store(true)
 			name := "acme"
 			for turn := range 4 {
-				ctx, cancel := context.WithTimeout(context.Background(), readPatience)
-				readWithin(t, readPatience, "reads and writes", func() {
+				ctx, cancel := context.WithTimeout(context.Background(), worldtest.Patience)
+				worldtest.Within(t, worldtest.Patience, "reads and writes", func() {
 					var all sync.WaitGroup
 					for i := range 100 {
 						all.Go(func() {
-							var c readCompany
-							if err := b.db.WithContext(ctx).First(&c, 1).Error; err != nil || c.Name != name {
+							var c worldtest.ReadCompany
+							if err := b.DB.WithContext(ctx).First(&c, 1).Error; err != nil || c.Name != name {
 								t.Errorf("turn %d: %v, %q, want %q", turn, err, c.Name, name)
 							}
-							var languages []readLanguage
-							_ = b.db.WithContext(ctx).Limit(i + 1).Find(&languages)
+							var languages []worldtest.ReadLanguage
+							_ = b.DB.WithContext(ctx).Limit(i + 1).Find(&languages)
 						})
 					}
 					all.Wait()
 					name = fmt.Sprint("name ", turn)
-					readMust(t, b.db.Model(&readCompany{}).Where("id = 1").Update("name", name).Error)
-					var c readCompany
-					readMust(t, b.db.First(&c, 1).Error)
+					worldtest.Must(t, b.DB.Model(&worldtest.ReadCompany{}).Where("id = 1").Update("name", name).Error)
+					var c worldtest.ReadCompany
+					worldtest.Must(t, b.DB.First(&c, 1).Error)
 					if c.Name != name {
 						t.Errorf("turn %d: read %q after %q was written", turn, c.Name, name)
 					}
@@ -88,9 +89,9 @@ func TestAStoreThatBlocksHoldsUpNobody(t *testing.T) {
 			}
 			store.on.Store(false)
 			close(store.open)
-			for deadline := time.Now().Add(readPatience); ; time.Sleep(time.Millisecond) {
-				var c readCompany
-				if n := b.queries(func() { readMust(t, b.db.First(&c, 1).Error) }); c.Name != name {
+			for deadline := time.Now().Add(worldtest.Patience); ; time.Sleep(time.Millisecond) {
+				var c worldtest.ReadCompany
+				if n := b.Queries(func() { worldtest.Must(t, b.DB.First(&c, 1).Error) }); c.Name != name {
 					t.Fatalf("read %q, want %q", c.Name, name)
 				} else if n == 0 {
 					break
@@ -99,8 +100,8 @@ func TestAStoreThatBlocksHoldsUpNobody(t *testing.T) {
 					t.Fatal("the Store is not used again")
 				}
 			}
-			readMust(t, b.p.Close())
-			for _, db := range []interface{ Close() error }{poolOf(t, b.db), poolOf(t, b.plain), poolOf(t, plain)} {
+			worldtest.Must(t, b.Plugin.Close())
+			for _, db := range []interface{ Close() error }{poolOf(t, b.DB), poolOf(t, b.Plain), poolOf(t, plain)} {
 				_ = db.Close()
 			}
 			goleak.VerifyNone(t, before)
@@ -118,7 +119,7 @@ func TestAStoreThatPanicsFillsNoLog(t *testing.T) {
 	store := &readStore{Store: preload.NewStore(), get: func(string, any, bool) (any, bool) { panic("get") }, set: func(string, any) bool { panic("set") }}
 	b := readSQLite(t, preload.WithStore(store), preload.WithLogger(slog.New(slog.NewTextHandler(storeLog{&mu, &log}, nil))))
 	for range 20 {
-		readMust(t, b.db.First(&readCompany{}, 1).Error)
+		worldtest.Must(t, b.DB.First(&worldtest.ReadCompany{}, 1).Error)
 	}
 	mu.Lock()
 	defer mu.Unlock()
@@ -141,7 +142,7 @@ func (w storeLog) Write(b []byte) (int, error) {
 func poolOf(t *testing.T, db *gorm.DB) *sql.DB {
 	t.Helper()
 	pool, err := db.DB()
-	readMust(t, err)
+	worldtest.Must(t, err)
 	return pool
 }
 
@@ -162,14 +163,14 @@ func TestAStoreThatReturnsOtherValuesHarmsNobody(t *testing.T) {
 		}}
 		b := readSQLite(t, preload.WithStore(store))
 		for range 3 {
-			var c readCompany
-			readMust(t, b.db.First(&c, 1).Error)
-			v, err := preload.Load(t.Context(), b.p, "k", func(context.Context) (int, error) { return 7, nil })
+			var c worldtest.ReadCompany
+			worldtest.Must(t, b.DB.First(&c, 1).Error)
+			v, err := preload.Load(t.Context(), b.Plugin, "k", func(context.Context) (int, error) { return 7, nil })
 			if c.Name != "acme" || v != 7 || err != nil {
 				t.Errorf("%s: got %q and %d, %v", name, c.Name, v, err)
 			}
 		}
-		if s := b.p.Stats(); s.BypassReasons[preload.ReasonFault] > 0 {
+		if s := b.Plugin.Stats(); s.BypassReasons[preload.ReasonFault] > 0 {
 			t.Errorf("%s: bypassed %v", name, s.BypassReasons)
 		}
 	}

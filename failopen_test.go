@@ -15,6 +15,7 @@ import (
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 )
@@ -31,27 +32,27 @@ func TestReadPrimaryKeyInDestIsNotMixedUp(t *testing.T) {
 			return db
 		},
 		"with a subquery": func(db *gorm.DB, byCondition bool) *gorm.DB {
-			db = db.Where("id IN (?)", db.Session(&gorm.Session{NewDB: true}).Model(&readCompany{}).Select("id"))
+			db = db.Where("id IN (?)", db.Session(&gorm.Session{NewDB: true}).Model(&worldtest.ReadCompany{}).Select("id"))
 			if byCondition {
-				db = db.Where(&readCompany{ID: 2})
+				db = db.Where(&worldtest.ReadCompany{ID: 2})
 			}
 			return db
 		},
 	} {
 		b := readSQLite(t)
 		holds := func(db *gorm.DB) (any, *gorm.DB) {
-			c := readCompany{ID: 2}
+			c := worldtest.ReadCompany{ID: 2}
 			return &c, where(db, false).Select("name").Take(&c)
 		}
 		empty := func(db *gorm.DB) (any, *gorm.DB) {
-			var c readCompany
+			var c worldtest.ReadCompany
 			return &c, where(db, true).Select("name").Take(&c)
 		}
-		for _, order := range [][]readQuery{{holds, empty}, {empty, holds}} {
-			readMust(t, b.p.Invalidate())
+		for _, order := range [][]worldtest.Query{{holds, empty}, {empty, holds}} {
+			worldtest.Must(t, b.Plugin.Invalidate())
 			for turn := range 2 {
 				for i, query := range order {
-					if diff := readRun(b.plain, query).differs(readRun(b.db, query)); diff != "" {
+					if diff := query.Try(b.Plain).Differs(query.Try(b.DB)); diff != "" {
 						t.Errorf("%s, turn %d, query %d: %s", name, turn, i, diff)
 					}
 				}
@@ -107,7 +108,7 @@ func readDaily(db *gorm.DB) (seen []string) {
 		note(what, v, err)
 	}
 	find := func() (any, error) {
-		var c []readCompany
+		var c []worldtest.ReadCompany
 		err := db.Order("id").Find(&c).Error
 		var names []string
 		for _, c := range c {
@@ -118,29 +119,32 @@ func readDaily(db *gorm.DB) (seen []string) {
 	for range 3 {
 		step("find", find)
 		step("first", func() (any, error) {
-			var c readCompany
+			var c worldtest.ReadCompany
 			err := db.Preload("HQ").First(&c, 1).Error
 			return c.Name, err
 		})
-		step("not found", func() (any, error) { var c readCompany; return nil, db.First(&c, 99).Error })
-		step("refresh", func() (any, error) { var c readCompany; return nil, db.Clauses(preload.Refresh).First(&c, 1).Error })
+		step("not found", func() (any, error) { var c worldtest.ReadCompany; return nil, db.First(&c, 99).Error })
+		step("refresh", func() (any, error) {
+			var c worldtest.ReadCompany
+			return nil, db.Clauses(preload.Refresh).First(&c, 1).Error
+		})
 	}
-	step("create", func() (any, error) { c := readCompany{Name: "third"}; return nil, db.Create(&c).Error })
+	step("create", func() (any, error) { c := worldtest.ReadCompany{Name: "third"}; return nil, db.Create(&c).Error })
 	step("find", find)
 	step("find again", find)
 	step("update", func() (any, error) {
-		return nil, db.Model(&readCompany{}).Where("id = ?", 1).Update("name", "renamed").Error
+		return nil, db.Model(&worldtest.ReadCompany{}).Where("id = ?", 1).Update("name", "renamed").Error
 	})
 	step("find", find)
 	step("transaction", func() (any, error) {
 		return nil, db.Transaction(func(tx *gorm.DB) error {
-			return tx.Model(&readCompany{}).Where("id = ?", 1).Update("name", "in a transaction").Error
+			return tx.Model(&worldtest.ReadCompany{}).Where("id = ?", 1).Update("name", "in a transaction").Error
 		})
 	})
 	step("find", find)
 	step("exec", func() (any, error) { return nil, db.Exec("UPDATE read_companies SET name = 'raw' WHERE id = 2").Error })
 	step("find", find)
-	step("delete", func() (any, error) { return nil, db.Where("name = ?", "third").Delete(&readCompany{}).Error })
+	step("delete", func() (any, error) { return nil, db.Where("name = ?", "third").Delete(&worldtest.ReadCompany{}).Error })
 	step("find", find)
 	return seen
 }
@@ -180,23 +184,23 @@ func TestReadFailsOpenOnStores(t *testing.T) {
 			store.Store = preload.NewStore()
 			b := readSQLite(t, preload.WithStore(store))
 			other := dbtest.SQLite(t)
-			readSeed(t, other.Plain(t))
-			want, got := readDaily(other.Plain(t)), readDaily(b.db)
+			worldtest.SeedReads(t, other.Plain(t))
+			want, got := readDaily(other.Plain(t)), readDaily(b.DB)
 			for i := range got {
 				if want[i] != got[i] {
 					t.Errorf("step %d: plain %q, plugin %q", i, want[i], got[i])
 				}
 			}
 			for what, call := range map[string]func(){
-				"Invalidate": func() { _ = b.p.Invalidate() }, "Clear": b.p.Clear, "Stats": func() { b.p.Stats() },
+				"Invalidate": func() { _ = b.Plugin.Invalidate() }, "Clear": b.Plugin.Clear, "Stats": func() { b.Plugin.Stats() },
 				"Load": func() {
 					for i := range 3 {
-						if v, err := preload.Load(context.Background(), b.p, "k", func(context.Context) (int, error) { return 5, nil }); v != 5 || err != nil {
+						if v, err := preload.Load(context.Background(), b.Plugin, "k", func(context.Context) (int, error) { return 5, nil }); v != 5 || err != nil {
 							t.Errorf("Load %d: %v %v", i, v, err)
 						}
 					}
 				},
-				"Close": func() { _ = b.p.Close() },
+				"Close": func() { _ = b.Plugin.Close() },
 			} {
 				func() {
 					defer func() {
@@ -228,8 +232,8 @@ func TestReadStoreKeysAreStable(t *testing.T) {
 	}
 	b := readSQLite(t, preload.WithStore(store))
 	for i := range 200 {
-		var c []readCompany
-		readMust(t, b.db.Where("name = ? AND id <> ?", strings.Repeat("k", i%40), i).Find(&c).Error)
+		var c []worldtest.ReadCompany
+		worldtest.Must(t, b.DB.Where("name = ? AND id <> ?", strings.Repeat("k", i%40), i).Find(&c).Error)
 	}
 	runtime.GC()
 	for i := range seen {
@@ -270,33 +274,33 @@ func (readNaN) Score(float64, int64, time.Time, time.Time) float64 { return math
 func TestReadFailsOpenOnScorers(t *testing.T) {
 	t.Parallel()
 	other := dbtest.SQLite(t)
-	readSeed(t, other.Plain(t))
+	worldtest.SeedReads(t, other.Plain(t))
 	want := readDaily(other.Plain(t))
 	for _, scorer := range []preload.Scorer{
 		&readScorer{Scorer: preload.NewCountScorer(0.9), from: 1}, &readScorer{Scorer: preload.NewCountScorer(0.9), from: 5},
 		&readScorer{Scorer: preload.NewFrequencyScorer(0.9), from: 8}, readNaN{},
 	} {
 		b := readSQLite(t, preload.WithScorer(scorer))
-		got := readDaily(b.db)
+		got := readDaily(b.DB)
 		for i := range got {
 			if want[i] != got[i] {
 				t.Errorf("%T, step %d: plain %q, plugin %q", scorer, i, want[i], got[i])
 			}
 		}
 		for what, call := range map[string]func(){
-			"RecordAccess": func() { b.p.RecordAccess("a", "b") }, "ShouldPreload": func() { b.p.ShouldPreload("a") },
-			"PreloadKeys": func() { b.p.PreloadKeys(3) }, "Hot": func() { b.p.Hot(3) },
+			"RecordAccess": func() { b.Plugin.RecordAccess("a", "b") }, "ShouldPreload": func() { b.Plugin.ShouldPreload("a") },
+			"PreloadKeys": func() { b.Plugin.PreloadKeys(3) }, "Hot": func() { b.Plugin.Hot(3) },
 			"Load": func() {
 				for i := range 3 {
-					if v, err := preload.Load(context.Background(), b.p, "k", func(context.Context) (int, error) { return 5, nil }); v != 5 || err != nil {
+					if v, err := preload.Load(context.Background(), b.Plugin, "k", func(context.Context) (int, error) { return 5, nil }); v != 5 || err != nil {
 						t.Errorf("Load %d: %v %v", i, v, err)
 					}
 				}
 			},
 			"Preload": func() {
-				_ = b.p.Preload(context.Background(), "p", func(context.Context) (any, error) { return 1, nil })
+				_ = b.Plugin.Preload(context.Background(), "p", func(context.Context) (any, error) { return 1, nil })
 			},
-			"Clear": b.p.Clear,
+			"Clear": b.Plugin.Clear,
 		} {
 			func() {
 				defer func() {
@@ -318,10 +322,10 @@ func TestReadFailsOpenOnFunctions(t *testing.T) {
 		"session":   preload.WithSession(func(context.Context) string { panic("session") }),
 	} {
 		b := readSQLite(t, option)
-		byName := prepare[readCompany](t, b.db, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("id > ?", arg(0)) })
+		byName := prepare[worldtest.ReadCompany](t, b.DB, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("id > ?", arg(0)) })
 		for range 4 {
-			var c []readCompany
-			if err := b.db.Find(&c).Error; err != nil || len(c) != 2 {
+			var c []worldtest.ReadCompany
+			if err := b.DB.Find(&c).Error; err != nil || len(c) != 2 {
 				t.Errorf("%s: %d rows, %v", name, len(c), err)
 			}
 			if c, err := byName.Find(context.Background(), 0); err != nil || len(c) != 2 {
@@ -336,12 +340,12 @@ func TestReadEviction(t *testing.T) {
 	t.Parallel()
 	b := readSQLite(t, preload.WithMaxEntries(10))
 	get := func(id int) int64 {
-		return b.queries(func() { var u []readUser; readMust(t, b.db.Where("id = ?", id).Find(&u).Error) })
+		return b.Queries(func() { var u []worldtest.ReadUser; worldtest.Must(t, b.DB.Where("id = ?", id).Find(&u).Error) })
 	}
 	for id := range 10 {
 		get(id)
 	}
-	if s := b.p.Stats(); s.Entries != 10 || s.Evicted != 0 || s.Bytes <= 0 {
+	if s := b.Plugin.Stats(); s.Entries != 10 || s.Evicted != 0 || s.Bytes <= 0 {
 		t.Errorf("full: %+v", s)
 	}
 	for hot := range 3 {
@@ -355,7 +359,7 @@ func TestReadEviction(t *testing.T) {
 			}
 		}
 	}
-	s := b.p.Stats()
+	s := b.Plugin.Stats()
 	if s.Entries != 10 || s.Evicted != 50 || s.Models["read_users"].Entries != 10 {
 		t.Errorf("after 50 more: %+v", s)
 	}
@@ -365,24 +369,24 @@ func TestReadEviction(t *testing.T) {
 
 	b = readSQLite(t, preload.WithMaxBytes(20_000))
 	for i := range 200 {
-		var u []readUser
-		readMust(t, b.db.Where("id <> ?", 1000+i).Find(&u).Error)
-		if s := b.p.Stats(); s.Bytes > 20_000 {
+		var u []worldtest.ReadUser
+		worldtest.Must(t, b.DB.Where("id <> ?", 1000+i).Find(&u).Error)
+		if s := b.Plugin.Stats(); s.Bytes > 20_000 {
 			t.Fatalf("%d bytes", s.Bytes)
 		}
 	}
-	if s := b.p.Stats(); s.Evicted == 0 || s.Entries == 0 || int(s.Evicted)+s.Entries != 200 {
+	if s := b.Plugin.Stats(); s.Evicted == 0 || s.Entries == 0 || int(s.Evicted)+s.Entries != 200 {
 		t.Errorf("%+v", s)
 	}
 	// An answer that alone is larger than all may be.
 	b = readSQLite(t, preload.WithMaxBytes(100))
 	for range 2 {
-		var u []readUser
-		if n := b.queries(func() { readMust(t, b.db.Find(&u).Error) }); n != 1 || len(u) != 4 {
+		var u []worldtest.ReadUser
+		if n := b.Queries(func() { worldtest.Must(t, b.DB.Find(&u).Error) }); n != 1 || len(u) != 4 {
 			t.Errorf("%d queries, %d rows", n, len(u))
 		}
 	}
-	if s := b.p.Stats(); s.Entries != 0 || s.Bytes != 0 {
+	if s := b.Plugin.Stats(); s.Entries != 0 || s.Bytes != 0 {
 		t.Errorf("%+v", s)
 	}
 }
@@ -391,16 +395,16 @@ func TestReadEviction(t *testing.T) {
 func TestReadClose(t *testing.T) {
 	// Not parallel: it counts goroutines.
 	d := dbtest.SQLite(t)
-	readSeed(t, d.Plain(t))
+	worldtest.SeedReads(t, d.Plain(t))
 	db := d.Open(t)
 	conn, err := db.DB()
-	readMust(t, err)
+	worldtest.Must(t, err)
 	conn.SetMaxIdleConns(0)
 	before := runtime.NumGoroutine()
-	p := preload.New(preload.WithLogger(readQuiet()))
-	readMust(t, db.Use(p))
+	p := preload.New(preload.WithLogger(worldtest.Quiet()))
+	worldtest.Must(t, db.Use(p))
 	get := func() {
-		var u []readUser
+		var u []worldtest.ReadUser
 		if err := db.Preload("Pets").Find(&u).Error; err != nil || len(u) != 4 {
 			t.Errorf("%d rows, %v", len(u), err)
 		}
@@ -428,10 +432,10 @@ func TestReadClose(t *testing.T) {
 			}
 		})
 	}
-	readMust(t, p.Close())
+	worldtest.Must(t, p.Close())
 	close(stop)
 	all.Wait()
-	for deadline := time.Now().Add(readPatience); runtime.NumGoroutine() > before; {
+	for deadline := time.Now().Add(worldtest.Patience); runtime.NumGoroutine() > before; {
 		if time.Now().After(deadline) {
 			buf := make([]byte, 1<<16)
 			t.Fatalf("%d goroutines before, %d after Close\n%s", before, runtime.NumGoroutine(), buf[:runtime.Stack(buf, true)])
@@ -444,8 +448,8 @@ func TestReadClose(t *testing.T) {
 	if n := d.Probe.Queries() - queries; n != 4 {
 		t.Errorf("after Close: %d queries, want 4", n)
 	}
-	readMust(t, db.Create(&readCompany{Name: "third"}).Error)
-	readMust(t, db.Transaction(func(tx *gorm.DB) error { return tx.Create(&readCompany{Name: "fourth"}).Error }))
+	worldtest.Must(t, db.Create(&worldtest.ReadCompany{Name: "third"}).Error)
+	worldtest.Must(t, db.Transaction(func(tx *gorm.DB) error { return tx.Create(&worldtest.ReadCompany{Name: "fourth"}).Error }))
 	s := p.Stats()
 	if s.Entries != 0 || s.Bytes != 0 || s.ActiveTasks != 0 || s.TrackedPatterns != 0 {
 		t.Errorf("after Close: %+v", s)
@@ -468,14 +472,14 @@ func TestReadStats(t *testing.T) {
 	t.Parallel()
 	b := readSQLite(t)
 	for range 3 {
-		var u []readUser
-		readMust(t, b.db.Preload("Pets").Find(&u).Error)
+		var u []worldtest.ReadUser
+		worldtest.Must(t, b.DB.Preload("Pets").Find(&u).Error)
 	}
-	var c readCompany
-	_ = b.db.First(&c, 99)
-	readMust(t, b.db.Find(&[]readPlain{}).Error)
-	b.p.RecordAccess("mine", "yours")
-	s := b.p.Stats()
+	var c worldtest.ReadCompany
+	_ = b.DB.First(&c, 99)
+	worldtest.Must(t, b.DB.Find(&[]worldtest.ReadPlain{}).Error)
+	b.Plugin.RecordAccess("mine", "yours")
+	s := b.Plugin.Stats()
 	want := preload.Stats{Hits: 4, Misses: 3, Bypassed: 1, BypassReasons: map[preload.Reason]int64{"no policy": 1}, Kills: map[string]map[string]int64{}, TotalAccesses: 8,
 		Entries: 3, Bytes: s.Bytes, Memory: s.Memory, TrackedPatterns: s.TrackedPatterns, Associations: s.Associations, Prediction: s.Prediction,
 		Models: map[string]preload.ModelStats{
@@ -489,26 +493,26 @@ func TestReadStats(t *testing.T) {
 	if s.TrackedPatterns != 4 || s.Associations != 1 || s.Bytes < 1000 || s.Memory.Answers != s.Bytes || s.Memory.Templates == 0 {
 		t.Errorf("gauges: %+v", s)
 	}
-	readMust(t, b.db.Create(&readPet{Name: "new", ReadUserID: 1}).Error)
-	if s := b.p.Stats(); s.Invalidated != 1 || s.Entries != 2 || s.Models["read_pets"].Entries != 0 {
+	worldtest.Must(t, b.DB.Create(&worldtest.ReadPet{Name: "new", ReadUserID: 1}).Error)
+	if s := b.Plugin.Stats(); s.Invalidated != 1 || s.Entries != 2 || s.Models["read_pets"].Entries != 0 {
 		t.Errorf("after a write: %+v", s)
 	}
-	readMust(t, b.p.Invalidate(&readUser{}, "read_companies"))
-	if s := b.p.Stats(); s.Invalidated != 3 || s.Entries != 0 || s.Bytes != 0 {
+	worldtest.Must(t, b.Plugin.Invalidate(&worldtest.ReadUser{}, "read_companies"))
+	if s := b.Plugin.Stats(); s.Invalidated != 3 || s.Entries != 0 || s.Bytes != 0 {
 		t.Errorf("after Invalidate: %+v", s)
 	}
-	if err := b.p.Invalidate(5); err == nil {
+	if err := b.Plugin.Invalidate(5); err == nil {
 		t.Error("Invalidate(5): no error")
 	}
-	readMust(t, b.db.Find(&[]readUser{}).Error)
-	b.p.Clear()
-	s = b.p.Stats()
+	worldtest.Must(t, b.DB.Find(&[]worldtest.ReadUser{}).Error)
+	b.Plugin.Clear()
+	s = b.Plugin.Stats()
 	if s.Hits+s.Misses+s.Bypassed+s.Evicted+s.Expired+s.Invalidated+s.TotalAccesses+s.PreloadCount+s.PreloadHits+s.Bytes != 0 ||
 		s.Entries+s.TrackedPatterns+s.Associations+s.ActiveTasks != 0 || len(s.BypassReasons) != 0 {
 		t.Errorf("after Clear: %+v", s)
 	}
 	s.BypassReasons["mine"] = 1
-	if len(b.p.Stats().BypassReasons) != 0 {
+	if len(b.Plugin.Stats().BypassReasons) != 0 {
 		t.Error("Stats shares its map")
 	}
 }
@@ -518,33 +522,33 @@ func TestReadWarm(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	b := readSQLite(t)
-	readMust(t, b.p.Warm(ctx,
-		func(db *gorm.DB) *gorm.DB { return db.Preload("HQ").First(&readCompany{}, 1) },
-		func(db *gorm.DB) *gorm.DB { return db.First(&readCompany{}, 99) },
-		func(db *gorm.DB) *gorm.DB { return db.Find(&[]readUser{}) },
+	worldtest.Must(t, b.Plugin.Warm(ctx,
+		func(db *gorm.DB) *gorm.DB { return db.Preload("HQ").First(&worldtest.ReadCompany{}, 1) },
+		func(db *gorm.DB) *gorm.DB { return db.First(&worldtest.ReadCompany{}, 99) },
+		func(db *gorm.DB) *gorm.DB { return db.Find(&[]worldtest.ReadUser{}) },
 	))
-	if n := b.queries(func() {
-		var c readCompany
-		readMust(t, b.db.Preload("HQ").First(&c, 1).Error)
+	if n := b.Queries(func() {
+		var c worldtest.ReadCompany
+		worldtest.Must(t, b.DB.Preload("HQ").First(&c, 1).Error)
 		if c.HQ == nil || c.HQ.Name != "paris" {
 			t.Errorf("%+v", c)
 		}
-		_ = b.db.First(&readCompany{}, 99)
-		readMust(t, b.db.Find(&[]readUser{}).Error)
+		_ = b.DB.First(&worldtest.ReadCompany{}, 99)
+		worldtest.Must(t, b.DB.Find(&[]worldtest.ReadUser{}).Error)
 	}); n != 0 {
 		t.Errorf("%d queries after Warm", n)
 	}
-	err := b.p.Warm(ctx, func(db *gorm.DB) *gorm.DB { return db.Where("nonsense").Find(&[]readUser{}) },
-		func(db *gorm.DB) *gorm.DB { return db.Find(&[]readPet{}) })
+	err := b.Plugin.Warm(ctx, func(db *gorm.DB) *gorm.DB { return db.Where("nonsense").Find(&[]worldtest.ReadUser{}) },
+		func(db *gorm.DB) *gorm.DB { return db.Find(&[]worldtest.ReadPet{}) })
 	if err == nil || !strings.Contains(err.Error(), "query 0") {
 		t.Errorf("Warm of a bad query: %v", err)
 	}
-	if n := b.queries(func() { readMust(t, b.db.Find(&[]readPet{}).Error) }); n != 0 {
+	if n := b.Queries(func() { worldtest.Must(t, b.DB.Find(&[]worldtest.ReadPet{}).Error) }); n != 0 {
 		t.Error("the query after a bad one was not run")
 	}
 	done, cancel := context.WithCancel(ctx)
 	cancel()
-	if err := b.p.Warm(done, func(db *gorm.DB) *gorm.DB { return db.Find(&[]readToy{}) }); !errors.Is(err, context.Canceled) {
+	if err := b.Plugin.Warm(done, func(db *gorm.DB) *gorm.DB { return db.Find(&[]worldtest.ReadToy{}) }); !errors.Is(err, context.Canceled) {
 		t.Errorf("Warm with a context that is done: %v", err)
 	}
 	if err := preload.New().Warm(ctx); err == nil {
@@ -559,24 +563,24 @@ func TestReadHotness(t *testing.T) {
 	near := func(a, b float64) bool { return math.Abs(a-b) <= 1e-9*math.Max(1, math.Abs(b)) }
 	access := func(key string, n int) {
 		for range n {
-			b.p.RecordAccess(key)
+			b.Plugin.RecordAccess(key)
 		}
 	}
-	if b.p.ShouldPreload("a") || len(b.p.PreloadKeys(10)) != 0 {
+	if b.Plugin.ShouldPreload("a") || len(b.Plugin.PreloadKeys(10)) != 0 {
 		t.Error("hot before any access")
 	}
-	start := b.clock.Now()
+	start := b.Clock.Now()
 	access("a", 8)
-	b.clock.Advance(time.Hour)
+	b.Clock.Advance(time.Hour)
 	access("b", 3)
-	b.clock.Advance(90 * time.Minute)
+	b.Clock.Advance(90 * time.Minute)
 	access("c", 1)
 	want := []preload.Pattern{
 		{Key: "a", Count: 8, LastAccess: start, Score: 8 * math.Pow(0.5, 2.5)},
 		{Key: "b", Count: 3, LastAccess: start.Add(time.Hour), Score: 3 * math.Pow(0.5, 1.5)},
 		{Key: "c", Count: 1, LastAccess: start.Add(150 * time.Minute), Score: 1},
 	}
-	hot := b.p.Hot(10)
+	hot := b.Plugin.Hot(10)
 	if len(hot) != 3 {
 		t.Fatalf("%+v", hot)
 	}
@@ -586,27 +590,27 @@ func TestReadHotness(t *testing.T) {
 			t.Errorf("hot %d: %+v, want %+v", i, g, w)
 		}
 	}
-	if len(b.p.Hot(2)) != 2 || len(b.p.Hot(0)) != 0 || len(b.p.PreloadKeys(10)) != 0 {
-		t.Errorf("limits: %v %v", b.p.Hot(2), b.p.PreloadKeys(10))
+	if len(b.Plugin.Hot(2)) != 2 || len(b.Plugin.Hot(0)) != 0 || len(b.Plugin.PreloadKeys(10)) != 0 {
+		t.Errorf("limits: %v %v", b.Plugin.Hot(2), b.Plugin.PreloadKeys(10))
 	}
 	access("c", 1)
-	if !b.p.ShouldPreload("c") || b.p.ShouldPreload("a") || !reflect.DeepEqual(b.p.PreloadKeys(10), []string{"c"}) {
-		t.Errorf("threshold: %v", b.p.PreloadKeys(10))
+	if !b.Plugin.ShouldPreload("c") || b.Plugin.ShouldPreload("a") || !reflect.DeepEqual(b.Plugin.PreloadKeys(10), []string{"c"}) {
+		t.Errorf("threshold: %v", b.Plugin.PreloadKeys(10))
 	}
 	// An access to an old key counts in full again: count 9, now.
 	access("a", 1)
-	if got := b.p.Hot(1); len(got) != 1 || got[0].Key != "a" || !near(got[0].Score, 9) {
+	if got := b.Plugin.Hot(1); len(got) != 1 || got[0].Key != "a" || !near(got[0].Score, 9) {
 		t.Errorf("an access to an old key: %+v", got)
 	}
-	if !reflect.DeepEqual(b.p.PreloadKeys(1), []string{"a"}) {
-		t.Errorf("PreloadKeys(1): %v", b.p.PreloadKeys(1))
+	if !reflect.DeepEqual(b.Plugin.PreloadKeys(1), []string{"a"}) {
+		t.Errorf("PreloadKeys(1): %v", b.Plugin.PreloadKeys(1))
 	}
 	// Reads count like RecordAccess, once each.
 	for range 5 {
-		readMust(t, b.db.Find(&[]readCompany{}).Error)
+		worldtest.Must(t, b.DB.Find(&[]worldtest.ReadCompany{}).Error)
 	}
 	found := false
-	for _, p := range b.p.Hot(10) {
+	for _, p := range b.Plugin.Hot(10) {
 		if strings.HasPrefix(p.Key, "sql:") {
 			found = true
 			if p.Count != 5 || !near(p.Score, 5) {
@@ -617,24 +621,24 @@ func TestReadHotness(t *testing.T) {
 	if !found {
 		t.Error("reads are not tracked")
 	}
-	b.p.RecordAccess("x", "y", "z")
-	if got := b.p.RelatedKeys("x"); len(got) != 2 || got[0] == got[1] {
+	b.Plugin.RecordAccess("x", "y", "z")
+	if got := b.Plugin.RelatedKeys("x"); len(got) != 2 || got[0] == got[1] {
 		t.Errorf("related: %v", got)
 	}
-	if got := b.p.RelatedKeys("y"); len(got) != 0 {
+	if got := b.Plugin.RelatedKeys("y"); len(got) != 0 {
 		t.Errorf("related of y: %v", got)
 	}
 	for i := range 1_000 {
-		b.p.RecordAccess(fmt.Sprint("k", i), fmt.Sprint("r", i))
+		b.Plugin.RecordAccess(fmt.Sprint("k", i), fmt.Sprint("r", i))
 	}
-	if s := b.p.Stats(); s.TrackedPatterns > 50 {
+	if s := b.Plugin.Stats(); s.TrackedPatterns > 50 {
 		t.Errorf("%d patterns, limit 50", s.TrackedPatterns)
 	}
-	if !b.p.ShouldPreload("a") {
+	if !b.Plugin.ShouldPreload("a") {
 		t.Error("the hottest key lost its place to keys that were used once")
 	}
-	b.clock.Advance(1_000 * time.Hour)
-	if len(b.p.PreloadKeys(100)) != 0 {
-		t.Errorf("hot after 1000 hours: %v", b.p.PreloadKeys(100))
+	b.Clock.Advance(1_000 * time.Hour)
+	if len(b.Plugin.PreloadKeys(100)) != 0 {
+		t.Errorf("hot after 1000 hours: %v", b.Plugin.PreloadKeys(100))
 	}
 }

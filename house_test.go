@@ -32,7 +32,7 @@ var (
 	// houseFirstTier are the packages that know nothing of GORM and could be published alone.
 	houseFirstTier = []string{"clone", "coherence", "hotness", "prediction", "recency", "sqltext"}
 	// houseForTests are those that only tests import, and that may import the root package.
-	houseForTests = []string{"dbtest", "dbtest/puresqlite"}
+	houseForTests = []string{"dbtest", "dbtest/puresqlite", "worldtest"}
 )
 
 // TestImportsPointDown keeps the two tiers of internal packages apart from each other, and both

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
 )
 
@@ -21,7 +22,7 @@ const txPatience = 20 * time.Second
 // txAgeOf reads user 1 through a handle of its own chain.
 func txAgeOf(t testing.TB, db *gorm.DB) int {
 	t.Helper()
-	var user writeUser
+	var user worldtest.WriteUser
 	if err := db.First(&user, 1).Error; err != nil {
 		t.Errorf("reading: %v", err)
 	}
@@ -57,30 +58,30 @@ func (g *txGate) wait(t testing.TB) {
 // the commit.
 func TestTxReaderBetweenWriteAndCommit(t *testing.T) {
 	t.Parallel()
-	writeEach(t, func(t *testing.T, w *writeWorld) {
-		tx := w.db.Begin()
+	writeEach(t, func(t *testing.T, w *worldtest.World) {
+		tx := w.DB.Begin()
 		defer tx.Rollback()
 		if err := txAge(tx, 1, 41); err != nil {
 			t.Fatal(err)
 		}
 		for range 2 {
-			if age := txAgeOf(t, w.db); age != 10 {
+			if age := txAgeOf(t, w.DB); age != 10 {
 				t.Errorf("before the commit: %d, want 10", age)
 			}
 			if age := txAgeOf(t, tx); age != 41 {
 				t.Errorf("in the transaction: %d, want 41", age)
 			}
 		}
-		before := w.d.Probe.Queries()
-		txAgeOf(t, w.db)
-		if n := w.d.Probe.Queries() - before; n != 0 {
+		before := w.Probe.Queries()
+		txAgeOf(t, w.DB)
+		if n := w.Probe.Queries() - before; n != 0 {
 			t.Errorf("before the commit the old answer may be kept; %d queries", n)
 		}
 		if err := tx.Commit().Error; err != nil {
 			t.Fatal(err)
 		}
 		for range 2 {
-			if age := txAgeOf(t, w.db); age != 41 {
+			if age := txAgeOf(t, w.DB); age != 41 {
 				t.Errorf("after the commit: %d, want 41", age)
 			}
 		}
@@ -112,7 +113,7 @@ func TestTxReaderDuringCommit(t *testing.T) {
 					t.Parallel()
 					dbtest.Each(t, func(t *testing.T, d *dbtest.Database) {
 						w := writeSetup(t, d, &gorm.Config{PrepareStmt: prepare})
-						txAgeOf(t, w.db)
+						txAgeOf(t, w.DB)
 						gate := txNewGate()
 						final := func(c dbtest.Call) bool { return c.Op == "commit" || c.Op == "exec" && !c.InTx }
 						if gated == "before" {
@@ -131,12 +132,12 @@ func TestTxReaderDuringCommit(t *testing.T) {
 							})
 						}
 						done := make(chan error, 1)
-						go func() { done <- write(w.db) }()
+						go func() { done <- write(w.DB) }()
 						gate.wait(t)
 						want := map[string]int{"before": 10, "after": 41}[gated]
 						for i := range 3 {
 							before := d.Probe.Queries()
-							if age := txAgeOf(t, w.db); age != want {
+							if age := txAgeOf(t, w.DB); age != want {
 								t.Errorf("read %d during it: %d, want %d", i, age, want)
 							}
 							if n := d.Probe.Queries() - before; n != 1 {
@@ -148,12 +149,12 @@ func TestTxReaderDuringCommit(t *testing.T) {
 							t.Fatal(err)
 						}
 						for range 2 {
-							if age := txAgeOf(t, w.db); age != 41 {
+							if age := txAgeOf(t, w.DB); age != 41 {
 								t.Errorf("after it: %d, want 41", age)
 							}
 						}
 						before := d.Probe.Queries()
-						txAgeOf(t, w.db)
+						txAgeOf(t, w.DB)
 						if n := d.Probe.Queries() - before; n != 0 {
 							t.Errorf("later it is kept again; got %d queries", n)
 						}
@@ -218,7 +219,7 @@ func TestTxLoadAcrossWrite(t *testing.T) {
 				w := writeOpen(t, d, plain, nil)
 				read := func() string {
 					var slow writeSlow
-					if err := w.db.First(&slow, 1).Error; err != nil {
+					if err := w.DB.First(&slow, 1).Error; err != nil {
 						return err.Error()
 					}
 					return string(slow.Text)
@@ -231,7 +232,7 @@ func TestTxLoadAcrossWrite(t *testing.T) {
 				gate.wait(t)
 				go func() { joined <- read() }()
 				written := make(chan error, 1)
-				go func() { written <- write(w.db) }()
+				go func() { written <- write(w.DB) }()
 				select {
 				case err := <-written:
 					if err != nil {
@@ -289,30 +290,30 @@ func TestTxCommitErrors(t *testing.T) {
 			for _, fault := range []error{errTxProbe, context.DeadlineExceeded, sql.ErrConnDone} {
 				t.Run(form+", "+name+", "+fault.Error(), func(t *testing.T) {
 					t.Parallel()
-					writeEach(t, func(t *testing.T, w *writeWorld) {
-						w.warm(t)
+					writeEach(t, func(t *testing.T, w *worldtest.World) {
+						w.Warm(t)
 						final := func(c dbtest.Call) bool { return c.Op == "commit" || c.Op == "exec" && !c.InTx }
 						if after {
-							w.d.Probe.After(func(c dbtest.Call, err error) error {
+							w.Probe.After(func(c dbtest.Call, err error) error {
 								if final(c) {
 									return fault
 								}
 								return err
 							})
 						} else {
-							w.d.Probe.Before(func(c dbtest.Call) error {
+							w.Probe.Before(func(c dbtest.Call) error {
 								if final(c) {
 									return fault
 								}
 								return nil
 							})
 						}
-						if err := write(w.db); !errors.Is(err, fault) {
+						if err := write(w.DB); !errors.Is(err, fault) {
 							t.Fatalf("got %v, want %v", err, fault)
 						}
-						w.d.Probe.Before(nil)
-						w.d.Probe.After(nil)
-						if changed := w.settled(t, true); (changed > 0) != after {
+						w.Probe.Before(nil)
+						w.Probe.After(nil)
+						if changed := w.Settled(t, true); (changed > 0) != after {
 							t.Errorf("%d answers changed", changed)
 						}
 					})
@@ -330,33 +331,33 @@ func TestTxHoldOut(t *testing.T) {
 	}
 	for name, write := range map[string]func(db *gorm.DB) error{
 		"Connection": func(db *gorm.DB) error {
-			return db.Connection(func(tx *gorm.DB) error { return tx.Model(&writeTag{ID: 1}).Update("name", "x").Error })
+			return db.Connection(func(tx *gorm.DB) error { return tx.Model(&worldtest.WriteTag{ID: 1}).Update("name", "x").Error })
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			writeEach(t, func(t *testing.T, w *writeWorld) {
+			writeEach(t, func(t *testing.T, w *worldtest.World) {
 				ask := func() (queries int64) {
-					before := w.d.Probe.Queries()
-					w.db.Order("id").Find(&[]writeTag{})
-					return w.d.Probe.Queries() - before
+					before := w.Probe.Queries()
+					w.DB.Order("id").Find(&[]worldtest.WriteTag{})
+					return w.Probe.Queries() - before
 				}
 				ask()
-				txAgeOf(t, w.db)
-				if err := write(w.db); err != nil {
+				txAgeOf(t, w.DB)
+				if err := write(w.DB); err != nil {
 					t.Fatal(err)
 				}
 				for i := range 3 {
 					if ask() != 1 {
 						t.Errorf("read %d within the hold-out did not ask the database", i)
 					}
-					w.clock.Advance(writeHoldOut / 4)
+					w.Clock.Advance(worldtest.HoldOut / 4)
 				}
-				before := w.d.Probe.Queries()
-				if txAgeOf(t, w.db); w.d.Probe.Queries() != before {
+				before := w.Probe.Queries()
+				if txAgeOf(t, w.DB); w.Probe.Queries() != before {
 					t.Errorf("another table was held out, too")
 				}
-				w.clock.Advance(writeHoldOut)
+				w.Clock.Advance(worldtest.HoldOut)
 				if first := ask(); first != 1 {
 					t.Errorf("after the hold-out: %d queries, want 1", first)
 				}
@@ -375,20 +376,20 @@ func TestTxHoldOut(t *testing.T) {
 // Transactions on other tables do not disturb each other, nor each other's answers.
 func TestTxOtherTables(t *testing.T) {
 	t.Parallel()
-	writeEach(t, func(t *testing.T, w *writeWorld) {
-		txAgeOf(t, w.db)
+	writeEach(t, func(t *testing.T, w *worldtest.World) {
+		txAgeOf(t, w.DB)
 		for _, end := range []func(tx *gorm.DB) *gorm.DB{(*gorm.DB).Commit, (*gorm.DB).Rollback} {
-			tx := w.db.Begin()
-			if err := tx.Model(&writeTag{ID: 1}).Update("name", "other").Error; err != nil {
+			tx := w.DB.Begin()
+			if err := tx.Model(&worldtest.WriteTag{ID: 1}).Update("name", "other").Error; err != nil {
 				t.Fatal(err)
 			}
-			before := w.d.Probe.Queries()
-			txAgeOf(t, w.db)
+			before := w.Probe.Queries()
+			txAgeOf(t, w.DB)
 			if err := end(tx).Error; err != nil {
 				t.Fatal(err)
 			}
-			txAgeOf(t, w.db)
-			if n := w.d.Probe.Queries() - before; n != 0 {
+			txAgeOf(t, w.DB)
+			if n := w.Probe.Queries() - before; n != 0 {
 				t.Errorf("%d queries for users because of a transaction on tags", n)
 			}
 		}
@@ -404,7 +405,7 @@ func TestTxPool(t *testing.T) {
 			plain := d.Plain(t, &gorm.Config{PrepareStmt: prepare})
 			preparedSession := &gorm.Session{PrepareStmt: true}
 			for name, pair := range map[string][2]*gorm.DB{
-				"with the plugin": {w.db, plain}, "early": {w.early, plain}, "prepared session": {w.db.Session(preparedSession), plain.Session(preparedSession)},
+				"with the plugin": {w.DB, plain}, "early": {w.Early, plain}, "prepared session": {w.DB.Session(preparedSession), plain.Session(preparedSession)},
 			} {
 				db, plain := pair[0], pair[1]
 				pool, err := db.DB()
@@ -460,11 +461,11 @@ func TestTxPool(t *testing.T) {
 					return db.Transaction(func(tx *gorm.DB) error { return nil }, &sql.TxOptions{Isolation: sql.LevelLinearizable})
 				})
 				same("bad query in a transaction", func(db *gorm.DB) error {
-					return db.Transaction(func(tx *gorm.DB) error { return tx.Where("no_such = 1").First(&writeUser{}).Error })
+					return db.Transaction(func(tx *gorm.DB) error { return tx.Where("no_such = 1").First(&worldtest.WriteUser{}).Error })
 				})
 				same("Rows in a transaction", func(db *gorm.DB) error {
 					return db.Transaction(func(tx *gorm.DB) error {
-						rows, err := tx.Model(&writeUser{}).Rows()
+						rows, err := tx.Model(&worldtest.WriteUser{}).Rows()
 						if err != nil {
 							return err
 						}
@@ -480,8 +481,8 @@ func TestTxPool(t *testing.T) {
 func TestTxWriteAfterDeadlock(t *testing.T) {
 	t.Parallel()
 	w := writeSetup(t, dbtest.MySQL(t), nil)
-	w.warm(t)
-	a, b := w.db.Begin(), w.db.Begin()
+	w.Warm(t)
+	a, b := w.DB.Begin(), w.DB.Begin()
 	defer a.Rollback()
 	defer b.Rollback()
 	if err := errors.Join(txAge(a, 1, 41), txAge(b, 2, 42)); err != nil {
@@ -499,12 +500,12 @@ func TestTxWriteAfterDeadlock(t *testing.T) {
 	default:
 		t.Fatalf("no deadlock: %v, %v", errA, errB)
 	}
-	if err := victim.Session(&gorm.Session{NewDB: true}).Model(&writeTag{ID: 1}).Update("name", "by the victim").Error; err != nil {
+	if err := victim.Session(&gorm.Session{NewDB: true}).Model(&worldtest.WriteTag{ID: 1}).Update("name", "by the victim").Error; err != nil {
 		t.Fatal(err)
 	}
-	var tag, want writeTag
-	w.db.First(&tag, 1)
-	if w.plain.First(&want, 1); tag != want {
+	var tag, want worldtest.WriteTag
+	w.DB.First(&tag, 1)
+	if w.Plain.First(&want, 1); tag != want {
 		t.Errorf("got %+v, want %+v", tag, want)
 	}
 }

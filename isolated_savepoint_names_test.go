@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
 )
 
@@ -17,11 +18,11 @@ func TestSavepointsWhoseNamesAreCutOff(t *testing.T) {
 			b := wrapperOpen(t, dbtest.Postgres(t), observed, func(c gorm.ConnPool) gorm.ConnPool { return c })
 			b.warm(t)
 			long := strings.Repeat("x", 63)
-			readMust(t, b.db.Transaction(func(tx *gorm.DB) error {
-				readMust(t, tx.SavePoint(long+"a").Error)
-				readMust(t, tx.Save(&connItem{ID: 1, Name: "new"}).Error)
-				readMust(t, tx.SavePoint(long+"b").Error)
-				readMust(t, tx.Save(&connItem{ID: 2, Name: "new"}).Error)
+			worldtest.Must(t, b.DB.Transaction(func(tx *gorm.DB) error {
+				worldtest.Must(t, tx.SavePoint(long+"a").Error)
+				worldtest.Must(t, tx.Save(&connItem{ID: 1, Name: "new"}).Error)
+				worldtest.Must(t, tx.SavePoint(long+"b").Error)
+				worldtest.Must(t, tx.Save(&connItem{ID: 2, Name: "new"}).Error)
 				return tx.RollbackTo(long + "a").Error
 			}))
 			b.now(t, false)

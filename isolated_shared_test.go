@@ -8,6 +8,7 @@ import (
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
 )
 
@@ -57,10 +58,10 @@ func writeDuringCommit(t *testing.T, d *dbtest.Database, session *gorm.Session, 
 	t.Helper()
 	stop := &stoppingStore{preload.NewStore(), make(chan *txGate, 1)}
 	w := writeSetup(t, d, nil, preload.WithStore(stop), preload.WithStoreWait(5*time.Second))
-	txAgeOf(t, w.db)
-	w.db.Find(&[]writeTag{})
-	tx := w.db.Session(session).Begin()
-	if err := tx.Model(&writeTag{ID: 1}).Update("name", "x").Error; err != nil {
+	txAgeOf(t, w.DB)
+	w.DB.Find(&[]worldtest.WriteTag{})
+	tx := w.DB.Session(session).Begin()
+	if err := tx.Model(&worldtest.WriteTag{ID: 1}).Update("name", "x").Error; err != nil {
 		t.Fatal(err)
 	}
 	gate := txNewGate()
@@ -77,7 +78,7 @@ func writeDuringCommit(t *testing.T, d *dbtest.Database, session *gorm.Session, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	if age := txAgeOf(t, w.db); age != 10 {
+	if age := txAgeOf(t, w.DB); age != 10 {
 		t.Errorf("before the commit: %d, want 10", age)
 	}
 	close(gate.open)
@@ -85,12 +86,12 @@ func writeDuringCommit(t *testing.T, d *dbtest.Database, session *gorm.Session, 
 		t.Fatal(err)
 	}
 	for range 2 {
-		if age := txAgeOf(t, w.db); age != 41 {
+		if age := txAgeOf(t, w.DB); age != 41 {
 			t.Errorf("after both returned: %d, want 41", age)
 		}
 	}
-	before := w.d.Probe.Queries()
-	if txAgeOf(t, w.db); w.d.Probe.Queries() != before {
+	before := w.Probe.Queries()
+	if txAgeOf(t, w.DB); w.Probe.Queries() != before {
 		t.Errorf("the answer is not kept again although the commit has ended")
 	}
 	return true
@@ -109,10 +110,10 @@ func TestManyGoroutinesInOneTransactionLeaveNoStaleAnswer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			writeEach(t, func(t *testing.T, w *writeWorld) {
+			writeEach(t, func(t *testing.T, w *worldtest.World) {
 				for i := range 10 {
-					txAgeOf(t, w.db)
-					tx := w.db.Session(&gorm.Session{PrepareStmt: i%2 == 0}).Begin()
+					txAgeOf(t, w.DB)
+					tx := w.DB.Session(&gorm.Session{PrepareStmt: i%2 == 0}).Begin()
 					if err := tx.SavePoint("s").Error; err != nil {
 						t.Fatal(err)
 					}
@@ -129,16 +130,16 @@ func TestManyGoroutinesInOneTransactionLeaveNoStaleAnswer(t *testing.T) {
 					}
 					_ = errors.Join(<-ended, <-ended, <-ended)
 					tx.Rollback()
-					var want writeUser
-					if err := w.plain.First(&want, 1).Error; err != nil {
+					var want worldtest.WriteUser
+					if err := w.Plain.First(&want, 1).Error; err != nil {
 						t.Fatal(err)
 					}
 					for range 2 {
-						if age := txAgeOf(t, w.db); age != want.Age {
+						if age := txAgeOf(t, w.DB); age != want.Age {
 							t.Fatalf("round %d: %d, want %d", i, age, want.Age)
 						}
 					}
-					w.clock.Advance(2 * time.Minute)
+					w.Clock.Advance(2 * time.Minute)
 				}
 			})
 		})

@@ -7,23 +7,24 @@ import (
 	"testing"
 
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
 )
 
 // A BEGIN that failed as a plain statement began nothing: answers are kept afterwards as before.
 func TestTxBeginByExecThatFails(t *testing.T) {
 	t.Parallel()
-	writeEach(t, func(t *testing.T, w *writeWorld) {
-		w.warm(t)
+	writeEach(t, func(t *testing.T, w *worldtest.World) {
+		w.Warm(t)
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
-		if err := w.db.WithContext(ctx).Exec("BEGIN").Error; err == nil {
+		if err := w.DB.WithContext(ctx).Exec("BEGIN").Error; err == nil {
 			t.Fatal("BEGIN with a done context: no error")
 		}
-		w.equal(t, "after it")
-		w.clock.Advance(2 * writeHoldOut)
-		w.equal(t, "after the hold-out")
-		w.cached(t, "after the hold-out, second time")
+		w.Compare(t, "after it")
+		w.Clock.Advance(2 * worldtest.HoldOut)
+		w.Compare(t, "after the hold-out")
+		w.Cached(t, "after the hold-out, second time")
 	})
 }
 
@@ -31,21 +32,21 @@ func TestTxBeginByExecThatFails(t *testing.T) {
 func TestTxSavepointUnseen(t *testing.T) {
 	t.Parallel()
 	w := writeSetup(t, dbtest.SQLite(t), nil)
-	w.warm(t)
-	tx := w.db.Begin()
+	w.Warm(t)
+	tx := w.DB.Begin()
 	defer tx.Rollback()
 	err := errors.Join(tx.Exec("SAVEPOINT a").Error, txAge(tx, 1, 41), tx.Exec("SELECT 1; SAVEPOINT a").Error, txAge(tx, 2, 42),
 		tx.Exec("ROLLBACK TO SAVEPOINT a").Error)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.clock.Advance(2 * writeHoldOut)
-	w.equal(t, "before the commit")
-	w.equal(t, "before the commit, second time")
+	w.Clock.Advance(2 * worldtest.HoldOut)
+	w.Compare(t, "before the commit")
+	w.Compare(t, "before the commit, second time")
 	if err := tx.Commit().Error; err != nil {
 		t.Fatal(err)
 	}
-	if changed := w.equal(t, "after the commit"); changed == 0 {
+	if changed := w.Compare(t, "after the commit"); changed == 0 {
 		t.Errorf("nothing changed: the test tests nothing")
 	}
 }
@@ -55,20 +56,20 @@ func TestTxSavepointUnseen(t *testing.T) {
 func TestTxSavepointInMultipleStatements(t *testing.T) {
 	t.Parallel()
 	w := writeSetup(t, dbtest.SQLite(t), nil)
-	w.warm(t)
-	tx := w.db.Begin()
+	w.Warm(t)
+	tx := w.DB.Begin()
 	defer tx.Rollback()
 	err := errors.Join(tx.Exec("SAVEPOINT a").Error, txAge(tx, 1, 41), tx.Exec("SAVEPOINT a; UPDATE write_tags SET name = 'gone'").Error,
 		tx.Exec("ROLLBACK TO SAVEPOINT a").Error)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.clock.Advance(2 * writeHoldOut)
-	w.equal(t, "before the commit")
+	w.Clock.Advance(2 * worldtest.HoldOut)
+	w.Compare(t, "before the commit")
 	if err := tx.Commit().Error; err != nil {
 		t.Fatal(err)
 	}
-	if changed := w.equal(t, "after the commit"); changed == 0 {
+	if changed := w.Compare(t, "after the commit"); changed == 0 {
 		t.Errorf("nothing changed: the test tests nothing")
 	}
 }
@@ -89,8 +90,8 @@ type writeViewer struct {
 func TestWriteDependsThroughJoin(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *dbtest.Database) {
-		plain := writeMigrate(t, d)
-		writeSeed(t, plain)
+		plain := worldtest.MigrateWrites(t, d)
+		worldtest.SeedWrites(t, plain)
 		err := errors.Join(plain.Exec("CREATE TABLE write_viewers (id bigint primary key)").Error,
 			plain.Exec("INSERT INTO write_viewers VALUES (1), (2)").Error,
 			plain.Exec("CREATE VIEW write_views AS SELECT id, title FROM write_posts").Error)
@@ -98,17 +99,17 @@ func TestWriteDependsThroughJoin(t *testing.T) {
 			t.Fatal(err)
 		}
 		w := writeOpen(t, d, plain, nil)
-		q := writeQuery{"joined view", func(db *gorm.DB) writeAnswer {
+		q := worldtest.Named{Name: "joined view", Query: func(db *gorm.DB) (any, *gorm.DB) {
 			var viewers []writeViewer
-			return writeGot(&viewers, db.Joins("View").Order("write_viewers.id").Find(&viewers))
+			return &viewers, db.Joins("View").Order("write_viewers.id").Find(&viewers)
 		}}
 		for range 2 {
-			q.ask(w.db)
+			q.Ask(w.DB)
 		}
-		if err := w.db.Model(&writePost{ID: 1}).Update("title", "changed").Error; err != nil {
+		if err := w.DB.Model(&worldtest.WritePost{ID: 1}).Update("title", "changed").Error; err != nil {
 			t.Fatal(err)
 		}
-		writeEqual(t, "after the write", q.name, q.ask(w.db), q.ask(plain))
+		worldtest.Equal(t, "after the write", q.Name, q.Ask(w.DB), q.Ask(plain))
 	})
 }
 
@@ -168,20 +169,20 @@ func writeOdd[T any](t *testing.T, d *dbtest.Database, plain *gorm.DB, quoted st
 		t.Fatal(err)
 	}
 	w := writeOpen(t, d, plain, nil)
-	q := writeList[T]("rows of "+quoted, writeByID)
+	q := worldtest.Named{Name: "rows of " + quoted, Query: worldtest.List[T](worldtest.ByID)}
 	writes := []func() error{
-		func() error { return w.db.Exec("UPDATE " + quoted + " SET name = 'raw'").Error },
-		func() error { return w.db.Model(new(T)).Where("id = 1").Update("name", "built").Error },
-		func() error { return w.db.Table(quoted).Where("id = 1").Update("name", "by table").Error },
+		func() error { return w.DB.Exec("UPDATE " + quoted + " SET name = 'raw'").Error },
+		func() error { return w.DB.Model(new(T)).Where("id = 1").Update("name", "built").Error },
+		func() error { return w.DB.Table(quoted).Where("id = 1").Update("name", "by table").Error },
 		func() error {
-			return w.db.Transaction(func(tx *gorm.DB) error { return tx.Exec("DELETE FROM " + quoted).Error })
+			return w.DB.Transaction(func(tx *gorm.DB) error { return tx.Exec("DELETE FROM " + quoted).Error })
 		},
 	}
 	for i, write := range writes {
-		q.ask(w.db)
+		q.Ask(w.DB)
 		before := d.Probe.Queries()
-		if q.ask(w.db); d.Probe.Queries() != before {
-			t.Errorf("%s is not kept: %v", quoted, w.p.Stats().BypassReasons)
+		if q.Ask(w.DB); d.Probe.Queries() != before {
+			t.Errorf("%s is not kept: %v", quoted, w.Plugin.Stats().BypassReasons)
 		}
 		if err := write(); err != nil {
 			if i == 2 { // a name that GORM quotes again
@@ -189,43 +190,43 @@ func writeOdd[T any](t *testing.T, d *dbtest.Database, plain *gorm.DB, quoted st
 			}
 			t.Fatal(quoted, i, err)
 		}
-		writeEqual(t, fmt.Sprint("after write ", i), q.name, q.ask(w.db), q.ask(plain))
+		worldtest.Equal(t, fmt.Sprint("after write ", i), q.Name, q.Ask(w.DB), q.Ask(plain))
 	}
 }
 
 // A model read from the table of another depends on that table.
 func TestWriteOfTableReadAsAnotherModel(t *testing.T) {
 	t.Parallel()
-	writeEach(t, func(t *testing.T, w *writeWorld) {
-		_ = w.p.Register(writeModels...)
-		queries := []writeQuery{
-			{"tags as orgs", func(db *gorm.DB) writeAnswer {
-				var orgs []writeOrg
-				return writeGot(&orgs, db.Table("write_tags").Order("id").Find(&orgs))
+	writeEach(t, func(t *testing.T, w *worldtest.World) {
+		_ = w.Plugin.Register(worldtest.WriteModels...)
+		queries := []worldtest.Named{
+			{Name: "tags as orgs", Query: func(db *gorm.DB) (any, *gorm.DB) {
+				var orgs []worldtest.WriteOrg
+				return &orgs, db.Table("write_tags").Order("id").Find(&orgs)
 			}},
-			{"tags as orgs, with an alias", func(db *gorm.DB) writeAnswer {
-				var orgs []writeOrg
-				return writeGot(&orgs, db.Table("write_tags AS t").Order("t.id").Find(&orgs))
+			{Name: "tags as orgs, with an alias", Query: func(db *gorm.DB) (any, *gorm.DB) {
+				var orgs []worldtest.WriteOrg
+				return &orgs, db.Table("write_tags AS t").Order("t.id").Find(&orgs)
 			}},
-			{"orgs from a sub-query of tags", func(db *gorm.DB) writeAnswer {
-				var orgs []writeOrg
-				return writeGot(&orgs, db.Table("(?) AS t", db.Session(&gorm.Session{NewDB: true}).Model(&writeTag{})).Order("t.id").Find(&orgs))
+			{Name: "orgs from a sub-query of tags", Query: func(db *gorm.DB) (any, *gorm.DB) {
+				var orgs []worldtest.WriteOrg
+				return &orgs, db.Table("(?) AS t", db.Session(&gorm.Session{NewDB: true}).Model(&worldtest.WriteTag{})).Order("t.id").Find(&orgs)
 			}},
-			{"orgs that have a tag's name", func(db *gorm.DB) writeAnswer {
-				var orgs []writeOrg
-				return writeGot(&orgs, db.Where("id < (SELECT MAX(LENGTH(name)) FROM write_tags)").Order("id").Find(&orgs))
+			{Name: "orgs that have a tag's name", Query: func(db *gorm.DB) (any, *gorm.DB) {
+				var orgs []worldtest.WriteOrg
+				return &orgs, db.Where("id < (SELECT MAX(LENGTH(name)) FROM write_tags)").Order("id").Find(&orgs)
 			}},
 		}
 		for i := range 3 {
 			for _, q := range queries {
-				q.ask(w.db)
-				q.ask(w.db)
+				q.Ask(w.DB)
+				q.Ask(w.DB)
 			}
-			if err := w.db.Model(&writeTag{ID: 1}).Update("name", fmt.Sprint("a longer name of the tag "[:i*12], i)).Error; err != nil {
+			if err := w.DB.Model(&worldtest.WriteTag{ID: 1}).Update("name", fmt.Sprint("a longer name of the tag "[:i*12], i)).Error; err != nil {
 				t.Fatal(err)
 			}
 			for _, q := range queries {
-				writeEqual(t, fmt.Sprint("write ", i), q.name, q.ask(w.db), q.ask(w.plain))
+				worldtest.Equal(t, fmt.Sprint("write ", i), q.Name, q.Ask(w.DB), q.Ask(w.Plain))
 			}
 		}
 	})

@@ -14,6 +14,7 @@ import (
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 )
 
 type ownTenant struct{}
@@ -27,8 +28,8 @@ func ownTenantOf(ctx context.Context) string {
 func TestOwnDataIsOfItsPartition(t *testing.T) {
 	t.Parallel()
 	db := dbtest.SQLite(t).Open(t)
-	p := preload.New(preload.WithLogger(readQuiet()), preload.WithPartition(ownTenantOf))
-	readMust(t, db.Use(p))
+	p := preload.New(preload.WithLogger(worldtest.Quiet()), preload.WithPartition(ownTenantOf))
+	worldtest.Must(t, db.Use(p))
 	defer p.Close()
 	loads := 0
 	get := func(tenant string) string {
@@ -36,7 +37,7 @@ func TestOwnDataIsOfItsPartition(t *testing.T) {
 			loads++
 			return "of " + ownTenantOf(ctx), nil
 		})
-		readMust(t, err)
+		worldtest.Must(t, err)
 		return value
 	}
 	for range 2 {
@@ -49,7 +50,7 @@ func TestOwnDataIsOfItsPartition(t *testing.T) {
 	if loads != 4 {
 		t.Errorf("%d loads of 4 values", loads)
 	}
-	readMust(t, p.Preload(context.WithValue(context.Background(), ownTenant{}, "c"), "profile", func(context.Context) (any, error) { return "of c", nil }))
+	worldtest.Must(t, p.Preload(context.WithValue(context.Background(), ownTenant{}, "c"), "profile", func(context.Context) (any, error) { return "of c", nil }))
 	if got := get("c"); got != "of c" || loads != 4 {
 		t.Errorf("after Preload %q got %s, by %d loads", "c", got, loads)
 	}
@@ -72,7 +73,7 @@ func TestALoadInALoadOfItsKey(t *testing.T) {
 	for range 2 {
 		select {
 		case err := <-done:
-			readMust(t, err)
+			worldtest.Must(t, err)
 		case <-time.After(10 * time.Second):
 			t.Fatal("it waits for itself")
 		}
@@ -83,8 +84,8 @@ func TestALoadInALoadOfItsKey(t *testing.T) {
 func TestRecordAccessTakesACopy(t *testing.T) {
 	t.Parallel()
 	db := dbtest.SQLite(t).Open(t)
-	p := preload.New(preload.WithLogger(readQuiet()))
-	readMust(t, db.Use(p))
+	p := preload.New(preload.WithLogger(worldtest.Quiet()))
+	worldtest.Must(t, db.Use(p))
 	defer p.Close()
 	related := make([]string, 2)
 	for i := range 1000 {
@@ -149,12 +150,12 @@ func (s *afterSet) Set(key string, value any) {
 func TestPreloadHitsAreOfPreloads(t *testing.T) {
 	t.Parallel()
 	d := dbtest.SQLite(t)
-	readSeed(t, d.Plain(t))
+	worldtest.SeedReads(t, d.Plain(t))
 	store, clock, db := &afterSet{Store: preload.NewStore()}, dbtest.NewClock(), d.Open(t)
-	p := preload.New(preload.WithLogger(readQuiet()), preload.WithStore(store), preload.WithClock(clock), preload.WithBrief(time.Minute))
-	readMust(t, db.Use(p))
+	p := preload.New(preload.WithLogger(worldtest.Quiet()), preload.WithStore(store), preload.WithClock(clock), preload.WithBrief(time.Minute))
+	worldtest.Must(t, db.Use(p))
 	defer p.Close()
-	read := func() { readMust(t, db.First(&readCompany{}, 1).Error) }
+	read := func() { worldtest.Must(t, db.First(&worldtest.ReadCompany{}, 1).Error) }
 	read()
 	clock.Advance(290 * time.Second) // the next one asks for its reload, and so does each until one finds room
 	done := make(chan struct{})
@@ -188,16 +189,16 @@ func TestPreloadHitsAreOfPreloads(t *testing.T) {
 func TestLoadHotInPartitions(t *testing.T) {
 	t.Parallel()
 	d := dbtest.SQLite(t)
-	readSeed(t, d.Plain(t))
+	worldtest.SeedReads(t, d.Plain(t))
 	b := readOpen(t, d)
-	readMust(t, b.p.Register(readModels...))
-	readMust(t, b.db.First(&readUser{}, 1).Error)
+	worldtest.Must(t, b.Plugin.Register(worldtest.ReadModels...))
+	worldtest.Must(t, b.DB.First(&worldtest.ReadUser{}, 1).Error)
 	var file, log bytes.Buffer
-	readMust(t, b.p.SaveHot(&file))
+	worldtest.Must(t, b.Plugin.SaveHot(&file))
 	c := readOpen(t, d, preload.WithPartition(ownTenantOf), preload.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
-	readMust(t, c.p.Register(readModels...))
-	readMust(t, c.p.LoadHot(context.Background(), &file))
-	if n := c.p.Stats().Entries; n != 0 || !strings.Contains(log.String(), "WithPartition") {
+	worldtest.Must(t, c.Plugin.Register(worldtest.ReadModels...))
+	worldtest.Must(t, c.Plugin.LoadHot(context.Background(), &file))
+	if n := c.Plugin.Stats().Entries; n != 0 || !strings.Contains(log.String(), "WithPartition") {
 		t.Errorf("%d answers were loaded; the log says %q", n, log.String())
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
 )
 
@@ -45,10 +46,10 @@ func promise(t *testing.T, opts ...preload.Option) *bundle {
 	b.plugin = preload.New(append([]preload.Option{
 		preload.WithClock(b.clock), preload.WithoutWorker(), preload.WithLogger(slog.New(slog.NewTextHandler(b.log, nil))),
 	}, opts...)...)
-	readMust(t, b.db.Use(b.plugin))
+	worldtest.Must(t, b.db.Use(b.plugin))
 	t.Cleanup(func() { _ = b.plugin.Close() })
-	readMust(t, b.plain.AutoMigrate(&promised{}))
-	readMust(t, b.plain.Create(&[]promised{{ID: 1, Name: "ann", Tags: []string{"a"}}, {ID: 2, Name: "bob"}}).Error)
+	worldtest.Must(t, b.plain.AutoMigrate(&promised{}))
+	worldtest.Must(t, b.plain.Create(&[]promised{{ID: 1, Name: "ann", Tags: []string{"a"}}, {ID: 2, Name: "bob"}}).Error)
 	return b
 }
 
@@ -96,7 +97,7 @@ func TestCoherent(t *testing.T) {
 	} {
 		b.find(t, b.db, 1)
 		b.find(t, b.db, 2)
-		readMust(t, write())
+		worldtest.Must(t, write())
 		if p, queries := b.find(t, b.db, 1); p.Name != fmt.Sprint(n) || queries != 1 {
 			t.Errorf("after write %d: name %q with %d queries", n, p.Name, queries)
 		}
@@ -112,7 +113,7 @@ func TestIsolated(t *testing.T) {
 	b.find(t, b.db, 1)
 	undone := errors.New("undone")
 	err := b.db.Transaction(func(tx *gorm.DB) error {
-		readMust(t, tx.Model(&promised{ID: 1}).Update("name", "new").Error)
+		worldtest.Must(t, tx.Model(&promised{ID: 1}).Update("name", "new").Error)
 		if p, queries := b.find(t, tx, 1); p.Name != "new" || queries != 1 {
 			t.Errorf("within: name %q with %d queries, want what it wrote, from the database", p.Name, queries)
 		}
@@ -144,7 +145,7 @@ func TestFailsOpen(t *testing.T) {
 			t.Errorf("name %q with %d queries", p.Name, queries)
 		}
 	}
-	readMust(t, b.db.Model(&promised{ID: 1}).Update("name", "new").Error)
+	worldtest.Must(t, b.db.Model(&promised{ID: 1}).Update("name", "new").Error)
 	if p, _ := b.find(t, b.db, 1); p.Name != "new" {
 		t.Errorf("name %q after the write", p.Name)
 	}
@@ -167,7 +168,7 @@ func TestBounded(t *testing.T) {
 	if _, queries := b.find(t, b.db, 1); queries != 1 {
 		t.Error("an answer outlives its TTL")
 	}
-	readMust(t, b.plugin.Close())
+	worldtest.Must(t, b.plugin.Close())
 	if _, queries := b.find(t, b.db, 1); queries != 1 {
 		t.Error("a closed plugin answers")
 	}
@@ -209,17 +210,17 @@ func TestLoadsAhead(t *testing.T) {
 	d := dbtest.SQLite(t)
 	db := d.Open(t)
 	p := preload.New() // as an application has it
-	readMust(t, db.Use(p))
+	worldtest.Must(t, db.Use(p))
 	defer p.Close()
-	readMust(t, db.AutoMigrate(&promised{}))
-	readMust(t, db.Create(&promised{ID: 1}).Error)
+	worldtest.Must(t, db.AutoMigrate(&promised{}))
+	worldtest.Must(t, db.Create(&promised{ID: 1}).Error)
 	for n, deadline := 0, time.Now().Add(20*time.Second); p.Stats().PreloadHits == 0; n++ {
 		for range 10 {
 			var one promised
-			readMust(t, db.Find(&one, "id = ?", 1).Error)
+			worldtest.Must(t, db.Find(&one, "id = ?", 1).Error)
 			time.Sleep(time.Millisecond)
 		}
-		readMust(t, db.Model(&promised{ID: 1}).Update("name", fmt.Sprint(n)).Error)
+		worldtest.Must(t, db.Model(&promised{ID: 1}).Update("name", fmt.Sprint(n)).Error)
 		time.Sleep(20 * time.Millisecond) // what is read so often is loaded again by now
 		if time.Now().After(deadline) {
 			t.Fatalf("what is read again and again is not loaded ahead: %+v", p.Stats())

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 )
@@ -48,25 +49,25 @@ type readEmbedsOff struct {
 	Name string
 }
 
-var readPolicyModels = []any{&readTTL{}, &readNoNegative{}, &readDepends{}, &readPlain{}, &readOff{}}
+var readPolicyModels = []any{&readTTL{}, &readNoNegative{}, &readDepends{}, &worldtest.ReadPlain{}, &worldtest.ReadOff{}}
 
-func readPolicyBench(t *testing.T, options ...preload.Option) *readBench {
+func readPolicyBench(t *testing.T, options ...preload.Option) *worldtest.World {
 	t.Helper()
 	d := dbtest.SQLite(t)
 	plain := d.Plain(t)
-	readMust(t, plain.AutoMigrate(readPolicyModels...))
+	worldtest.Must(t, plain.AutoMigrate(readPolicyModels...))
 	for _, table := range []string{"read_ttls", "read_no_negatives", "read_depends", "read_plains", "read_offs"} {
 		for i := 1; i <= 3; i++ {
-			readMust(t, plain.Exec("INSERT INTO "+table+" (id, name) VALUES (?, ?)", i, fmt.Sprint("n", i)).Error)
+			worldtest.Must(t, plain.Exec("INSERT INTO "+table+" (id, name) VALUES (?, ?)", i, fmt.Sprint("n", i)).Error)
 		}
 	}
 	return readOpen(t, d, options...)
 }
 
-func readTimes(t *testing.T, b *readBench, what string, want int64, do func(db *gorm.DB) error) {
+func readTimes(t *testing.T, b *worldtest.World, what string, want int64, do func(db *gorm.DB) error) {
 	t.Helper()
-	if n := b.queries(func() {
-		if err := do(b.db); err != nil && !errors.Is(err, gorm.ErrRecordNotFound) {
+	if n := b.Queries(func() {
+		if err := do(b.DB); err != nil && !errors.Is(err, gorm.ErrRecordNotFound) {
 			t.Fatal(err)
 		}
 	}); n != want {
@@ -82,7 +83,7 @@ func readGet[T any](id int) func(*gorm.DB) error {
 func TestReadTTL(t *testing.T) {
 	t.Parallel()
 	b := readPolicyBench(t, preload.WithTTL(time.Hour), preload.WithNegativeTTL(time.Minute),
-		preload.WithPolicy(&readPlain{}, preload.Policy{TTL: time.Second, Negative: -1}))
+		preload.WithPolicy(&worldtest.ReadPlain{}, preload.Policy{TTL: time.Second, Negative: -1}))
 	for _, c := range []struct {
 		name string
 		get  func(int) func(*gorm.DB) error
@@ -92,15 +93,15 @@ func TestReadTTL(t *testing.T) {
 		{"tag", readGet[readTTL], 10 * time.Minute, 30 * time.Second},
 		{"options", readGet[readDepends], time.Hour, time.Minute},
 		{"tag without negative", readGet[readNoNegative], time.Hour, 0},
-		{"WithPolicy", readGet[readPlain], time.Second, 0},
+		{"WithPolicy", readGet[worldtest.ReadPlain], time.Second, 0},
 	} {
 		readTimes(t, b, c.name, 1, c.get(1))
-		b.clock.Advance(c.ttl - 1)
+		b.Clock.Advance(c.ttl - 1)
 		readTimes(t, b, c.name+" at its end", 0, c.get(1))
-		b.clock.Advance(1)
-		expired := b.p.Stats().Expired
+		b.Clock.Advance(1)
+		expired := b.Plugin.Stats().Expired
 		readTimes(t, b, c.name+" after its end", 1, c.get(1))
-		if n := b.p.Stats().Expired - expired; n != 1 {
+		if n := b.Plugin.Stats().Expired - expired; n != 1 {
 			t.Errorf("%s: Expired grew by %d, want 1", c.name, n)
 		}
 		readTimes(t, b, c.name+" not found", 1, c.get(9))
@@ -108,9 +109,9 @@ func TestReadTTL(t *testing.T) {
 			readTimes(t, b, c.name+" not found again", 1, c.get(9))
 			continue
 		}
-		b.clock.Advance(c.not - 1)
+		b.Clock.Advance(c.not - 1)
 		readTimes(t, b, c.name+" not found, at its end", 0, c.get(9))
-		b.clock.Advance(1)
+		b.Clock.Advance(1)
 		readTimes(t, b, c.name+" not found, after its end", 1, c.get(9))
 	}
 }
@@ -122,13 +123,13 @@ func TestReadLongestTTL(t *testing.T) {
 	for _, id := range []int{1, 9} {
 		readTimes(t, b, "first", 1, readGet[readDepends](id))
 		readTimes(t, b, "second", 0, readGet[readDepends](id))
-		b.clock.Advance(24 * time.Hour)
+		b.Clock.Advance(24 * time.Hour)
 		readTimes(t, b, "after a day", 0, readGet[readDepends](id))
 	}
-	if _, err := preload.Load(context.Background(), b.p, "k", func(context.Context) (int, error) { return 1, nil }); err != nil {
+	if _, err := preload.Load(context.Background(), b.Plugin, "k", func(context.Context) (int, error) { return 1, nil }); err != nil {
 		t.Fatal(err)
 	}
-	if v, err := preload.Load(context.Background(), b.p, "k", func(context.Context) (int, error) { return 2, nil }); v != 1 || err != nil {
+	if v, err := preload.Load(context.Background(), b.Plugin, "k", func(context.Context) (int, error) { return 2, nil }); v != 1 || err != nil {
 		t.Errorf("own data: %d, %v", v, err)
 	}
 }
@@ -154,15 +155,17 @@ func TestReadDepends(t *testing.T) {
 	t.Parallel()
 	b := readPolicyBench(t)
 	for _, write := range []func(*gorm.DB) error{
-		func(db *gorm.DB) error { return db.Create(&readPlain{Name: "new"}).Error },
-		func(db *gorm.DB) error { return db.Model(&readOff{}).Where("id = 1").Update("name", "new").Error },
+		func(db *gorm.DB) error { return db.Create(&worldtest.ReadPlain{Name: "new"}).Error },
+		func(db *gorm.DB) error {
+			return db.Model(&worldtest.ReadOff{}).Where("id = 1").Update("name", "new").Error
+		},
 		func(db *gorm.DB) error { return db.Exec("UPDATE READ_OFFS SET name = 'x' WHERE id = 1").Error },
 	} {
 		readTimes(t, b, "first", 1, readGet[readDepends](1))
 		readTimes(t, b, "second", 0, readGet[readDepends](1))
-		readMust(t, write(b.db))
+		worldtest.Must(t, write(b.DB))
 		readTimes(t, b, "after a write", 1, readGet[readDepends](1))
-		readMust(t, b.p.Invalidate())
+		worldtest.Must(t, b.Plugin.Invalidate())
 	}
 }
 
@@ -170,9 +173,9 @@ func TestReadDepends(t *testing.T) {
 // WithDefaultPolicy.
 func TestReadPolicyPrecedence(t *testing.T) {
 	t.Parallel()
-	served := func(b *readBench, get func(int) func(*gorm.DB) error) bool {
-		b.queries(func() { _ = get(1)(b.db) })
-		return b.queries(func() { _ = get(1)(b.db) }) == 0
+	served := func(b *worldtest.World, get func(int) func(*gorm.DB) error) bool {
+		b.Queries(func() { _ = get(1)(b.DB) })
+		return b.Queries(func() { _ = get(1)(b.DB) }) == 0
 	}
 	for _, c := range []struct {
 		name             string
@@ -183,16 +186,16 @@ func TestReadPolicyPrecedence(t *testing.T) {
 		{"default", []preload.Option{preload.WithDefaultPolicy(preload.Policy{})}, true, false, true},
 		{"default off", []preload.Option{preload.WithDefaultPolicy(preload.Policy{Off: true})}, true, false, false},
 		{"policy against tags", []preload.Option{
-			preload.WithPolicy(&readTTL{}, preload.Policy{Off: true}), preload.WithPolicy(readOff{}, preload.Policy{}),
-			preload.WithPolicy([]readPlain{}, preload.Policy{}),
+			preload.WithPolicy(&readTTL{}, preload.Policy{Off: true}), preload.WithPolicy(worldtest.ReadOff{}, preload.Policy{}),
+			preload.WithPolicy([]worldtest.ReadPlain{}, preload.Policy{}),
 		}, false, true, true},
 		{"policy against default", []preload.Option{
-			preload.WithDefaultPolicy(preload.Policy{}), preload.WithPolicy((*readPlain)(nil), preload.Policy{Off: true}),
+			preload.WithDefaultPolicy(preload.Policy{}), preload.WithPolicy((*worldtest.ReadPlain)(nil), preload.Policy{Off: true}),
 		}, true, false, false},
 	} {
 		b := readPolicyBench(t, c.options...)
 		for name, got := range map[string][2]bool{
-			"tagged": {served(b, readGet[readTTL]), c.tagged}, "off": {served(b, readGet[readOff]), c.off}, "untagged": {served(b, readGet[readPlain]), c.not},
+			"tagged": {served(b, readGet[readTTL]), c.tagged}, "off": {served(b, readGet[worldtest.ReadOff]), c.off}, "untagged": {served(b, readGet[worldtest.ReadPlain]), c.not},
 		} {
 			if got[0] != got[1] {
 				t.Errorf("%s: the %s model: from memory %v, want %v", c.name, name, got[0], got[1])
@@ -200,7 +203,7 @@ func TestReadPolicyPrecedence(t *testing.T) {
 		}
 	}
 	b := readPolicyBench(t)
-	readMust(t, b.plain.AutoMigrate(&readEmbeds{}, &readEmbedsOff{}))
+	worldtest.Must(t, b.Plain.AutoMigrate(&readEmbeds{}, &readEmbedsOff{}))
 	if !served(b, func(int) func(*gorm.DB) error {
 		return func(db *gorm.DB) error { return db.Find(&[]readEmbeds{}).Error }
 	}) {
@@ -283,20 +286,20 @@ func TestReadBadTags(t *testing.T) {
 		{&readBadK{}, "ttl"}, {&readBadL{}, "depends"},
 	} {
 		model := strings.TrimPrefix(fmt.Sprintf("%T", c.model), "*")
-		readMust(t, b.plain.AutoMigrate(c.model))
-		for i, err := range []error{b.p.Register(c.model), b.db.First(c.model).Error, b.db.First(c.model).Error, b.p.Register(&readTTL{}, c.model)} {
+		worldtest.Must(t, b.Plain.AutoMigrate(c.model))
+		for i, err := range []error{b.Plugin.Register(c.model), b.DB.First(c.model).Error, b.DB.First(c.model).Error, b.Plugin.Register(&readTTL{}, c.model)} {
 			if err == nil || !strings.Contains(err.Error(), model) || !strings.Contains(err.Error(), c.names) {
 				t.Errorf("%s, %d: %v; want an error that names the model and %s", model, i, err, c.names)
 			}
 		}
 	}
-	readMust(t, b.p.Register(readPolicyModels...))
-	readMust(t, b.p.Register())
-	err := b.p.Register(&readBadA{}, &readBadB{})
+	worldtest.Must(t, b.Plugin.Register(readPolicyModels...))
+	worldtest.Must(t, b.Plugin.Register())
+	err := b.Plugin.Register(&readBadA{}, &readBadB{})
 	if err == nil || !strings.Contains(err.Error(), "readBadA") || !strings.Contains(err.Error(), "readBadB") {
 		t.Errorf("two bad models: %v", err)
 	}
-	if err := b.p.Register(&readBadM{}); err != nil && !strings.Contains(err.Error(), "readBadM") {
+	if err := b.Plugin.Register(&readBadM{}); err != nil && !strings.Contains(err.Error(), "readBadM") {
 		t.Errorf("a bad tag that the model's own hides: %v", err)
 	}
 }
@@ -355,41 +358,41 @@ func TestReadBadOptions(t *testing.T) {
 func TestReadInitialize(t *testing.T) {
 	t.Parallel()
 	b := readSQLite(t)
-	if err := b.db.Use(b.p); !errors.Is(err, gorm.ErrRegistered) {
+	if err := b.DB.Use(b.Plugin); !errors.Is(err, gorm.ErrRegistered) {
 		t.Errorf("Use again: %v", err)
 	}
-	readMust(t, b.p.Initialize(b.db))
-	readMust(t, b.p.Initialize(b.db.Session(&gorm.Session{NewDB: true})))
+	worldtest.Must(t, b.Plugin.Initialize(b.DB))
+	worldtest.Must(t, b.Plugin.Initialize(b.DB.Session(&gorm.Session{NewDB: true})))
 	for turn, want := range []int64{1, 0} {
-		if n := b.queries(func() { var c readCompany; readMust(t, b.db.First(&c).Error) }); n != want {
+		if n := b.Queries(func() { var c worldtest.ReadCompany; worldtest.Must(t, b.DB.First(&c).Error) }); n != want {
 			t.Errorf("initialized again, turn %d: %d queries, want %d", turn, n, want)
 		}
 	}
-	readMust(t, b.db.Create(&readCompany{Name: "third"}).Error)
-	readMust(t, b.db.Transaction(func(tx *gorm.DB) error { return tx.Create(&readCompany{Name: "fourth"}).Error }))
+	worldtest.Must(t, b.DB.Create(&worldtest.ReadCompany{Name: "third"}).Error)
+	worldtest.Must(t, b.DB.Transaction(func(tx *gorm.DB) error { return tx.Create(&worldtest.ReadCompany{Name: "fourth"}).Error }))
 	var n int64
-	readMust(t, b.db.Model(&readCompany{}).Count(&n).Error)
+	worldtest.Must(t, b.DB.Model(&worldtest.ReadCompany{}).Count(&n).Error)
 	if n != 4 {
 		t.Errorf("%d companies", n)
 	}
-	if err := dbtest.SQLite(t).Open(t).Use(b.p); err == nil {
+	if err := dbtest.SQLite(t).Open(t).Use(b.Plugin); err == nil {
 		t.Error("a second, unrelated database was taken")
 	}
 	second := preload.New(preload.WithoutWorker())
 	if err := second.Initialize(nil); err == nil {
 		t.Error("Initialize(nil)")
 	}
-	readMust(t, second.Close())
+	worldtest.Must(t, second.Close())
 	if err := b.Open(t).Use(second); err == nil {
 		t.Error("a closed plugin was taken")
 	}
-	if p, ok := preload.From(b.db); !ok || p != b.p {
+	if p, ok := preload.From(b.DB); !ok || p != b.Plugin {
 		t.Error("From")
 	}
-	if p, ok := preload.From(b.db.Session(&gorm.Session{NewDB: true}).Where("1=1")); !ok || p != b.p {
+	if p, ok := preload.From(b.DB.Session(&gorm.Session{NewDB: true}).Where("1=1")); !ok || p != b.Plugin {
 		t.Error("From of a session")
 	}
-	for _, db := range []*gorm.DB{nil, {}, b.plain} {
+	for _, db := range []*gorm.DB{nil, {}, b.Plain} {
 		if _, ok := preload.From(db); ok {
 			t.Error("From of a handle without")
 		}
@@ -401,15 +404,15 @@ func TestReadNilsDoNotPanic(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	closed := readSQLite(t)
-	readMust(t, closed.p.Close())
+	worldtest.Must(t, closed.Plugin.Close())
 	used := readSQLite(t)
 	for name, p := range map[string]*preload.Plugin{
-		"new": preload.New(preload.WithoutWorker(), preload.WithLogger(readQuiet())), "used": used.p, "closed": closed.p,
+		"new": preload.New(preload.WithoutWorker(), preload.WithLogger(worldtest.Quiet())), "used": used.Plugin, "closed": closed.Plugin,
 	} {
 		for what, call := range map[string]func(){
 			"Register()":         func() { _ = p.Register() },
 			"Register(nil)":      func() { _ = p.Register(nil) },
-			"Register(typed)":    func() { _ = p.Register((*readUser)(nil), []readUser(nil), 5, "x", func() {}) },
+			"Register(typed)":    func() { _ = p.Register((*worldtest.ReadUser)(nil), []worldtest.ReadUser(nil), 5, "x", func() {}) },
 			"Invalidate(nil)":    func() { _ = p.Invalidate(nil) },
 			"Invalidate(5)":      func() { _ = p.Invalidate(5, "", "x.y") },
 			"Invalidate()":       func() { _ = p.Invalidate() },
@@ -434,8 +437,8 @@ func TestReadNilsDoNotPanic(t *testing.T) {
 		}
 	}
 	for what, call := range map[string]func() error{
-		"Warm of a nil query":    func() error { return used.p.Warm(ctx, nil) },
-		"Load with a nil loader": func() error { _, err := preload.Load[int](ctx, used.p, "nil loader", nil); return err },
+		"Warm of a nil query":    func() error { return used.Plugin.Warm(ctx, nil) },
+		"Load with a nil loader": func() error { _, err := preload.Load[int](ctx, used.Plugin, "nil loader", nil); return err },
 	} {
 		func() {
 			defer func() { _ = recover() }() // told above
@@ -454,13 +457,13 @@ func TestReadStatsAreBounded(t *testing.T) {
 	t.Parallel()
 	b := readSQLite(t)
 	for i := range 3_000 {
-		var c []readCompany
-		readMust(t, b.db.Table(fmt.Sprintf("read_companies AS c%d", i)).Find(&c).Error)
+		var c []worldtest.ReadCompany
+		worldtest.Must(t, b.DB.Table(fmt.Sprintf("read_companies AS c%d", i)).Find(&c).Error)
 	}
-	if n := len(b.p.Stats().Models); n > 100 {
+	if n := len(b.Plugin.Stats().Models); n > 100 {
 		t.Errorf("3000 aliases of one table made %d entries of Stats().Models, which is by table", n)
 	}
-	if s := b.p.Stats().Models["read_companies"]; s.Misses != 3_000 {
+	if s := b.Plugin.Stats().Models["read_companies"]; s.Misses != 3_000 {
 		t.Errorf("Stats().Models[read_companies] has %+v, want 3000 misses", s)
 	}
 }
@@ -469,13 +472,13 @@ func TestReadStatsAreBounded(t *testing.T) {
 func TestReadModesDoNotStick(t *testing.T) {
 	t.Parallel()
 	b := readSQLite(t)
-	var c readCompany
-	readMust(t, b.db.Clauses(preload.Bypass).First(&c).Error)
-	readMust(t, b.db.Session(&gorm.Session{}).Clauses(preload.Bypass, clause.Expr{SQL: "1 = 1"}).Find(&[]readCompany{}).Error)
-	c = readCompany{}
+	var c worldtest.ReadCompany
+	worldtest.Must(t, b.DB.Clauses(preload.Bypass).First(&c).Error)
+	worldtest.Must(t, b.DB.Session(&gorm.Session{}).Clauses(preload.Bypass, clause.Expr{SQL: "1 = 1"}).Find(&[]worldtest.ReadCompany{}).Error)
+	c = worldtest.ReadCompany{}
 	for turn, want := range []int64{1, 0} {
-		c = readCompany{}
-		if n := b.queries(func() { readMust(t, b.db.First(&c).Error) }); n != want {
+		c = worldtest.ReadCompany{}
+		if n := b.Queries(func() { worldtest.Must(t, b.DB.First(&c).Error) }); n != want {
 			t.Errorf("turn %d: %d queries, want %d", turn, n, want)
 		}
 	}

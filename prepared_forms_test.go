@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/gorm-preload/preload"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 )
@@ -16,11 +17,11 @@ import (
 func TestPreparedCountIsGORMs(t *testing.T) {
 	t.Parallel()
 	b := readSQLite(t)
-	samePrepared[readUser](t, b, "groups", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
-		return tx.Model(&readUser{}).Select("age").Where("age >= ?", arg(0)).Group("age")
+	samePrepared[worldtest.ReadUser](t, b, "groups", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
+		return tx.Model(&worldtest.ReadUser{}).Select("age").Where("age >= ?", arg(0)).Group("age")
 	}, []any{0})
-	samePrepared[readUser](t, b, "a window", false, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
-		return tx.Model(&readUser{}).Select("count(*) OVER (PARTITION BY age)").Where("age >= ?", arg(0))
+	samePrepared[worldtest.ReadUser](t, b, "a window", false, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
+		return tx.Model(&worldtest.ReadUser{}).Select("count(*) OVER (PARTITION BY age)").Where("age >= ?", arg(0))
 	}, []any{0})
 }
 
@@ -28,9 +29,9 @@ func TestPreparedCountIsGORMs(t *testing.T) {
 func TestArgsOfASubqueryInASubquery(t *testing.T) {
 	t.Parallel()
 	b := readSQLite(t)
-	p := prepare[readUser](t, b.db, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
-		most := b.plain.Model(&readLanguage{}).Select("code").Where("name = ?", arg(0))
-		inner := b.plain.Table("read_user_languages").Select("read_user_id").Where("read_language_code IN (?)", most)
+	p := prepare[worldtest.ReadUser](t, b.DB, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
+		most := b.Plain.Model(&worldtest.ReadLanguage{}).Select("code").Where("name = ?", arg(0))
+		inner := b.Plain.Table("read_user_languages").Select("read_user_id").Where("read_language_code IN (?)", most)
 		return tx.Where("id IN (?)", inner)
 	})
 	var wg sync.WaitGroup
@@ -52,18 +53,18 @@ func TestAnArgThatGetsNoValueIsAnError(t *testing.T) {
 	b := readSQLite(t)
 	for name, inner := range map[string]func(v any) *gorm.DB{
 		"a scope": func(v any) *gorm.DB {
-			return b.plain.Model(&readCompany{}).Select("id").Scopes(func(tx *gorm.DB) *gorm.DB { return tx.Where("name = ?", v) })
+			return b.Plain.Model(&worldtest.ReadCompany{}).Select("id").Scopes(func(tx *gorm.DB) *gorm.DB { return tx.Where("name = ?", v) })
 		},
-		"raw": func(v any) *gorm.DB { return b.plain.Raw("SELECT id FROM read_companies WHERE name = ?", v) },
+		"raw": func(v any) *gorm.DB { return b.Plain.Raw("SELECT id FROM read_companies WHERE name = ?", v) },
 		"tuples": func(v any) *gorm.DB {
-			return b.plain.Model(&readCompany{}).Select("id").Where("(name, id) IN ?", [][]any{{v, 1}})
+			return b.Plain.Model(&worldtest.ReadCompany{}).Select("id").Where("(name, id) IN ?", [][]any{{v, 1}})
 		},
 		"fields": func(v any) *gorm.DB {
-			return b.plain.Model(&readCompany{}).Select("id").Where("name = @Name", struct{ Name any }{v})
+			return b.Plain.Model(&worldtest.ReadCompany{}).Select("id").Where("name = @Name", struct{ Name any }{v})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, err := preload.Prepare[readUser](b.db, func(tx *gorm.DB) *gorm.DB {
+			p, err := preload.Prepare[worldtest.ReadUser](b.DB, func(tx *gorm.DB) *gorm.DB {
 				return tx.Where("company_id IN (?) AND name <> ?", inner(preload.Arg(0)), preload.Arg(0))
 			})
 			if err != nil {
@@ -83,7 +84,7 @@ func TestPreparedListsInMaps(t *testing.T) {
 	t.Parallel()
 	b := readSQLite(t)
 	for _, v := range []any{[]float64{30, 40}, []valueLevel{30, 40}, [2]int{30, 40}, &[]int{30, 40}, []int{30}} {
-		samePrepared[readUser](t, b, fmt.Sprintf("%T", v), true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
+		samePrepared[worldtest.ReadUser](t, b, fmt.Sprintf("%T", v), true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
 			return tx.Where(map[string]any{"age": arg(0)}).Order("id")
 		}, []any{v})
 	}
@@ -94,10 +95,10 @@ func TestPreparedListsInMaps(t *testing.T) {
 func TestWithTxKeepsWhatTheHandleHad(t *testing.T) {
 	t.Parallel()
 	b := readSQLite(t)
-	p := prepare[readUser](t, b.db.Where("age = 40"), func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("name <> ?", arg(0)) })
+	p := prepare[worldtest.ReadUser](t, b.DB.Where("age = 40"), func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("name <> ?", arg(0)) })
 	out, err := p.Find(context.Background(), "x")
-	readMust(t, err)
-	readMust(t, b.db.Transaction(func(tx *gorm.DB) error {
+	worldtest.Must(t, err)
+	worldtest.Must(t, b.DB.Transaction(func(tx *gorm.DB) error {
 		in, err := p.WithTx(tx).Find(context.Background(), "x")
 		if len(in) != len(out) {
 			t.Errorf("%d rows outside, %d in a transaction", len(out), len(in))
@@ -110,13 +111,13 @@ func TestWithTxKeepsWhatTheHandleHad(t *testing.T) {
 func TestPreparedSeesBuildersOfLater(t *testing.T) {
 	t.Parallel()
 	b := readSQLite(t)
-	p := prepare[readUser](t, b.db, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("age >= ?", arg(0)) })
+	p := prepare[worldtest.ReadUser](t, b.DB, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("age >= ?", arg(0)) })
 	for range 4 {
-		readMust(t, second(p.Find(context.Background(), 0)))
+		worldtest.Must(t, second(p.Find(context.Background(), 0)))
 	}
-	b.db.ClauseBuilders["WHERE"] = func(c clause.Clause, cb clause.Builder) { _, _ = cb.WriteString("WHERE age = 40") }
-	var written []readUser
-	readMust(t, b.db.Where("age >= ?", 0).Find(&written).Error)
+	b.DB.ClauseBuilders["WHERE"] = func(c clause.Clause, cb clause.Builder) { _, _ = cb.WriteString("WHERE age = 40") }
+	var written []worldtest.ReadUser
+	worldtest.Must(t, b.DB.Where("age >= ?", 0).Find(&written).Error)
 	if got, _ := p.Find(context.Background(), 0); len(got) != len(written) {
 		t.Errorf("written out %d rows, prepared %d", len(written), len(got))
 	}
@@ -127,13 +128,13 @@ func TestPreparedRunsCallbacksAndScopesOnce(t *testing.T) {
 	t.Parallel()
 	b := readSQLite(t)
 	calls, scopes := 0, 0
-	readMust(t, b.db.Callback().Query().Before("gorm:query").Register("mine", func(tx *gorm.DB) { calls++ }))
-	p := prepare[readUser](t, b.db, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
+	worldtest.Must(t, b.DB.Callback().Query().Before("gorm:query").Register("mine", func(tx *gorm.DB) { calls++ }))
+	p := prepare[worldtest.ReadUser](t, b.DB, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
 		return tx.Where("age >= ?", arg(0)).Scopes(func(tx *gorm.DB) *gorm.DB { scopes++; return tx })
 	})
 	for i := range 8 {
 		calls, scopes = 0, 0
-		readMust(t, second(p.Find(context.Background(), 0)))
+		worldtest.Must(t, second(p.Find(context.Background(), 0)))
 		if calls != 1 || scopes != 1 {
 			t.Errorf("call %d: the callback ran %d times, the scope %d", i+1, calls, scopes)
 		}
@@ -145,22 +146,24 @@ func TestPreparedNeverPanics(t *testing.T) {
 	t.Parallel()
 	b := readSQLite(t)
 	ok := func(tx *gorm.DB) *gorm.DB { return tx.Where("age = ?", preload.Arg(0)) }
-	p := prepare[readUser](t, b.db, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return ok(tx) })
+	p := prepare[worldtest.ReadUser](t, b.DB, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return ok(tx) })
 	for name, do := range map[string]func(){
-		"an empty DB from build": func() { _, _ = preload.Prepare[readUser](b.db, func(*gorm.DB) *gorm.DB { return &gorm.DB{} }) },
-		"WithTx of an empty DB":  func() { _, _ = p.WithTx(&gorm.DB{Config: &gorm.Config{}}).First(context.Background(), 1) },
-		"nil, First":             func() { _, _ = (*preload.Prepared[readUser])(nil).First(context.Background(), 1) },
-		"nil, WithTx":            func() { (*preload.Prepared[readUser])(nil).WithTx(b.db) },
+		"an empty DB from build": func() {
+			_, _ = preload.Prepare[worldtest.ReadUser](b.DB, func(*gorm.DB) *gorm.DB { return &gorm.DB{} })
+		},
+		"WithTx of an empty DB": func() { _, _ = p.WithTx(&gorm.DB{Config: &gorm.Config{}}).First(context.Background(), 1) },
+		"nil, First":            func() { _, _ = (*preload.Prepared[worldtest.ReadUser])(nil).First(context.Background(), 1) },
+		"nil, WithTx":           func() { (*preload.Prepared[worldtest.ReadUser])(nil).WithTx(b.DB) },
 		"nil from build, later": func() {
 			n := 0
-			p, err := preload.Prepare[readUser](b.db, func(tx *gorm.DB) *gorm.DB {
+			p, err := preload.Prepare[worldtest.ReadUser](b.DB, func(tx *gorm.DB) *gorm.DB {
 				if n++; n > 1 {
 					return nil
 				}
 				return tx
 			})
-			readMust(t, err)
-			tx := b.db.Begin()
+			worldtest.Must(t, err)
+			tx := b.DB.Begin()
 			defer tx.Rollback()
 			_, _ = p.WithTx(tx).Find(context.Background())
 		},
@@ -181,8 +184,8 @@ func TestPreparedNeverPanics(t *testing.T) {
 func TestWithTxTakesClauses(t *testing.T) {
 	t.Parallel()
 	b := readSQLite(t)
-	p := prepare[readUser](t, b.db, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("age >= ?", arg(0)).Order("id") })
-	readMust(t, b.db.Transaction(func(tx *gorm.DB) error {
+	p := prepare[worldtest.ReadUser](t, b.DB, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("age >= ?", arg(0)).Order("id") })
+	worldtest.Must(t, b.DB.Transaction(func(tx *gorm.DB) error {
 		if users, err := p.WithTx(tx.Limit(1)).Find(context.Background(), 0); err != nil || len(users) != 1 {
 			t.Errorf("%d users, %v, want the limit of the transaction to hold", len(users), err)
 		}
@@ -199,8 +202,8 @@ func TestWithTxTakesClauses(t *testing.T) {
 func TestWithTxRefusesWhatItWouldDrop(t *testing.T) {
 	t.Parallel()
 	b := readSQLite(t)
-	p := prepare[readUser](t, b.db, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("age >= ?", arg(0)) })
-	readMust(t, b.db.Transaction(func(tx *gorm.DB) error {
+	p := prepare[worldtest.ReadUser](t, b.DB, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("age >= ?", arg(0)) })
+	worldtest.Must(t, b.DB.Transaction(func(tx *gorm.DB) error {
 		for name, own := range map[string]*gorm.DB{
 			"scopes":   tx.Scopes(func(tx *gorm.DB) *gorm.DB { return tx.Where("id = 1") }),
 			"distinct": tx.Distinct(),
@@ -219,13 +222,13 @@ func TestWithTxRefusesWhatItWouldDrop(t *testing.T) {
 func TestPreparedSeesTheOrderOfClauses(t *testing.T) {
 	t.Parallel()
 	b := readSQLite(t)
-	p := prepare[readUser](t, b.db, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("age >= ?", arg(0)) })
+	p := prepare[worldtest.ReadUser](t, b.DB, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("age >= ?", arg(0)) })
 	for range 4 {
-		readMust(t, second(p.Find(context.Background(), 40)))
+		worldtest.Must(t, second(p.Find(context.Background(), 40)))
 	}
-	b.db.Callback().Query().Clauses = []string{"SELECT", "FROM"}
-	var written []readUser
-	readMust(t, b.db.Where("age >= ?", 40).Find(&written).Error)
+	b.DB.Callback().Query().Clauses = []string{"SELECT", "FROM"}
+	var written []worldtest.ReadUser
+	worldtest.Must(t, b.DB.Where("age >= ?", 40).Find(&written).Error)
 	if got, _ := p.Find(context.Background(), 40); len(got) != len(written) {
 		t.Errorf("written out %d rows, prepared %d", len(written), len(got))
 	}
@@ -235,7 +238,7 @@ func TestPreparedSeesTheOrderOfClauses(t *testing.T) {
 func TestPreparedBytesInAnEq(t *testing.T) {
 	t.Parallel()
 	b := readSQLite(t)
-	samePrepared[readUser](t, b, "eq", false, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
+	samePrepared[worldtest.ReadUser](t, b, "eq", false, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
 		return tx.Where(clause.Eq{Column: clause.Column{Name: "data"}, Value: arg(0)})
 	}, []any{[]byte{0, 1, 255}})
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 	"gorm.io/gorm/logger"
@@ -68,31 +69,31 @@ func preparedWays[T any](p *preload.Prepared[T]) map[string]struct {
 // samePrepared checks that a prepared query gives what plain GORM gives where it is written out,
 // not in memory and in memory; and that, if it is kept at all, each of the two is served what the
 // other one read.
-func samePrepared[T any](t *testing.T, b *readBench, name string, kept bool, query preparedQuery, calls ...[]any) {
+func samePrepared[T any](t *testing.T, b *worldtest.World, name string, kept bool, query preparedQuery, calls ...[]any) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) {
 		t.Helper()
-		p := prepare[T](t, b.db, query)
+		p := prepare[T](t, b.DB, query)
 		for way, run := range preparedWays(p) {
 			for _, args := range calls {
 				what := fmt.Sprintf("%s(%v)", way, args)
 				written := func(db *gorm.DB) (any, error) {
 					return run.written(query(db, func(n int) any { return args[n] }))
 				}
-				want, wantErr := written(b.plain)
+				want, wantErr := written(b.Plain)
 				same := func(when string, got any, err error) {
 					t.Helper()
 					if !reflect.DeepEqual(want, got) {
-						t.Errorf("%s, %s:\nplain    %s\nprepared %s", what, when, readShow(want), readShow(got))
+						t.Errorf("%s, %s:\nplain    %s\nprepared %s", what, when, worldtest.Show(want), worldtest.Show(got))
 					}
 					if fmt.Sprint(wantErr) != fmt.Sprint(err) || errors.Is(wantErr, gorm.ErrRecordNotFound) != errors.Is(err, gorm.ErrRecordNotFound) {
 						t.Errorf("%s, %s: error %v, want %v", what, when, err, wantErr)
 					}
-					readScramble(reflect.ValueOf(got), 0)
+					worldtest.Scramble(reflect.ValueOf(got), 0)
 				}
-				readMust(t, b.p.Invalidate())
+				worldtest.Must(t, b.Plugin.Invalidate())
 				for turn := range 4 {
-					n := b.queries(func() {
+					n := b.Queries(func() {
 						got, err := run.prepared(context.Background(), args)
 						same(fmt.Sprint("turn ", turn), got, err)
 					})
@@ -103,12 +104,12 @@ func samePrepared[T any](t *testing.T, b *readBench, name string, kept bool, que
 				if !kept {
 					continue
 				}
-				if n := b.queries(func() { _, _ = written(b.db) }); n != 0 {
+				if n := b.Queries(func() { _, _ = written(b.DB) }); n != 0 {
 					t.Errorf("%s: written out it reached the database after it was prepared and read: %d queries", what, n)
 				}
-				readMust(t, b.p.Invalidate())
-				_, _ = written(b.db)
-				if n := b.queries(func() { _, _ = run.prepared(context.Background(), args) }); n != 0 {
+				worldtest.Must(t, b.Plugin.Invalidate())
+				_, _ = written(b.DB)
+				if n := b.Queries(func() { _, _ = run.prepared(context.Background(), args) }); n != 0 {
 					t.Errorf("%s: it reached the database after it was written out and read: %d queries", what, n)
 				}
 			}
@@ -121,95 +122,95 @@ func TestPreparedIsTheQueryWrittenOut(t *testing.T) {
 	b := readSQLite(t)
 	one, two, three := [][]any{{1}, {2}, {99}}, [][]any{{1, 2}, {1, 99}}, [][]any{{"ann"}, {"bob"}, {"nobody"}, {"1' OR '1'='1"}}
 
-	samePrepared[readCompany](t, b, "a key", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("id = ?", arg(0)) },
+	samePrepared[worldtest.ReadCompany](t, b, "a key", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("id = ?", arg(0)) },
 		append(one, []any{int64(1)}, []any{uint(2)}, []any{"1"}, []any{int32(1)}, []any{1.0}, []any{true})...)
-	samePrepared[readLine](t, b, "two values", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
+	samePrepared[worldtest.ReadLine](t, b, "two values", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
 		return tx.Where("order_id = ? AND no = ?", arg(0), arg(1))
 	}, two...)
-	samePrepared[readLine](t, b, "in another order, and twice", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
+	samePrepared[worldtest.ReadLine](t, b, "in another order, and twice", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
 		return tx.Where("no = ? OR order_id = ?", arg(1), arg(0)).Where("no <> ?", 7).Or("no = ?", arg(1)).Order("text DESC")
 	}, two...)
-	samePrepared[readLanguage](t, b, "texts", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("name = ?", arg(0)) },
+	samePrepared[worldtest.ReadLanguage](t, b, "texts", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("name = ?", arg(0)) },
 		append(three, []any{"German"}, []any{""})...)
-	samePrepared[readLanguage](t, b, "a map", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
+	samePrepared[worldtest.ReadLanguage](t, b, "a map", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
 		return tx.Where(map[string]any{"name": arg(0)})
 	}, append(three, []any{"German"})...)
-	samePrepared[readLanguage](t, b, "not", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
+	samePrepared[worldtest.ReadLanguage](t, b, "not", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
 		return tx.Not("name = ?", arg(0)).Not(map[string]any{"code": arg(0)}).Limit(2)
 	}, append(three, []any{"German"})...)
-	samePrepared[readLanguage](t, b, "clauses", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
+	samePrepared[worldtest.ReadLanguage](t, b, "clauses", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
 		return tx.Clauses(clause.Where{Exprs: []clause.Expression{
 			clause.Gte{Column: "name", Value: arg(0)}, clause.Lt{Column: "name", Value: "Z"}, clause.Like{Column: "code", Value: "%"},
 			clause.Or(clause.Neq{Column: "name", Value: arg(0)}, clause.IN{Column: "name", Values: []any{arg(0), "x"}}),
 		}})
 	}, append(three, []any{"German"})...)
-	samePrepared[readLanguage](t, b, "groups", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
-		return tx.Where(b.db.Where("name = ?", arg(0)).Or("code = ?", arg(0))).Distinct()
+	samePrepared[worldtest.ReadLanguage](t, b, "groups", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
+		return tx.Where(b.DB.Where("name = ?", arg(0)).Or("code = ?", arg(0))).Distinct()
 	}, append(three, []any{"de"})...)
-	samePrepared[readLanguage](t, b, "selected", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
+	samePrepared[worldtest.ReadLanguage](t, b, "selected", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
 		return tx.Select("code").Where("name > ?", arg(0))
 	}, three...)
-	samePrepared[readLanguage](t, b, "no value", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Order("code DESC") }, []any{})
-	samePrepared[readAddress](t, b, "of another model", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
-		return tx.Model(&readUser{}).Select("home_street AS street, home_city AS city").Where("age >= ?", arg(0)).Order("id")
+	samePrepared[worldtest.ReadLanguage](t, b, "no value", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Order("code DESC") }, []any{})
+	samePrepared[worldtest.ReadAddress](t, b, "of another model", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
+		return tx.Model(&worldtest.ReadUser{}).Select("home_street AS street, home_city AS city").Where("age >= ?", arg(0)).Order("id")
 	}, one...)
-	samePrepared[readUser](t, b, "of all fields, and soft deletes", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
+	samePrepared[worldtest.ReadUser](t, b, "of all fields, and soft deletes", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
 		return tx.Where("age >= ?", arg(0)).Order("id")
 	}, one...)
-	samePrepared[readUser](t, b, "unscoped", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
+	samePrepared[worldtest.ReadUser](t, b, "unscoped", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
 		return tx.Unscoped().Where("name = ?", arg(0))
 	}, append(three, []any{"gone"})...)
 
 	// What has to be rendered, or is not known to be told apart by its args alone.
 	now := time.Now()
-	samePrepared[readUser](t, b, "values of all sorts", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
+	samePrepared[worldtest.ReadUser](t, b, "values of all sorts", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
 		return tx.Where("name <> ?", arg(0))
-	}, []any{nil}, []any{&now}, []any{now}, []any{[]byte("ann")}, []any{readLevel{1}}, []any{sql.NullString{}}, []any{sql.NullString{String: "ann", Valid: true}},
-		[]any{readPtr("ann")}, []any{(*string)(nil)}, []any{time.Second}, []any{float32(1.5)})
-	samePrepared[readUser](t, b, "a map of values of all sorts", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
+	}, []any{nil}, []any{&now}, []any{now}, []any{[]byte("ann")}, []any{worldtest.ReadLevel{N: 1}}, []any{sql.NullString{}}, []any{sql.NullString{String: "ann", Valid: true}},
+		[]any{worldtest.Ptr("ann")}, []any{(*string)(nil)}, []any{time.Second}, []any{float32(1.5)})
+	samePrepared[worldtest.ReadUser](t, b, "a map of values of all sorts", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
 		return tx.Where(map[string]any{"email": arg(0)})
 	}, []any{nil}, []any{"ann@x"}, []any{(*string)(nil)}, []any{""})
-	samePrepared[readLanguage](t, b, "lists", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
+	samePrepared[worldtest.ReadLanguage](t, b, "lists", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
 		return tx.Where("code IN ? OR name IN (?)", arg(0), arg(0))
 	}, []any{[]string{"de", "en"}}, []any{[]string{"de"}}, []any{[]string{}}, []any{[]any{"de", "fr", "x"}})
-	samePrepared[readLanguage](t, b, "named", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
+	samePrepared[worldtest.ReadLanguage](t, b, "named", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
 		return tx.Where("code = @code OR name = @name", sql.Named("code", arg(0)), map[string]any{"name": arg(0)})
 	}, []any{"de"}, []any{"French"})
-	samePrepared[readLanguage](t, b, "an @ in the text", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
+	samePrepared[worldtest.ReadLanguage](t, b, "an @ in the text", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
 		return tx.Where("name <> 'a@b' AND code = ?", arg(0))
 	}, []any{"de"})
-	samePrepared[readUser](t, b, "a subquery", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
-		inner := b.plain.Model(&readCompany{}).Select("id").Where("name = ?", arg(0))
+	samePrepared[worldtest.ReadUser](t, b, "a subquery", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
+		inner := b.Plain.Model(&worldtest.ReadCompany{}).Select("id").Where("name = ?", arg(0))
 		return tx.Where("company_id IN (?)", inner).Order("name")
 	}, []any{"acme"}, []any{"umbrella"}, []any{"none"})
-	samePrepared[readUser](t, b, "a join", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
+	samePrepared[worldtest.ReadUser](t, b, "a join", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
 		return tx.Joins("JOIN read_companies ON read_companies.id = read_users.company_id AND read_companies.name = ?", arg(0))
 	}, []any{"acme"}, []any{"none"})
-	samePrepared[readUser](t, b, "an association that is joined", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
+	samePrepared[worldtest.ReadUser](t, b, "an association that is joined", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
 		return tx.Joins("Company").Where("Company.name = ?", arg(0))
 	}, []any{"acme"}, []any{"none"})
-	samePrepared[readUser](t, b, "associations", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
+	samePrepared[worldtest.ReadUser](t, b, "associations", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
 		return tx.Preload("Languages").Preload("Pets", "name <> ?", arg(1)).Preload("Manager.Company").Where("name = ?", arg(0))
 	}, []any{"ann", "rex"}, []any{"bob", "rex"}, []any{"none", ""})
-	samePrepared[readUser](t, b, "a scope", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
+	samePrepared[worldtest.ReadUser](t, b, "a scope", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
 		return tx.Scopes(func(tx *gorm.DB) *gorm.DB { return tx.Where("age >= ?", arg(0)) }).Order("id")
 	}, one...)
-	samePrepared[readHooked](t, b, "hooks", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("name = ?", arg(0)) },
+	samePrepared[worldtest.ReadHooked](t, b, "hooks", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("name = ?", arg(0)) },
 		[]any{"counts"}, []any{"changes"}, []any{"fails"}, []any{"queries"})
 	samePrepared[map[string]any](t, b, "maps", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
-		return tx.Model(&readLanguage{}).Where("code = ?", arg(0))
+		return tx.Model(&worldtest.ReadLanguage{}).Where("code = ?", arg(0))
 	}, []any{"de"}, []any{"xx"})
-	samePrepared[*readLanguage](t, b, "pointers", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
-		return tx.Model(&readLanguage{}).Where("code = ?", arg(0))
+	samePrepared[*worldtest.ReadLanguage](t, b, "pointers", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
+		return tx.Model(&worldtest.ReadLanguage{}).Where("code = ?", arg(0))
 	}, []any{"de"})
-	samePrepared[readPlain](t, b, "no policy", false, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("id = ?", arg(0)) }, one...)
-	samePrepared[readLanguage](t, b, "bypassed", false, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
+	samePrepared[worldtest.ReadPlain](t, b, "no policy", false, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("id = ?", arg(0)) }, one...)
+	samePrepared[worldtest.ReadLanguage](t, b, "bypassed", false, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
 		return tx.Clauses(preload.Bypass).Where("code = ?", arg(0))
 	}, []any{"de"})
-	samePrepared[readLanguage](t, b, "a moment that moves", false, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
+	samePrepared[worldtest.ReadLanguage](t, b, "a moment that moves", false, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
 		return tx.Where("name < ?", arg(0))
 	}, []any{"now"}, []any{"NOW"})
-	samePrepared[readLanguage](t, b, "locked", false, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
+	samePrepared[worldtest.ReadLanguage](t, b, "locked", false, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
 		return tx.Where("code = ?", arg(0)).Clauses(clause.Locking{Strength: "SHARE"})
 	}, []any{"de"})
 }
@@ -217,12 +218,12 @@ func TestPreparedIsTheQueryWrittenOut(t *testing.T) {
 func TestPreparedOnEveryDatabase(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *dbtest.Database) {
-		readSeed(t, d.Plain(t))
+		worldtest.SeedReads(t, d.Plain(t))
 		b := readOpen(t, d)
-		samePrepared[readLine](t, b, "two values", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
+		samePrepared[worldtest.ReadLine](t, b, "two values", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
 			return tx.Where("order_id = ? AND no = ?", arg(0), arg(1))
 		}, []any{1, 2}, []any{1, 99})
-		samePrepared[readUser](t, b, "all fields", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
+		samePrepared[worldtest.ReadUser](t, b, "all fields", true, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
 			return tx.Where("age >= ?", arg(0)).Order("id")
 		}, []any{35}, []any{99})
 	})
@@ -232,17 +233,17 @@ func TestPreparedOnEveryDatabase(t *testing.T) {
 func TestPreparedTakesTheShortWay(t *testing.T) {
 	b := readSQLite(t)
 	ctx := context.Background()
-	p := prepare[readLine](t, b.db, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
+	p := prepare[worldtest.ReadLine](t, b.DB, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
 		return tx.Where("order_id = ? AND no = ?", arg(0), arg(1))
 	})
 	for range 3 {
 		for _, err := range []error{second(p.First(ctx, 1, 2)), second(p.Find(ctx, 1, 2)), second(p.Count(ctx, 1, 2))} {
-			readMust(t, err)
+			worldtest.Must(t, err)
 		}
 	}
 	whole := testing.AllocsPerRun(100, func() {
-		var line readLine
-		if err := b.db.Where("order_id = ? AND no = ?", 1, 2).First(&line).Error; err != nil {
+		var line worldtest.ReadLine
+		if err := b.DB.Where("order_id = ? AND no = ?", 1, 2).First(&line).Error; err != nil {
 			t.Error(err)
 		}
 	})
@@ -251,16 +252,16 @@ func TestPreparedTakesTheShortWay(t *testing.T) {
 		"Find":  func() error { return second(p.Find(ctx, 1, 2)) },
 		"Count": func() error { return second(p.Count(ctx, 1, 2)) },
 	} {
-		hits := b.p.Stats().Hits
-		short := testing.AllocsPerRun(100, func() { readMust(t, run()) })
+		hits := b.Plugin.Stats().Hits
+		short := testing.AllocsPerRun(100, func() { worldtest.Must(t, run()) })
 		if short > 3 || whole < 15 {
 			t.Errorf("%s allocates %.0f times, written out %.0f", name, short, whole)
 		}
-		if now := b.p.Stats(); now.Hits-hits != 101 || now.Models["read_lines"].Hits != now.Hits {
+		if now := b.Plugin.Stats(); now.Hits-hits != 101 || now.Models["read_lines"].Hits != now.Hits {
 			t.Errorf("%s: %d hits were counted of 101", name, now.Hits-hits)
 		}
 	}
-	if s := b.p.Stats(); len(s.BypassReasons) > 0 {
+	if s := b.Plugin.Stats(); len(s.BypassReasons) > 0 {
 		t.Errorf("preparing was counted: %v", s.BypassReasons)
 	}
 }
@@ -272,7 +273,7 @@ func TestPreparedSeesWrites(t *testing.T) {
 	t.Parallel()
 	b := readSQLite(t, preload.WithTTL(time.Minute))
 	ctx := context.Background()
-	p := prepare[readLanguage](t, b.db, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("code = ?", arg(0)) })
+	p := prepare[worldtest.ReadLanguage](t, b.DB, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("code = ?", arg(0)) })
 	warm := func(want string) {
 		t.Helper()
 		for range 4 {
@@ -282,26 +283,26 @@ func TestPreparedSeesWrites(t *testing.T) {
 		}
 	}
 	warm("German")
-	readMust(t, b.db.Model(&readLanguage{}).Where("code = ?", "de").Update("name", "Deutsch").Error)
+	worldtest.Must(t, b.DB.Model(&worldtest.ReadLanguage{}).Where("code = ?", "de").Update("name", "Deutsch").Error)
 	warm("Deutsch")
-	readMust(t, b.db.Exec("UPDATE read_languages SET name = 'Allemand' WHERE code = 'de'").Error)
+	worldtest.Must(t, b.DB.Exec("UPDATE read_languages SET name = 'Allemand' WHERE code = 'de'").Error)
 	warm("Allemand")
-	readMust(t, b.db.Transaction(func(tx *gorm.DB) error {
-		readMust(t, tx.Model(&readLanguage{}).Where("code = ?", "de").Update("name", "Tedesco").Error)
+	worldtest.Must(t, b.DB.Transaction(func(tx *gorm.DB) error {
+		worldtest.Must(t, tx.Model(&worldtest.ReadLanguage{}).Where("code = ?", "de").Update("name", "Tedesco").Error)
 		if got, err := p.WithTx(tx).First(ctx, "de"); err != nil || got.Name != "Tedesco" {
 			t.Errorf("in the transaction: %q, %v", got.Name, err)
 		}
 		return nil
 	}))
 	warm("Tedesco")
-	readMust(t, b.plain.Exec("UPDATE read_languages SET name = 'Duits' WHERE code = 'de'").Error)
+	worldtest.Must(t, b.Plain.Exec("UPDATE read_languages SET name = 'Duits' WHERE code = 'de'").Error)
 	warm("Tedesco") // nobody told the plugin
-	b.clock.Advance(time.Minute)
+	b.Clock.Advance(time.Minute)
 	warm("Duits")
-	readMust(t, b.plain.Exec("DELETE FROM read_user_languages").Error)
-	readMust(t, b.db.Delete(&readLanguage{}, "code = ?", "de").Error)
+	worldtest.Must(t, b.Plain.Exec("DELETE FROM read_user_languages").Error)
+	worldtest.Must(t, b.DB.Delete(&worldtest.ReadLanguage{}, "code = ?", "de").Error)
 	for range 3 {
-		if got, err := p.First(ctx, "de"); !errors.Is(err, gorm.ErrRecordNotFound) || got != (readLanguage{}) {
+		if got, err := p.First(ctx, "de"); !errors.Is(err, gorm.ErrRecordNotFound) || got != (worldtest.ReadLanguage{}) {
 			t.Fatalf("deleted: %v, %v", got, err)
 		}
 	}
@@ -324,7 +325,7 @@ func TestPreparedAsksTheContext(t *testing.T) {
 	t.Run("scopes", func(t *testing.T) {
 		t.Parallel()
 		b := readSQLite(t)
-		p := prepare[readLanguage](t, b.db, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
+		p := prepare[worldtest.ReadLanguage](t, b.DB, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
 			return tx.Where("code <> ?", arg(0)).Scopes(byTenant)
 		})
 		for range 4 {
@@ -338,11 +339,11 @@ func TestPreparedAsksTheContext(t *testing.T) {
 	t.Run("a callback that comes later", func(t *testing.T) {
 		t.Parallel()
 		b := readSQLite(t)
-		p := prepare[readLanguage](t, b.db, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("code <> ?", arg(0)) })
+		p := prepare[worldtest.ReadLanguage](t, b.DB, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("code <> ?", arg(0)) })
 		for range 4 {
-			readMust(t, second(p.First(of("G"), "x")))
+			worldtest.Must(t, second(p.First(of("G"), "x")))
 		}
-		readMust(t, b.db.Callback().Query().Before("gorm:query").Register("tenant", func(tx *gorm.DB) { byTenant(tx) }))
+		worldtest.Must(t, b.DB.Callback().Query().Before("gorm:query").Register("tenant", func(tx *gorm.DB) { byTenant(tx) }))
 		for range 4 {
 			for _, s := range []string{"G", "E", "F"} {
 				if got, err := p.First(of(s), "x"); err != nil || !strings.HasPrefix(got.Name, s) {
@@ -350,22 +351,22 @@ func TestPreparedAsksTheContext(t *testing.T) {
 				}
 			}
 		}
-		readMust(t, b.db.Callback().Query().Remove("tenant"))
+		worldtest.Must(t, b.DB.Callback().Query().Remove("tenant"))
 		for range 4 {
-			readMust(t, second(p.First(of("G"), "x")))
+			worldtest.Must(t, second(p.First(of("G"), "x")))
 		}
 	})
 	t.Run("a callback in place of one of GORM's", func(t *testing.T) {
 		t.Parallel()
 		b := readSQLite(t)
-		p := prepare[readLanguage](t, b.db, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("code = ?", arg(0)) })
+		p := prepare[worldtest.ReadLanguage](t, b.DB, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("code = ?", arg(0)) })
 		for range 4 {
-			readMust(t, second(p.First(of("G"), "de")))
+			worldtest.Must(t, second(p.First(of("G"), "de")))
 		}
 		seen := 0
-		readMust(t, b.db.Callback().Query().Replace("gorm:after_query", func(*gorm.DB) { seen++ }))
+		worldtest.Must(t, b.DB.Callback().Query().Replace("gorm:after_query", func(*gorm.DB) { seen++ }))
 		for range 3 {
-			readMust(t, second(p.First(of("G"), "de")))
+			worldtest.Must(t, second(p.First(of("G"), "de")))
 		}
 		if seen < 3 {
 			t.Errorf("the callback ran %d times", seen)
@@ -374,15 +375,15 @@ func TestPreparedAsksTheContext(t *testing.T) {
 	t.Run("partitions", func(t *testing.T) {
 		t.Parallel()
 		b := readSQLite(t, preload.WithPartition(tenant))
-		p := prepare[readLanguage](t, b.db, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("code = ?", arg(0)) })
+		p := prepare[worldtest.ReadLanguage](t, b.DB, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("code = ?", arg(0)) })
 		for range 4 {
-			readMust(t, second(p.First(of("a"), "de")))
+			worldtest.Must(t, second(p.First(of("a"), "de")))
 		}
 		for _, s := range []string{"b", "c"} {
-			if n := b.queries(func() { readMust(t, second(p.First(of(s), "de"))) }); n != 1 {
+			if n := b.Queries(func() { worldtest.Must(t, second(p.First(of(s), "de"))) }); n != 1 {
 				t.Errorf("tenant %s: %d queries", s, n)
 			}
-			if n := b.queries(func() { readMust(t, second(p.First(of(s), "de"))) }); n != 0 {
+			if n := b.Queries(func() { worldtest.Must(t, second(p.First(of(s), "de"))) }); n != 0 {
 				t.Errorf("tenant %s, again: %d queries", s, n)
 			}
 		}
@@ -390,12 +391,12 @@ func TestPreparedAsksTheContext(t *testing.T) {
 	t.Run("modes and ends", func(t *testing.T) {
 		t.Parallel()
 		b := readSQLite(t)
-		p := prepare[readLanguage](t, b.db, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("code = ?", arg(0)) })
+		p := prepare[worldtest.ReadLanguage](t, b.DB, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("code = ?", arg(0)) })
 		ctx := context.Background()
 		for range 4 {
-			readMust(t, second(p.First(ctx, "de")))
+			worldtest.Must(t, second(p.First(ctx, "de")))
 		}
-		readMust(t, b.plain.Exec("UPDATE read_languages SET name = 'Duits' WHERE code = 'de'").Error)
+		worldtest.Must(t, b.Plain.Exec("UPDATE read_languages SET name = 'Duits' WHERE code = 'de'").Error)
 		if got, _ := p.First(preload.ContextWithBypass(ctx), "de"); got.Name != "Duits" {
 			t.Errorf("bypassed: %q", got.Name)
 		}
@@ -413,8 +414,8 @@ func TestPreparedAsksTheContext(t *testing.T) {
 		if _, err := p.First(done, "de"); !errors.Is(err, context.Canceled) {
 			t.Errorf("with a context that is done: %v", err)
 		}
-		readMust(t, b.p.Close())
-		if n := b.queries(func() { readMust(t, second(p.First(ctx, "de"))) }); n != 1 {
+		worldtest.Must(t, b.Plugin.Close())
+		if n := b.Queries(func() { worldtest.Must(t, second(p.First(ctx, "de"))) }); n != 1 {
 			t.Errorf("after Close: %d queries", n)
 		}
 	})
@@ -426,7 +427,7 @@ func TestPrepareSaysWhatIsWrong(t *testing.T) {
 	where := func(args ...any) func(*gorm.DB) *gorm.DB {
 		return func(tx *gorm.DB) *gorm.DB { return tx.Where("name = ? OR name = ?", args...) }
 	}
-	tx := b.db.Begin()
+	tx := b.DB.Begin()
 	defer tx.Rollback()
 	for name, test := range map[string]struct {
 		db    *gorm.DB
@@ -434,24 +435,24 @@ func TestPrepareSaysWhatIsWrong(t *testing.T) {
 		want  string
 	}{
 		"a transaction":        {tx, where(preload.Arg(0), "x"), "ask it in here with WithTx"},
-		"no plugin":            {b.plain, where(preload.Arg(0), "x"), "call db.Use(preload.New()) first"},
+		"no plugin":            {b.Plain, where(preload.Arg(0), "x"), "call db.Use(preload.New()) first"},
 		"nil":                  {nil, where(preload.Arg(0), "x"), "call db.Use(preload.New()) first"},
-		"no function":          {b.db, nil, "build is nil"},
-		"nothing comes back":   {b.db, func(*gorm.DB) *gorm.DB { return nil }, "returned nil"},
-		"a gap":                {b.db, where(preload.Arg(1), preload.Arg(2)), "not preload.Arg(0)"},
-		"a negative one":       {b.db, where(preload.Arg(-1), "x"), "not preload.Arg(0)"},
-		"where no value goes":  {b.db, func(tx *gorm.DB) *gorm.DB { return tx.Raw("SELECT ?", preload.Arg(0)) }, "preload.Arg(0) is where Prepare puts no value"},
-		"in a type of its own": {b.db, func(tx *gorm.DB) *gorm.DB { return tx.Clauses(clause.Where{Exprs: []clause.Expression{ownClause{}}}) }, "preload.Arg(0) is where Prepare puts no value"},
-		"an error of GORM":     {b.db, func(tx *gorm.DB) *gorm.DB { _ = tx.AddError(errReadHook); return tx }, errReadHook.Error()},
+		"no function":          {b.DB, nil, "build is nil"},
+		"nothing comes back":   {b.DB, func(*gorm.DB) *gorm.DB { return nil }, "returned nil"},
+		"a gap":                {b.DB, where(preload.Arg(1), preload.Arg(2)), "not preload.Arg(0)"},
+		"a negative one":       {b.DB, where(preload.Arg(-1), "x"), "not preload.Arg(0)"},
+		"where no value goes":  {b.DB, func(tx *gorm.DB) *gorm.DB { return tx.Raw("SELECT ?", preload.Arg(0)) }, "preload.Arg(0) is where Prepare puts no value"},
+		"in a type of its own": {b.DB, func(tx *gorm.DB) *gorm.DB { return tx.Clauses(clause.Where{Exprs: []clause.Expression{ownClause{}}}) }, "preload.Arg(0) is where Prepare puts no value"},
+		"an error of GORM":     {b.DB, func(tx *gorm.DB) *gorm.DB { _ = tx.AddError(worldtest.ErrReadHook); return tx }, worldtest.ErrReadHook.Error()},
 	} {
-		p, err := preload.Prepare[readLanguage](test.db, test.build)
+		p, err := preload.Prepare[worldtest.ReadLanguage](test.db, test.build)
 		if err == nil || p != nil || !strings.Contains(err.Error(), test.want) || !strings.HasPrefix(err.Error(), "preload: ") {
 			t.Errorf("%s: %v, want one that says %q", name, err, test.want)
 		}
 	}
-	p := prepare[readLanguage](t, b.db, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("code = ?", arg(0)) })
+	p := prepare[worldtest.ReadLanguage](t, b.DB, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("code = ?", arg(0)) })
 	for range 3 {
-		readMust(t, second(p.First(context.Background(), "de")))
+		worldtest.Must(t, second(p.First(context.Background(), "de")))
 	}
 	for _, args := range [][]any{{}, {"de", "en"}} {
 		_, err := p.First(context.Background(), args...)
@@ -460,14 +461,14 @@ func TestPrepareSaysWhatIsWrong(t *testing.T) {
 		}
 	}
 	var none *gorm.DB
-	var made preload.Prepared[readLanguage]
+	var made preload.Prepared[worldtest.ReadLanguage]
 	for name, test := range map[string]struct {
 		err  error
 		want string
 	}{
 		"in no transaction": {second(p.WithTx(none).First(context.Background(), "de")), "WithTx(nil)"},
-		"not prepared":      {second(made.Find(context.Background())), "a Prepared[preload_test.readLanguage] that Prepare did not make"},
-		"nor in one":        {second(made.WithTx(b.db).Count(context.Background())), "that Prepare did not make"},
+		"not prepared":      {second(made.Find(context.Background())), "a Prepared[worldtest.ReadLanguage] that Prepare did not make"},
+		"nor in one":        {second(made.WithTx(b.DB).Count(context.Background())), "that Prepare did not make"},
 	} {
 		if test.err == nil || !strings.Contains(test.err.Error(), test.want) {
 			t.Errorf("%s: %v, want one that says %q", name, test.err, test.want)
@@ -475,16 +476,16 @@ func TestPrepareSaysWhatIsWrong(t *testing.T) {
 	}
 	for range 3 { // as with GORM, a context that is nil is none
 		var nothing context.Context
-		readMust(t, second(p.First(nothing, "de")))
+		worldtest.Must(t, second(p.First(nothing, "de")))
 	}
-	dry := prepare[readLanguage](t, b.db.Session(&gorm.Session{DryRun: true}), func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("code = ?", arg(0)) })
+	dry := prepare[worldtest.ReadLanguage](t, b.DB.Session(&gorm.Session{DryRun: true}), func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("code = ?", arg(0)) })
 	for range 4 {
 		if all, err := dry.Find(context.Background(), "de"); len(all) > 0 || err != nil {
 			t.Errorf("in a dry run: %v, %v", all, err)
 		}
 	}
 	// Outside of Prepare an Arg is an error, not a value.
-	err := b.db.Session(&gorm.Session{Logger: logger.Discard}).First(new(readLanguage), "code = ?", preload.Arg(0)).Error
+	err := b.DB.Session(&gorm.Session{Logger: logger.Discard}).First(new(worldtest.ReadLanguage), "code = ?", preload.Arg(0)).Error
 	if err == nil || !strings.Contains(err.Error(), "outside of Prepare") {
 		t.Errorf("outside of Prepare: %v", err)
 	}
@@ -503,7 +504,7 @@ func TestPreparedManyArgs(t *testing.T) {
 	t.Parallel()
 	b := readSQLite(t, preload.WithMaxEntries(3_000))
 	ctx := context.Background()
-	p := prepare[readLanguage](t, b.db, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
+	p := prepare[worldtest.ReadLanguage](t, b.DB, func(tx *gorm.DB, arg func(int) any) *gorm.DB {
 		return tx.Where("? <> ? AND code = ?", arg(0), arg(1), arg(2))
 	})
 	for range 3 {
@@ -515,10 +516,10 @@ func TestPreparedManyArgs(t *testing.T) {
 			}
 		}
 	}
-	if s := b.p.Stats(); s.Misses != 2_000 || s.Hits != 4_000 {
+	if s := b.Plugin.Stats(); s.Misses != 2_000 || s.Hits != 4_000 {
 		t.Errorf("%d misses, %d hits", s.Misses, s.Hits)
 	}
-	readMust(t, b.db.Model(&readLanguage{}).Where("1 = 1").Update("name", "new").Error)
+	worldtest.Must(t, b.DB.Model(&worldtest.ReadLanguage{}).Where("1 = 1").Update("name", "new").Error)
 	for i := range 2_000 {
 		if got, err := p.First(ctx, i, "x", "de"); err != nil || got.Name != "new" {
 			t.Fatalf("%d: %v, %v", i, got, err)
@@ -532,7 +533,7 @@ func TestPreparedConcurrently(t *testing.T) {
 	t.Parallel()
 	b := readSQLite(t)
 	ctx := context.Background()
-	p := prepare[readUser](t, b.db, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("name = ?", arg(0)) })
+	p := prepare[worldtest.ReadUser](t, b.DB, func(tx *gorm.DB, arg func(int) any) *gorm.DB { return tx.Where("name = ?", arg(0)) })
 	var written atomic.Int64
 	written.Store(30)
 	stop := make(chan struct{})
@@ -556,7 +557,7 @@ func TestPreparedConcurrently(t *testing.T) {
 		})
 	}
 	for age := int64(31); age < 131; age++ {
-		if err := b.db.Model(&readUser{}).Where("name = ?", "ann").Update("age", age).Error; err != nil {
+		if err := b.DB.Model(&worldtest.ReadUser{}).Where("name = ?", "ann").Update("age", age).Error; err != nil {
 			t.Error(err)
 			break
 		}

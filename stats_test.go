@@ -7,6 +7,7 @@ import (
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 )
 
 // TestACallOfLoadWhoseContextEndsIsCounted: each call of Load is a hit or a miss, also one that
@@ -16,7 +17,7 @@ func TestACallOfLoadWhoseContextEndsIsCounted(t *testing.T) {
 	b := valuesOpen(t, dbtest.SQLite(t))
 	runs, end, led := make(chan struct{}), make(chan struct{}), make(chan error)
 	go func() {
-		_, err := preload.Load(context.Background(), b.plugin, "key", func(context.Context) (int, error) {
+		_, err := preload.Load(context.Background(), b.Plugin, "key", func(context.Context) (int, error) {
 			close(runs)
 			<-end
 			return 1, nil
@@ -26,13 +27,13 @@ func TestACallOfLoadWhoseContextEndsIsCounted(t *testing.T) {
 	<-runs
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	_, err := preload.Load(ctx, b.plugin, "key", func(context.Context) (int, error) { return 0, errors.New("it was called") })
+	_, err := preload.Load(ctx, b.Plugin, "key", func(context.Context) (int, error) { return 0, errors.New("it was called") })
 	close(end)
-	valuesMust(t, <-led)
+	worldtest.Must(t, <-led)
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("Load with a context that has ended: %v, want %v", err, context.Canceled)
 	}
-	if s := b.plugin.Stats(); s.Hits != 0 || s.Misses != 2 {
+	if s := b.Plugin.Stats(); s.Hits != 0 || s.Misses != 2 {
 		t.Errorf("%d hits and %d misses of two calls, want 2 misses", s.Hits, s.Misses)
 	}
 }

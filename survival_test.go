@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"github.com/gorm-preload/preload/models"
 	"gorm.io/gorm"
 	"gorm.io/gorm/schema"
@@ -31,7 +32,7 @@ const (
 type surviveRead struct {
 	table, form string
 	name        string
-	ask         func(db *gorm.DB) writeAnswer
+	worldtest.Query
 }
 
 // surviveWrite is a write of one row.
@@ -80,9 +81,9 @@ func (c surviveCounts) String() string {
 
 // survival asks the same queries after each of many writes.
 type survival struct {
-	*writeWorld
+	*worldtest.World
 	reads []surviveRead
-	right []writeAnswer // by read: what plain GORM answers
+	right []worldtest.Answer // by read: what plain GORM answers
 
 	written, others surviveCount // answers of the written table, and of others
 	kinds, forms    surviveCounts
@@ -90,12 +91,12 @@ type survival struct {
 }
 
 // newSurvival gets the answers into memory.
-func newSurvival(t testing.TB, w *writeWorld, reads []surviveRead) *survival {
+func newSurvival(t testing.TB, w *worldtest.World, reads []surviveRead) *survival {
 	t.Helper()
-	s := &survival{writeWorld: w, reads: reads, right: make([]writeAnswer, len(reads)), kinds: surviveCounts{}, forms: surviveCounts{}}
+	s := &survival{World: w, reads: reads, right: make([]worldtest.Answer, len(reads)), kinds: surviveCounts{}, forms: surviveCounts{}}
 	for i, r := range reads {
-		s.right[i] = r.ask(w.plain)
-		writeEqual(t, "at first", r.name, r.ask(w.db), s.right[i])
+		s.right[i] = r.Ask(w.Plain)
+		worldtest.Equal(t, "at first", r.name, r.Ask(w.DB), s.right[i])
 	}
 	s.allKept(t, "at first")
 	return s
@@ -103,19 +104,19 @@ func newSurvival(t testing.TB, w *writeWorld, reads []surviveRead) *survival {
 
 // served asks through the plugin, and says whether that was no query. What was killed is kept again
 // afterwards.
-func (s *survival) served(r surviveRead) (writeAnswer, bool) {
-	before := s.d.Probe.Queries()
-	got := r.ask(s.db)
-	return got, s.d.Probe.Queries() == before
+func (s *survival) served(r surviveRead) (worldtest.Answer, bool) {
+	before := s.Probe.Queries()
+	got := r.Ask(s.DB)
+	return got, s.Probe.Queries() == before
 }
 
 func (s *survival) allKept(t testing.TB, when string) {
 	t.Helper()
 	for i, r := range s.reads {
 		got, served := s.served(r)
-		writeEqual(t, when+", from memory", r.name, got, s.right[i])
+		worldtest.Equal(t, when+", from memory", r.name, got, s.right[i])
 		if !served {
-			t.Fatalf("%s: %s is not kept; bypassed: %v", when, r.name, s.p.Stats().BypassReasons)
+			t.Fatalf("%s: %s is not kept; bypassed: %v", when, r.name, s.Plugin.Stats().BypassReasons)
 		}
 	}
 }
@@ -123,19 +124,19 @@ func (s *survival) allKept(t testing.TB, when string) {
 // write does one write and asks everything about its table again, and about the others if told so.
 func (s *survival) write(t testing.TB, w surviveWrite, others bool) {
 	t.Helper()
-	if err := w.do(s.db); err != nil {
+	if err := w.do(s.DB); err != nil {
 		t.Fatalf("%s: %v", w.name, err)
 	}
 	for i, r := range s.reads {
 		right := s.right[i]
 		if r.table == w.table {
-			right = r.ask(s.plain)
+			right = r.Ask(s.Plain)
 		} else if !others {
 			continue
 		}
 		got, served := s.served(r)
-		writeEqual(t, "after "+w.name, r.name, got, right)
-		switch unchanged := reflect.DeepEqual(right, s.right[i]); {
+		worldtest.Equal(t, "after "+w.name, r.name, got, right)
+		switch unchanged := right.Differs(s.right[i]) == ""; {
 		case !unchanged:
 			s.changed++
 		case r.table != w.table:
@@ -153,7 +154,7 @@ func (s *survival) write(t testing.TB, w surviveWrite, others bool) {
 func (s *survival) report(t testing.TB, least float64) {
 	t.Helper()
 	for _, r := range s.reads {
-		r.ask(s.db)
+		r.Ask(s.DB)
 	}
 	s.allKept(t, "at last")
 	t.Logf("of the written table %v, of other tables %v survived; %d answers changed\nby kind of write:%v\nby form of read:%v",
@@ -161,7 +162,7 @@ func (s *survival) report(t testing.TB, least float64) {
 	if s.changed == 0 {
 		t.Errorf("the writes changed no answer: the test tests nothing")
 	}
-	if s.d.Dialect == "mysql" {
+	if s.Dialect == "mysql" {
 		// Its collations fold what others tell apart, so that less can be proved.
 		least = 0
 	}
@@ -313,10 +314,10 @@ func surviveRand() *rand.Rand { return rand.New(rand.NewPCG(1, 2)) }
 // says.
 func surviveRun(t testing.TB, s *survival, r *rand.Rand, tables []*surviveTable, writes int) {
 	t.Helper()
-	deadline := time.Now().Add(writeLong(t, 0))
+	deadline := time.Now().Add(worldtest.Budget(t, 0))
 	n := 0
 	for ; n < writes || time.Now().Before(deadline); n++ {
-		s.write(t, tables[r.IntN(len(tables))].write(t, r, s.plain, n), n%10 == 0)
+		s.write(t, tables[r.IntN(len(tables))].write(t, r, s.Plain, n), n%10 == 0)
 		if t.Failed() {
 			return
 		}
@@ -360,8 +361,8 @@ func surviveFill(t testing.TB, plain *gorm.DB, r *rand.Rand) {
 		user := surviveUser(i)
 		if r.IntN(20) > 0 {
 			persons = append(persons, models.PersonInfo{
-				PersonID: "person of " + user, Platform: survivePlatform, UserID: user, Nickname: writePtr("nick of " + user),
-				Impression: writePtr("writes often"), KnowTimes: writePtr(float64(i)), Attitude: 1 + r.IntN(100),
+				PersonID: "person of " + user, Platform: survivePlatform, UserID: user, Nickname: worldtest.Ptr("nick of " + user),
+				Impression: worldtest.Ptr("writes often"), KnowTimes: worldtest.Ptr(float64(i)), Attitude: 1 + r.IntN(100),
 			})
 		}
 		for n := range r.IntN(5) {
@@ -371,14 +372,14 @@ func surviveFill(t testing.TB, plain *gorm.DB, r *rand.Rand) {
 		}
 		if r.IntN(5) > 0 {
 			relationships = append(relationships, models.UserRelationships{
-				UserID: user, UserName: writePtr("Person " + user), RelationshipScore: 0.5, LastUpdated: 1, CreatedAt: since,
+				UserID: user, UserName: worldtest.Ptr("Person " + user), RelationshipScore: 0.5, LastUpdated: 1, CreatedAt: since,
 			})
 		}
 	}
 	for i := range surviveStreams {
 		stream := surviveStream(i)
 		streams = append(streams, models.ChatStreams{
-			StreamID: stream, GroupID: writePtr("group-" + stream), Platform: survivePlatform, UserPlatform: survivePlatform,
+			StreamID: stream, GroupID: worldtest.Ptr("group-" + stream), Platform: survivePlatform, UserPlatform: survivePlatform,
 			UserID: surviveUser(0), UserNickname: "nick of " + surviveUser(0), EnergyValue: 5, MessageCount: surviveHistory,
 		})
 		for n := range surviveHistory {
@@ -400,32 +401,32 @@ func surviveChatReads() (reads []surviveRead) {
 	for i := range surviveUsers {
 		user := surviveUser(i)
 		reads = append(reads,
-			surviveRead{"person_info", "person", "person " + user, func(db *gorm.DB) writeAnswer {
+			surviveRead{"person_info", "person", "person " + user, func(db *gorm.DB) (any, *gorm.DB) {
 				var person models.PersonInfo
-				return writeGot(&person, models.Person(db, survivePlatform, user).First(&person))
+				return &person, models.Person(db, survivePlatform, user).First(&person)
 			}},
-			surviveRead{"user_permissions", "permissions", "permissions of " + user, func(db *gorm.DB) writeAnswer {
+			surviveRead{"user_permissions", "permissions", "permissions of " + user, func(db *gorm.DB) (any, *gorm.DB) {
 				var permissions []models.UserPermissions
-				a := writeGot(&permissions, models.Permissions(db, survivePlatform, user).Find(&permissions))
+				tx := models.Permissions(db, survivePlatform, user).Find(&permissions)
 				// The query leaves their order to the database.
 				slices.SortFunc(permissions, func(a, b models.UserPermissions) int { return int(a.ID) - int(b.ID) })
-				return a
+				return &permissions, tx
 			}},
-			surviveRead{"user_relationships", "relationship", "relationship with " + user, func(db *gorm.DB) writeAnswer {
+			surviveRead{"user_relationships", "relationship", "relationship with " + user, func(db *gorm.DB) (any, *gorm.DB) {
 				var relationship models.UserRelationships
-				return writeGot(&relationship, models.Relationship(db, user).First(&relationship))
+				return &relationship, models.Relationship(db, user).First(&relationship)
 			}})
 	}
 	for i := range surviveStreams {
 		stream := surviveStream(i)
 		reads = append(reads,
-			surviveRead{"chat_streams", "stream", "stream " + stream, func(db *gorm.DB) writeAnswer {
+			surviveRead{"chat_streams", "stream", "stream " + stream, func(db *gorm.DB) (any, *gorm.DB) {
 				var row models.ChatStreams
-				return writeGot(&row, models.Stream(db, stream).First(&row))
+				return &row, models.Stream(db, stream).First(&row)
 			}},
-			surviveRead{"messages", "latest messages", "latest messages of " + stream, func(db *gorm.DB) writeAnswer {
+			surviveRead{"messages", "latest messages", "latest messages of " + stream, func(db *gorm.DB) (any, *gorm.DB) {
 				var messages []models.Messages
-				return writeGot(&messages, models.LatestMessages(db, stream, surviveLatest).Find(&messages))
+				return &messages, models.LatestMessages(db, stream, surviveLatest).Find(&messages)
 			}})
 	}
 	return reads
@@ -540,15 +541,15 @@ func surviveRandomReads(t testing.TB, r *rand.Rand, plain *gorm.DB, s *surviveTa
 	t.Helper()
 	keys := s.schema.PrimaryFieldDBNames
 	drawn := map[string]bool{}
-	add := func(form string, args any, ask func(db *gorm.DB) writeAnswer) {
+	add := func(form string, args any, query worldtest.Query) {
 		name := fmt.Sprintf("%s of %s, %v", form, s.schema.Table, args)
 		if !drawn[name] {
 			drawn[name] = true
-			reads = append(reads, surviveRead{s.schema.Table, form, name, ask})
+			reads = append(reads, surviveRead{s.schema.Table, form, name, query})
 		}
 	}
 	rows := func() any { return reflect.New(reflect.SliceOf(s.schema.ModelType)).Interface() }
-	find := func(dest any, tx *gorm.DB) writeAnswer { return writeGot(dest, tx.Find(dest)) }
+	find := func(dest any, tx *gorm.DB) (any, *gorm.DB) { return dest, tx.Find(dest) }
 	for len(reads) < surviveAsked {
 		row := s.any(t, r, plain)
 		team, state := s.holds(row, "team_id"), s.holds(row, "state")
@@ -560,21 +561,21 @@ func surviveRandomReads(t testing.TB, r *rand.Rand, plain *gorm.DB, s *surviveTa
 		switch n := r.IntN(100); {
 		case n < 30:
 			key := s.holds(row, keys...)
-			add("primary key", key, func(db *gorm.DB) writeAnswer {
+			add("primary key", key, func(db *gorm.DB) (any, *gorm.DB) {
 				dest := s.model()
-				return writeGot(dest, db.Where(key).First(dest))
+				return dest, db.Where(key).First(dest)
 			})
 		case n < 45:
 			key := s.holds(row, s.unique)
-			add("unique column", key, func(db *gorm.DB) writeAnswer {
+			add("unique column", key, func(db *gorm.DB) (any, *gorm.DB) {
 				dest := s.model()
-				return writeGot(dest, db.Where(key).Take(dest))
+				return dest, db.Where(key).Take(dest)
 			})
 		case n < 55:
 			both := s.holds(row, "team_id", "state")
-			add("two columns", both, func(db *gorm.DB) writeAnswer { return find(rows(), db.Where(both).Order(s.key())) })
+			add("two columns", both, func(db *gorm.DB) (any, *gorm.DB) { return find(rows(), db.Where(both).Order(s.key())) })
 		case n < 67:
-			add("foreign key, order and limit", []any{team, order, limit}, func(db *gorm.DB) writeAnswer {
+			add("foreign key, order and limit", []any{team, order, limit}, func(db *gorm.DB) (any, *gorm.DB) {
 				return find(rows(), db.Where(team).Order(order).Limit(limit))
 			})
 		case n < 72:
@@ -582,15 +583,15 @@ func surviveRandomReads(t testing.TB, r *rand.Rand, plain *gorm.DB, s *surviveTa
 			if r.IntN(2) == 0 {
 				where = team
 			}
-			add("count", where, func(db *gorm.DB) writeAnswer {
+			add("count", where, func(db *gorm.DB) (any, *gorm.DB) {
 				var n int64
-				return writeGot(&n, db.Model(s.model()).Where(where).Count(&n))
+				return &n, db.Model(s.model()).Where(where).Count(&n)
 			})
 		case n < 78:
 			column := []string{s.unique, "rank", "state"}[r.IntN(3)]
-			add("pluck", []any{column, team}, func(db *gorm.DB) writeAnswer {
+			add("pluck", []any{column, team}, func(db *gorm.DB) (any, *gorm.DB) {
 				var dest []string
-				return writeGot(&dest, db.Model(s.model()).Where(team).Order(s.key()).Pluck(column, &dest))
+				return &dest, db.Model(s.model()).Where(team).Order(s.key()).Pluck(column, &dest)
 			})
 		case n < 88:
 			column := []string{keys[0], s.unique}[r.IntN(2)]
@@ -601,17 +602,17 @@ func surviveRandomReads(t testing.TB, r *rand.Rand, plain *gorm.DB, s *surviveTa
 			for range 1 + r.IntN(4) {
 				values = append(values, s.holds(s.any(t, r, plain), column)[column])
 			}
-			add("IN list", []any{column, values}, func(db *gorm.DB) writeAnswer {
+			add("IN list", []any{column, values}, func(db *gorm.DB) (any, *gorm.DB) {
 				return find(rows(), db.Where(column+" IN ?", values).Order(s.key()))
 			})
 		case n < 93:
 			where := []map[string]any{team, s.holds(row, s.unique)}[r.IntN(2)]
-			add("smaller struct", where, func(db *gorm.DB) writeAnswer {
+			add("smaller struct", where, func(db *gorm.DB) (any, *gorm.DB) {
 				return find(&[]surviveBrief{}, db.Model(s.model()).Where(where).Order(s.key()))
 			})
 		default:
 			columns := append([]string{s.unique, s.free[r.IntN(len(s.free))]}, keys...)
-			add("Select", []any{columns, team}, func(db *gorm.DB) writeAnswer {
+			add("Select", []any{columns, team}, func(db *gorm.DB) (any, *gorm.DB) {
 				return find(rows(), db.Select(columns).Where(team).Order(order))
 			})
 		}
@@ -637,10 +638,10 @@ func TestSurvivalRandom(t *testing.T) {
 				return &surviveItem{Code: fmt.Sprint("code ", n), Label: fmt.Sprint("label ", n), TeamID: int64(r.IntN(surviveTeams)), Rank: int64(r.IntN(50)), State: state(r)}
 			}),
 			newSurviveTable(t, plain, &surviveSeat{}, "label", free, "points", func(r *rand.Rand, n int) any {
-				return &surviveSeat{TeamID: r.IntN(surviveTeams), Rank: n, Label: writePtr(fmt.Sprint("label ", n)), State: state(r)}
+				return &surviveSeat{TeamID: r.IntN(surviveTeams), Rank: n, Label: worldtest.Ptr(fmt.Sprint("label ", n)), State: state(r)}
 			}),
 			newSurviveTable(t, plain, &surviveDoc{}, "slug", free, "points", func(r *rand.Rand, n int) any {
-				return &surviveDoc{Slug: fmt.Sprint("slug ", n), TeamID: writePtr(uint(r.IntN(surviveTeams))), Rank: r.IntN(50), State: state(r)}
+				return &surviveDoc{Slug: fmt.Sprint("slug ", n), TeamID: worldtest.Ptr(uint(r.IntN(surviveTeams))), Rank: r.IntN(50), State: state(r)}
 			}),
 		}
 		var reads []surviveRead

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
 )
 
@@ -40,15 +41,15 @@ func alteredTake(t *testing.T, pool *sql.DB, n int, query string) (release []fun
 	ctx := context.Background()
 	for range n {
 		conn, err := pool.Conn(ctx)
-		readMust(t, err)
+		worldtest.Must(t, err)
 		release = append(release, func() { _ = conn.Close() })
 		if query == "" {
 			continue
 		}
 		rows, err := conn.QueryContext(ctx, query)
-		readMust(t, err)
+		worldtest.Must(t, err)
 		rows.Next()
-		readMust(t, rows.Close())
+		worldtest.Must(t, rows.Close())
 	}
 	return release
 }
@@ -110,7 +111,7 @@ func TestAnAnswerUnderTheNamesOfBeforeAnAlterTableIsNotKept(t *testing.T) {
 				pool := sql.OpenDB(preload.Connector(d.Connector()))
 				t.Cleanup(func() { _ = pool.Close() })
 				db, err := gorm.Open(d.Dialector(pool), &gorm.Config{Logger: d.Plain(t).Logger})
-				readMust(t, err)
+				worldtest.Must(t, err)
 				return db
 			},
 			alter: func(db *gorm.DB, step string) error { return db.Exec(step).Error },
@@ -124,9 +125,9 @@ func TestAnAnswerUnderTheNamesOfBeforeAnAlterTableIsNotKept(t *testing.T) {
 				config = c.config
 			}
 			plain := d.Plain(t)
-			readMust(t, plain.AutoMigrate(&alteredShelf{}))
+			worldtest.Must(t, plain.AutoMigrate(&alteredShelf{}))
 			for id := range 99 {
-				readMust(t, plain.Create(&alteredShelf{ID: int64(id + 1), A: "a", B: fmt.Sprint("b", id), C: fmt.Sprint("c", id), N: 7}).Error)
+				worldtest.Must(t, plain.Create(&alteredShelf{ID: int64(id + 1), A: "a", B: fmt.Sprint("b", id), C: fmt.Sprint("c", id), N: 7}).Error)
 			}
 			var db *gorm.DB
 			if c.open != nil {
@@ -136,16 +137,16 @@ func TestAnAnswerUnderTheNamesOfBeforeAnAlterTableIsNotKept(t *testing.T) {
 			}
 			clock := dbtest.NewClock()
 			p := preload.New(preload.WithoutWorker(), preload.WithClock(clock))
-			readMust(t, db.Use(p))
+			worldtest.Must(t, db.Use(p))
 			t.Cleanup(func() { _ = p.Close() })
 			pool, err := db.DB()
-			readMust(t, err)
+			worldtest.Must(t, err)
 			for _, step := range alteredSteps {
 				if step[0] != 'I' {
 					alteredWarm(t, pool, "SELECT * FROM sqlite_master")
 					alteredReadAll(db)
 				}
-				readMust(t, c.alter(db, step))
+				worldtest.Must(t, c.alter(db, step))
 				clock.Advance(time.Minute) // beyond hold-outs
 				if step[:4] == "DROP" {
 					continue
@@ -197,24 +198,24 @@ func TestTheFirstLoadUnderNewNamesForgetsWhatCameUnderThoseOfBefore(t *testing.T
 	t.Parallel()
 	d := dbtest.SQLite(t)
 	plain, db := d.Plain(t), d.Open(t)
-	readMust(t, plain.AutoMigrate(&alteredShelf{}))
+	worldtest.Must(t, plain.AutoMigrate(&alteredShelf{}))
 	for id := range 9 {
-		readMust(t, plain.Create(&alteredShelf{ID: int64(id + 1), A: "a", B: "b", C: "c", N: 7}).Error)
+		worldtest.Must(t, plain.Create(&alteredShelf{ID: int64(id + 1), A: "a", B: "b", C: "c", N: 7}).Error)
 	}
 	p := preload.New(preload.WithoutWorker())
-	readMust(t, db.Use(p))
+	worldtest.Must(t, db.Use(p))
 	t.Cleanup(func() { _ = p.Close() })
 	pool, err := db.DB()
-	readMust(t, err)
+	worldtest.Must(t, err)
 	var s alteredShelf
-	readMust(t, db.First(&s, 9).Error) // how the names were
+	worldtest.Must(t, db.First(&s, 9).Error) // how the names were
 	alteredWarm(t, pool, "SELECT * FROM altered_shelves")
-	readMust(t, plain.Exec(alteredSteps[0]).Error)
+	worldtest.Must(t, plain.Exec(alteredSteps[0]).Error)
 	wrong := 0
 	for held := range alteredConns {
 		taken := alteredTake(t, pool, held, "")
 		var s alteredShelf
-		readMust(t, db.First(&s, held+1).Error)
+		worldtest.Must(t, db.First(&s, held+1).Error)
 		if s.A != "" {
 			wrong++
 		}
@@ -226,11 +227,11 @@ func TestTheFirstLoadUnderNewNamesForgetsWhatCameUnderThoseOfBefore(t *testing.T
 		t.Fatal("no connection was late to notice")
 	}
 	s = alteredShelf{}
-	readMust(t, db.First(&s, 8).Error) // by a connection that has noticed
+	worldtest.Must(t, db.First(&s, 8).Error) // by a connection that has noticed
 	for id := range alteredConns {
 		var got, want alteredShelf
-		readMust(t, db.First(&got, id+1).Error)
-		readMust(t, plain.First(&want, id+1).Error)
+		worldtest.Must(t, db.First(&got, id+1).Error)
+		worldtest.Must(t, plain.First(&want, id+1).Error)
 		if got != want {
 			t.Errorf("got %+v, want %+v", got, want)
 		}

@@ -12,51 +12,25 @@ import (
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"github.com/jackc/pgx/v5/pgtype"
 	"gorm.io/gorm"
 )
 
-// valuesBench is a database with the plugin, and without it to compare with.
-type valuesBench struct {
-	*dbtest.Database
-	db, plain *gorm.DB
-	plugin    *preload.Plugin
-}
-
-func valuesOpen(t *testing.T, d *dbtest.Database, models ...any) *valuesBench {
+func valuesOpen(t *testing.T, d *dbtest.Database, models ...any) *worldtest.World {
 	t.Helper()
-	b := &valuesBench{Database: d, db: d.Open(t), plain: d.Plain(t), plugin: preload.New(preload.WithoutWorker())}
-	valuesMust(t, b.db.Use(b.plugin))
-	t.Cleanup(func() { _ = b.plugin.Close() })
-	valuesMust(t, b.plain.AutoMigrate(models...))
+	b := &worldtest.World{Database: d, DB: d.Open(t), Plain: d.Plain(t), Plugin: preload.New(preload.WithoutWorker())}
+	worldtest.Must(t, b.DB.Use(b.Plugin))
+	t.Cleanup(func() { _ = b.Plugin.Close() })
+	worldtest.Must(t, b.Plain.AutoMigrate(models...))
 	return b
 }
 
-func valuesMust(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// valuesSame asks a query three times with the plugin and compares each answer with that of plain
-// GORM.
-func valuesSame[T any](t *testing.T, b *valuesBench, what string, query func(*gorm.DB) *gorm.DB) {
-	t.Helper()
-	for i := range 3 {
-		var got, want T
-		a, p := query(b.db).Find(&got), query(b.plain).Find(&want)
-		if fmt.Sprint(a.Error) != fmt.Sprint(p.Error) || a.RowsAffected != p.RowsAffected || !reflect.DeepEqual(got, want) {
-			t.Errorf("%s, read %d: got %+v (%v), want %+v (%v)", what, i+1, got, a.Error, want, p.Error)
-		}
-	}
-}
-
 // valuesAsked returns how many queries reach the database when a query is asked once more.
-func valuesAsked[T any](t *testing.T, b *valuesBench, query func(*gorm.DB) *gorm.DB) int64 {
+func valuesAsked[T any](t *testing.T, b *worldtest.World, query func(*gorm.DB) *gorm.DB) int64 {
 	t.Helper()
 	before := b.Probe.Queries()
-	valuesMust(t, query(b.db).Find(new(T)).Error)
+	worldtest.Must(t, query(b.DB).Find(new(T)).Error)
 	return b.Probe.Queries() - before
 }
 
@@ -102,13 +76,13 @@ func TestValuersAreServed(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *dbtest.Database) {
 		b := valuesOpen(t, d, &boundPrice{}, &boundBlob{})
-		valuesMust(t, b.plain.Create(&[]boundPrice{{ID: 1, Amount: "1.5"}, {ID: 2, Amount: "2.5"}}).Error)
-		valuesMust(t, b.plain.Create(&[]boundBlob{{ID: 1, Data: []byte("a")}, {ID: 2, Data: []byte("b")}}).Error)
+		worldtest.Must(t, b.Plain.Create(&[]boundPrice{{ID: 1, Amount: "1.5"}, {ID: 2, Amount: "2.5"}}).Error)
+		worldtest.Must(t, b.Plain.Create(&[]boundBlob{{ID: 1, Data: []byte("a")}, {ID: 2, Data: []byte("b")}}).Error)
 		decimal := func(n int64) func(*gorm.DB) *gorm.DB {
 			return func(tx *gorm.DB) *gorm.DB { return tx.Where("amount >= ?", boundDecimal{big.NewRat(n, 2)}).Order("id") }
 		}
 		for _, n := range []int64{3, 5} {
-			valuesSame[[]boundPrice](t, b, fmt.Sprintf("decimal of %d/2", n), decimal(n))
+			worldtest.Alike[[]boundPrice](t, b.DB, b.Plain, fmt.Sprintf("decimal of %d/2", n), decimal(n))
 			if asked := valuesAsked[[]boundPrice](t, b, decimal(n)); asked != 0 {
 				t.Errorf("decimal of %d/2: %d queries for what is in memory", n, asked)
 			}
@@ -119,12 +93,12 @@ func TestValuersAreServed(t *testing.T) {
 		}
 		for _, n := range []int64{1, 2} {
 			ints := func(tx *gorm.DB) *gorm.DB { return tx.Where("id = ?", boundInt{1, n}) }
-			valuesSame[[]boundPrice](t, b, fmt.Sprintf("1, and %d to pgx", n), ints)
+			worldtest.Alike[[]boundPrice](t, b.DB, b.Plain, fmt.Sprintf("1, and %d to pgx", n), ints)
 			if asked := valuesAsked[[]boundPrice](t, b, ints); asked != served {
 				t.Errorf("1, and %d to pgx: %d queries, want %d", n, asked, served)
 			}
 			blobs := func(tx *gorm.DB) *gorm.DB { return tx.Where("data = ?", boundBytes{"a", string(rune('a' + n - 1))}) }
-			valuesSame[[]boundBlob](t, b, fmt.Sprintf("a, and text %d to pgx", n), blobs)
+			worldtest.Alike[[]boundBlob](t, b.DB, b.Plain, fmt.Sprintf("a, and text %d to pgx", n), blobs)
 			if asked := valuesAsked[[]boundBlob](t, b, blobs); asked != served {
 				t.Errorf("a, and text %d to pgx: %d queries, want %d", n, asked, served)
 			}
@@ -148,11 +122,11 @@ func TestMomentsAreToldApartByTheNameOfTheirZone(t *testing.T) {
 		zones := []*time.Location{time.UTC, time.FixedZone("GMT", 0), time.FixedZone("", 0), time.FixedZone("CET", 3600), time.FixedZone("WAT", 3600), time.FixedZone("", 3600),
 			time.FixedZone("a;b", 3600), time.FixedZone("a;c", 3600)}
 		for i, zone := range zones {
-			valuesMust(t, b.plain.Create(&boundMoment{ID: int64(i + 1), At: at.In(zone).String()}).Error)
+			worldtest.Must(t, b.Plain.Create(&boundMoment{ID: int64(i + 1), At: at.In(zone).String()}).Error)
 		}
 		for _, zone := range zones {
 			query := func(tx *gorm.DB) *gorm.DB { return tx.Where("at = ?", at.In(zone)) }
-			valuesSame[[]boundMoment](t, b, at.In(zone).String(), query)
+			worldtest.Alike[[]boundMoment](t, b.DB, b.Plain, at.In(zone).String(), query)
 			if asked := valuesAsked[[]boundMoment](t, b, query); asked != 0 && len(zone.String()) == 3 && zone.String()[1] != 59 {
 				t.Errorf("%v: %d queries for what is in memory", at.In(zone), asked)
 			}
@@ -170,7 +144,7 @@ func (w *boundWord) String() string { return strings.ToUpper(string(*w)) }
 func TestValuesThatPgxAsksItselfAreToldApart(t *testing.T) {
 	t.Parallel()
 	b := valuesOpen(t, dbtest.Postgres(t), &boundMoment{})
-	valuesMust(t, b.plain.Create(&[]boundMoment{{ID: 5, At: "a"}, {ID: 6, At: "A"}}).Error)
+	worldtest.Must(t, b.Plain.Create(&[]boundMoment{{ID: 5, At: "a"}, {ID: 6, At: "A"}}).Error)
 	word, number := boundWord("a"), pgtype.Numeric{Int: big.NewInt(50), Exp: -1, Valid: true}
 	for _, test := range []struct {
 		condition string
@@ -182,8 +156,8 @@ func TestValuesThatPgxAsksItselfAreToldApart(t *testing.T) {
 		{"id <> ?", []any{"5.0", number, "5.0"}},
 	} {
 		for _, v := range test.values {
-			valuesSame[[]boundMoment](t, b, fmt.Sprintf("%s with %T", test.condition, v), func(tx *gorm.DB) *gorm.DB { return tx.Where(test.condition, v).Order("id") })
-			valuesSame[[]boundMoment](t, b, fmt.Sprintf("%s with %T in a map", test.condition, v), func(tx *gorm.DB) *gorm.DB {
+			worldtest.Alike[[]boundMoment](t, b.DB, b.Plain, fmt.Sprintf("%s with %T", test.condition, v), func(tx *gorm.DB) *gorm.DB { return tx.Where(test.condition, v).Order("id") })
+			worldtest.Alike[[]boundMoment](t, b.DB, b.Plain, fmt.Sprintf("%s with %T in a map", test.condition, v), func(tx *gorm.DB) *gorm.DB {
 				return tx.Where(map[string]any{strings.Fields(test.condition)[0]: v}).Order("id")
 			})
 		}
@@ -211,10 +185,10 @@ func TestAValueThatChangesIsNoOtherOnesAnswer(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *dbtest.Database) {
 		b := valuesOpen(t, d, &boundPrice{})
-		valuesMust(t, b.plain.Create(&[]boundPrice{{ID: 1, Amount: "1"}, {ID: 2, Amount: "2"}}).Error)
+		worldtest.Must(t, b.Plain.Create(&[]boundPrice{{ID: 1, Amount: "1"}, {ID: 2, Amount: "2"}}).Error)
 		for calls := range 12 {
 			for _, form := range []string{"id = ?", "id in ?", "id > 0 and id = @x"} {
-				valuesMust(t, b.plugin.Invalidate())
+				worldtest.Must(t, b.Plugin.Invalidate())
 				left := calls
 				var row boundPrice
 				arg := any(boundTurning{&left})
@@ -224,7 +198,7 @@ func TestAValueThatChangesIsNoOtherOnesAnswer(t *testing.T) {
 				case "id > 0 and id = @x":
 					arg = map[string]any{"x": boundTurning{&left}}
 				}
-				valuesMust(t, b.db.First(&row, form, arg).Error)
+				worldtest.Must(t, b.DB.First(&row, form, arg).Error)
 				for id := range int64(2) {
 					var got boundPrice
 					arg := any(id + 1)
@@ -234,7 +208,7 @@ func TestAValueThatChangesIsNoOtherOnesAnswer(t *testing.T) {
 					case "id > 0 and id = @x":
 						arg = map[string]any{"x": id + 1}
 					}
-					if err := b.db.First(&got, form, arg).Error; err != nil || got.ID != id+1 {
+					if err := b.DB.First(&got, form, arg).Error; err != nil || got.ID != id+1 {
 						t.Errorf("%s: a value that changes after %d calls: row %d is answered with %d, %v", form, calls, id+1, got.ID, err)
 					}
 				}
@@ -266,20 +240,20 @@ func TestAWriteOfAValueThatChangesOutdatesWhatItChanged(t *testing.T) {
 		} {
 			for calls := range 14 {
 				for _, within := range []bool{false, true} {
-					valuesMust(t, b.plain.Where("1 = 1").Delete(&boundPrice{}).Error)
-					valuesMust(t, b.plain.Create(&[]boundPrice{{ID: 1, Amount: "1"}, {ID: 2, Amount: "2"}, {ID: 3, Amount: "3"}}).Error)
-					valuesMust(t, b.plugin.Invalidate())
+					worldtest.Must(t, b.Plain.Where("1 = 1").Delete(&boundPrice{}).Error)
+					worldtest.Must(t, b.Plain.Create(&[]boundPrice{{ID: 1, Amount: "1"}, {ID: 2, Amount: "2"}, {ID: 3, Amount: "3"}}).Error)
+					worldtest.Must(t, b.Plugin.Invalidate())
 					check := func(written bool) {
 						for id := range int64(9) {
 							var got, want []boundPrice
-							valuesMust(t, b.db.Find(&got, "id = ?", id+1).Error)
-							valuesMust(t, b.plain.Find(&want, "id = ?", id+1).Error)
+							worldtest.Must(t, b.DB.Find(&got, "id = ?", id+1).Error)
+							worldtest.Must(t, b.Plain.Find(&want, "id = ?", id+1).Error)
 							if written && (len(got) != len(want) || len(got) > 0 && got[0] != want[0]) {
 								t.Errorf("%s, a value that changes after %d calls, in a transaction %v: id %d: got %v, want %v", name, calls, within, id+1, got, want)
 							}
 							got, want = nil, nil
-							valuesMust(t, b.db.Find(&got, "amount = ?", id+1).Error)
-							valuesMust(t, b.plain.Find(&want, "amount = ?", id+1).Error)
+							worldtest.Must(t, b.DB.Find(&got, "amount = ?", id+1).Error)
+							worldtest.Must(t, b.Plain.Find(&want, "amount = ?", id+1).Error)
 							if written && len(got) != len(want) {
 								t.Errorf("%s, a value that changes after %d calls, in a transaction %v: amount %d: got %v, want %v", name, calls, within, id+1, got, want)
 							}
@@ -288,9 +262,9 @@ func TestAWriteOfAValueThatChangesOutdatesWhatItChanged(t *testing.T) {
 					check(false)
 					left := calls
 					if within {
-						valuesMust(t, b.db.Transaction(func(tx *gorm.DB) error { return write(tx, boundTurning{&left}) }))
+						worldtest.Must(t, b.DB.Transaction(func(tx *gorm.DB) error { return write(tx, boundTurning{&left}) }))
 					} else {
-						valuesMust(t, write(b.db, boundTurning{&left}))
+						worldtest.Must(t, write(b.DB, boundTurning{&left}))
 					}
 					check(true)
 				}
@@ -319,29 +293,29 @@ func (v boundShy) Value() (driver.Value, error) {
 func TestAValueThatPanicsForThePluginChangesNoResult(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *dbtest.Database) {
-		b := &valuesBench{Database: d, db: d.Open(t), plain: d.Plain(t), plugin: preload.New(preload.WithoutWorker(), preload.WithLogger(readQuiet()))}
-		valuesMust(t, b.db.Use(b.plugin))
-		t.Cleanup(func() { _ = b.plugin.Close() })
-		valuesMust(t, b.plain.AutoMigrate(&boundPrice{}))
+		b := &worldtest.World{Database: d, DB: d.Open(t), Plain: d.Plain(t), Plugin: preload.New(preload.WithoutWorker(), preload.WithLogger(worldtest.Quiet()))}
+		worldtest.Must(t, b.DB.Use(b.Plugin))
+		t.Cleanup(func() { _ = b.Plugin.Close() })
+		worldtest.Must(t, b.Plain.AutoMigrate(&boundPrice{}))
 		for name, write := range map[string]func(v any) error{
-			"exec":   func(v any) error { return b.db.Exec("UPDATE bound_prices SET amount = 7 WHERE id = ?", v).Error },
-			"update": func(v any) error { return b.db.Model(&boundPrice{}).Where("id = ?", v).Update("amount", "7").Error },
-			"delete": func(v any) error { return b.db.Where("id = ?", v).Delete(&boundPrice{}).Error },
+			"exec":   func(v any) error { return b.DB.Exec("UPDATE bound_prices SET amount = 7 WHERE id = ?", v).Error },
+			"update": func(v any) error { return b.DB.Model(&boundPrice{}).Where("id = ?", v).Update("amount", "7").Error },
+			"delete": func(v any) error { return b.DB.Where("id = ?", v).Delete(&boundPrice{}).Error },
 		} {
-			valuesMust(t, b.plain.Where("1 = 1").Delete(&boundPrice{}).Error)
-			valuesMust(t, b.plain.Create(&boundPrice{ID: 1, Amount: "1"}).Error)
-			valuesMust(t, b.plugin.Invalidate())
+			worldtest.Must(t, b.Plain.Where("1 = 1").Delete(&boundPrice{}).Error)
+			worldtest.Must(t, b.Plain.Create(&boundPrice{ID: 1, Amount: "1"}).Error)
+			worldtest.Must(t, b.Plugin.Invalidate())
 			compare := func(when string, id any) {
 				var got, want []boundPrice
-				valuesMust(t, b.db.Find(&got, "id = ?", id).Error)
-				valuesMust(t, b.plain.Find(&want, "id = ?", id).Error)
+				worldtest.Must(t, b.DB.Find(&got, "id = ?", id).Error)
+				worldtest.Must(t, b.Plain.Find(&want, "id = ?", id).Error)
 				if !reflect.DeepEqual(got, want) {
 					t.Errorf("%s %s: got %v, want %v", when, name, got, want)
 				}
 			}
 			compare("before", 1)
 			compare("before", boundShy(1))
-			valuesMust(t, write(boundShy(1)))
+			worldtest.Must(t, write(boundShy(1)))
 			compare("after", 1)
 			compare("after", boundShy(1))
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
 )
 
@@ -20,9 +21,9 @@ type createdOnce struct {
 	Note string `gorm:"size:50"`
 }
 
-func createdOnceBench(t *testing.T, d *dbtest.Database) *readBench {
+func createdOnceBench(t *testing.T, d *dbtest.Database) *worldtest.World {
 	t.Helper()
-	readMust(t, d.Plain(t).AutoMigrate(&createdOnce{}))
+	worldtest.Must(t, d.Plain(t).AutoMigrate(&createdOnce{}))
 	return readOpen(t, d)
 }
 
@@ -54,20 +55,20 @@ func TestFirstOrCreateAsksTheDatabaseWhetherThereIsNoRow(t *testing.T) {
 			var x createdOnce
 			// All ways that a "none" comes into memory.
 			for range 2 {
-				if err := b.db.First(&createdOnce{}, createdOnce{Name: name}).Error; !errors.Is(err, gorm.ErrRecordNotFound) {
+				if err := b.DB.First(&createdOnce{}, createdOnce{Name: name}).Error; !errors.Is(err, gorm.ErrRecordNotFound) {
 					t.Fatalf("%s: First: %v, want not found", form.name, err)
 				}
-				readMust(t, b.db.FirstOrInit(&createdOnce{}, createdOnce{Name: name}).Error)
-				readMust(t, form.run(b.db.Session(&gorm.Session{}), new(createdOnce), fmt.Sprint("none of ", name)).Error)
+				worldtest.Must(t, b.DB.FirstOrInit(&createdOnce{}, createdOnce{Name: name}).Error)
+				worldtest.Must(t, form.run(b.DB.Session(&gorm.Session{}), new(createdOnce), fmt.Sprint("none of ", name)).Error)
 			}
 			// Another process creates the row.
-			readMust(t, b.plain.Create(&createdOnce{Name: name, Note: "theirs"}).Error)
-			if tx := form.run(b.db, &x, name); tx.Error != nil || x.Note != "theirs" {
+			worldtest.Must(t, b.Plain.Create(&createdOnce{Name: name, Note: "theirs"}).Error)
+			if tx := form.run(b.DB, &x, name); tx.Error != nil || x.Note != "theirs" {
 				t.Errorf("%s: got %+v, %v: want the row that is in the database", form.name, x, tx.Error)
 			}
-			n := b.queries(func() {
+			n := b.Queries(func() {
 				var again createdOnce
-				if tx := form.run(b.db, &again, name); tx.Error != nil || again != x || tx.RowsAffected != 0 && form.name != "FirstOrInit" {
+				if tx := form.run(b.DB, &again, name); tx.Error != nil || again != x || tx.RowsAffected != 0 && form.name != "FirstOrInit" {
 					t.Errorf("%s again: got %+v, %v, %d rows: want %+v", form.name, again, tx.Error, tx.RowsAffected, x)
 				}
 			})
@@ -77,7 +78,7 @@ func TestFirstOrCreateAsksTheDatabaseWhetherThereIsNoRow(t *testing.T) {
 		}
 		before := b.Probe.Queries()
 		for range 3 {
-			if err := b.db.First(&createdOnce{}, "name = ?", "nobody").Error; !errors.Is(err, gorm.ErrRecordNotFound) {
+			if err := b.DB.First(&createdOnce{}, "name = ?", "nobody").Error; !errors.Is(err, gorm.ErrRecordNotFound) {
 				t.Errorf("First: %v", err)
 			}
 		}
@@ -102,14 +103,14 @@ func TestFirstOrCreateAsksAfterItWaited(t *testing.T) {
 		return err
 	})
 	var wg sync.WaitGroup
-	wg.Go(func() { _ = b.db.First(&createdOnce{}, createdOnce{Name: "x"}).Error })
+	wg.Go(func() { _ = b.DB.First(&createdOnce{}, createdOnce{Name: "x"}).Error })
 	<-arrived
-	ctx := newReadWaiting(context.Background())
+	ctx := worldtest.NewWaiting(context.Background())
 	var x createdOnce
 	var err error
-	wg.Go(func() { err = b.db.WithContext(ctx).FirstOrCreate(&x, createdOnce{Name: "x"}).Error })
-	<-ctx.waiting
-	created := b.plain.Create(&createdOnce{Name: "x", Note: "theirs"}).Error
+	wg.Go(func() { err = b.DB.WithContext(ctx).FirstOrCreate(&x, createdOnce{Name: "x"}).Error })
+	<-ctx.Begun
+	created := b.Plain.Create(&createdOnce{Name: "x", Note: "theirs"}).Error
 	close(open)
 	wg.Wait()
 	if created != nil || err != nil || x.Note != "theirs" {
@@ -140,9 +141,9 @@ func TestFirstOrCreateRacesNoMoreThanOnPlainGORM(t *testing.T) {
 	t.Parallel()
 	d := dbtest.Postgres(t)
 	b := createdOnceBench(t, d)
-	for _, db := range []*gorm.DB{b.plain, b.db} {
+	for _, db := range []*gorm.DB{b.Plain, b.DB} {
 		pool, err := db.DB()
-		readMust(t, err)
+		worldtest.Must(t, err)
 		pool.SetMaxOpenConns(4)
 		db.Logger = db.Logger.LogMode(1)
 	}
@@ -151,10 +152,10 @@ func TestFirstOrCreateRacesNoMoreThanOnPlainGORM(t *testing.T) {
 	for round := range rounds {
 		// A list of what is missing is asked for before, as pages do.
 		for n := range names {
-			_ = b.db.First(&createdOnce{}, createdOnce{Name: fmt.Sprintf("%d of round %d", n, 2*round)}).Error
+			_ = b.DB.First(&createdOnce{}, createdOnce{Name: fmt.Sprintf("%d of round %d", n, 2*round)}).Error
 		}
-		plugin += firstOrCreates(t, b.db, 2*round, callers, names)
-		plain += firstOrCreates(t, b.plain, 2*round+1, callers, names)
+		plugin += firstOrCreates(t, b.DB, 2*round, callers, names)
+		plain += firstOrCreates(t, b.Plain, 2*round+1, callers, names)
 	}
 	t.Logf("unique violations: plain %d, plugin %d of %d", plain, plugin, rounds*callers)
 	// Each connection may lose one race for each row; waiting for a memory that is not asked lets
@@ -163,10 +164,10 @@ func TestFirstOrCreateRacesNoMoreThanOnPlainGORM(t *testing.T) {
 		t.Errorf("%d unique violations, plain GORM has %d: want at most %d", plugin, plain, limit)
 	}
 	var rows int64
-	if err := b.plain.Model(&createdOnce{}).Count(&rows).Error; err != nil || rows != 2*rounds*names {
+	if err := b.Plain.Model(&createdOnce{}).Count(&rows).Error; err != nil || rows != 2*rounds*names {
 		t.Errorf("%d rows, %v: want %d", rows, err, 2*rounds*names)
 	}
-	if s := b.p.Stats(); s.BypassReasons[preload.ReasonFault] > 0 {
+	if s := b.Plugin.Stats(); s.BypassReasons[preload.ReasonFault] > 0 {
 		t.Errorf("bypassed: %v", s.BypassReasons)
 	}
 }

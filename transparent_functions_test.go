@@ -7,6 +7,7 @@ import (
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
 )
 
@@ -35,9 +36,9 @@ func formOpen(t *testing.T) (db, plain *gorm.DB, p *preload.Plugin) {
 	t.Helper()
 	d := dbtest.Postgres(t)
 	plain, db = d.Plain(t), d.Open(t)
-	readMust(t, plain.AutoMigrate(&formShelf{}, &formBook{}, &formTouch{}))
-	readMust(t, plain.Create(&[]formShelf{{ID: 1, Name: "a"}, {ID: 2, Name: "b"}}).Error)
-	readMust(t, plain.Create(&[]formBook{{ID: 1, ShelfID: 1, Title: "x"}}).Error)
+	worldtest.Must(t, plain.AutoMigrate(&formShelf{}, &formBook{}, &formTouch{}))
+	worldtest.Must(t, plain.Create(&[]formShelf{{ID: 1, Name: "a"}, {ID: 2, Name: "b"}}).Error)
+	worldtest.Must(t, plain.Create(&[]formBook{{ID: 1, ShelfID: 1, Title: "x"}}).Error)
 	for _, ddl := range []string{
 		"CREATE FUNCTION touch(s form_shelves) RETURNS bigint LANGUAGE sql AS 'INSERT INTO form_touches DEFAULT VALUES RETURNING id'",
 		"CREATE FUNCTION touches(a text, b text) RETURNS boolean LANGUAGE sql AS 'INSERT INTO form_touches DEFAULT VALUES RETURNING true'",
@@ -45,12 +46,12 @@ func formOpen(t *testing.T) (db, plain *gorm.DB, p *preload.Plugin) {
 		"CREATE FUNCTION touched(a text) RETURNS boolean LANGUAGE sql AS 'INSERT INTO form_touches DEFAULT VALUES RETURNING true'",
 		"CREATE OPERATOR @@@@ (RIGHTARG = text, FUNCTION = touched)",
 	} {
-		readMust(t, plain.Exec(ddl).Error)
+		worldtest.Must(t, plain.Exec(ddl).Error)
 	}
 	p = preload.New(preload.WithoutWorker())
-	readMust(t, db.Use(p))
+	worldtest.Must(t, db.Use(p))
 	t.Cleanup(func() { _ = p.Close() })
-	readMust(t, p.Register(&formShelf{}, &formBook{}, &formTouch{}))
+	worldtest.Must(t, p.Register(&formShelf{}, &formBook{}, &formTouch{}))
 	return db, plain, p
 }
 
@@ -82,19 +83,19 @@ func TestAFunctionWithoutParenthesesCountsAsOne(t *testing.T) {
 			}
 			for range 2 {
 				var before, after []formTouch
-				readMust(t, db.Find(&before).Error)
-				readMust(t, built(db))
-				readMust(t, built(db))
-				readMust(t, plain.Find(&after).Error)
+				worldtest.Must(t, db.Find(&before).Error)
+				worldtest.Must(t, built(db))
+				worldtest.Must(t, built(db))
+				worldtest.Must(t, plain.Find(&after).Error)
 				if len(after) < len(before)+2 {
 					t.Errorf("built: it ran %d times of 2", len(after)-len(before))
 				}
 				var got, want []formTouch
 				var n []int64
-				readMust(t, db.Find(&before, "id > 0").Error)
-				readMust(t, db.Raw(text).Scan(&n).Error)
-				readMust(t, db.Find(&got, "id > 0").Error)
-				readMust(t, plain.Find(&want, "id > 0").Error)
+				worldtest.Must(t, db.Find(&before, "id > 0").Error)
+				worldtest.Must(t, db.Raw(text).Scan(&n).Error)
+				worldtest.Must(t, db.Find(&got, "id > 0").Error)
+				worldtest.Must(t, plain.Find(&want, "id > 0").Error)
 				if !reflect.DeepEqual(got, want) {
 					t.Errorf("raw: got %v, want %v", got, want)
 				}
@@ -136,10 +137,10 @@ func TestNamesBehindDotsAndOperatorsOfTheServerStayServed(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			var first, again, want []map[string]any
-			readMust(t, q(db).Find(&first).Error)
+			worldtest.Must(t, q(db).Find(&first).Error)
 			before := p.Stats()
-			readMust(t, q(db).Find(&again).Error)
-			readMust(t, q(plain).Find(&want).Error)
+			worldtest.Must(t, q(db).Find(&again).Error)
+			worldtest.Must(t, q(plain).Find(&want).Error)
 			if !reflect.DeepEqual(again, want) {
 				t.Errorf("got %v, want %v", again, want)
 			}
@@ -149,9 +150,9 @@ func TestNamesBehindDotsAndOperatorsOfTheServerStayServed(t *testing.T) {
 		})
 	}
 	var books []formBook
-	readMust(t, db.Joins("Shelf").Preload("Shelf.Books").Find(&books).Error)
+	worldtest.Must(t, db.Joins("Shelf").Preload("Shelf.Books").Find(&books).Error)
 	before := p.Stats().Hits
-	readMust(t, db.Joins("Shelf").Preload("Shelf.Books").Find(&books).Error)
+	worldtest.Must(t, db.Joins("Shelf").Preload("Shelf.Books").Find(&books).Error)
 	if p.Stats().Hits == before {
 		t.Error("a join is not served")
 	}

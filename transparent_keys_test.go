@@ -13,6 +13,7 @@ import (
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
 )
 
@@ -38,13 +39,13 @@ func (p *readPointed) Value() (driver.Value, error) { return p.v, nil }
 
 // readDistinct checks that queries, run one after the other in several orders without any being
 // forgotten, each answer as plain GORM does, and from memory from the second time on.
-func readDistinct(t *testing.T, b *readBench, names []string, queries []readQuery) {
+func readDistinct(t *testing.T, b *worldtest.World, names []string, queries []worldtest.Query) {
 	t.Helper()
-	want := make([]readAnswer, len(queries))
+	want := make([]worldtest.Answer, len(queries))
 	for i, query := range queries {
-		want[i] = readRun(b.plain, query)
-		if want[i].panic != nil {
-			t.Fatalf("%s: plain GORM panics: %v", names[i], want[i].panic)
+		want[i] = query.Try(b.Plain)
+		if want[i].Panic != nil {
+			t.Fatalf("%s: plain GORM panics: %v", names[i], want[i].Panic)
 		}
 	}
 	for turn := range 4 {
@@ -52,14 +53,14 @@ func readDistinct(t *testing.T, b *readBench, names []string, queries []readQuer
 			if turn%2 == 1 {
 				i = len(queries) - 1 - i
 			}
-			var got readAnswer
-			reasons := b.p.Stats().BypassReasons
-			n := b.queries(func() { got = readRun(b.db, queries[i]) })
-			if diff := want[i].differs(got); diff != "" {
+			var got worldtest.Answer
+			reasons := b.Plugin.Stats().BypassReasons
+			n := b.Queries(func() { got = queries[i].Try(b.DB) })
+			if diff := want[i].Differs(got); diff != "" {
 				t.Errorf("%s, turn %d: %s", names[i], turn, diff)
 			}
-			if turn > 0 && n > 0 && want[i].err == nil {
-				t.Errorf("%s, turn %d: %d queries reached the database; bypassed: %v", names[i], turn, n, readNew(reasons, b.p.Stats().BypassReasons))
+			if turn > 0 && n > 0 && want[i].Err == nil {
+				t.Errorf("%s, turn %d: %d queries reached the database; bypassed: %v", names[i], turn, n, worldtest.Since(reasons, b.Plugin.Stats().BypassReasons))
 			}
 		}
 	}
@@ -71,7 +72,7 @@ func readArgs() (names []string, values []any) {
 	values = []any{
 		1, "1", 1.0, true, false, 0, "true", int8(2), uint64(3), int64(math.MaxInt64), nil, "<nil>", "NULL", "null", "nil", "",
 		[]byte("1"), []byte("x"), []byte{0}, "x", "\x00", "x'", `x"`, "ü", "u\u0308", "🙂", "a b", "a  b", " a", "1:x;s1:x",
-		readHiddenString("one"), readHiddenString("two"), readSecret{"one"}, readSecret{"two"}, readLevel{1}, readLevel{2},
+		readHiddenString("one"), readHiddenString("two"), readSecret{"one"}, readSecret{"two"}, worldtest.ReadLevel{N: 1}, worldtest.ReadLevel{N: 2},
 		&readPointed{"p"}, &readPointed{"q"}, readNumber(10), readNumber(11), &one, &empty, (*string)(nil), (*int)(nil),
 		at, at.In(time.FixedZone("east", 3600)), at.In(time.FixedZone("west", -3600)), at.Add(time.Nanosecond), time.Time{},
 		math.Inf(1), math.Inf(-1), math.Copysign(0, -1), 0.1, float32(0.1), 1e300, math.SmallestNonzeroFloat64,
@@ -90,11 +91,11 @@ func TestReadKeysTellBindValuesApart(t *testing.T) {
 	t.Parallel()
 	b := readSQLite(t)
 	names, values := readArgs()
-	var queries []readQuery
+	var queries []worldtest.Query
 	for _, v := range values {
 		queries = append(queries, func(db *gorm.DB) (any, *gorm.DB) {
 			s := readSmall{}
-			return &s, db.Model(&readCompany{}).Select("id, quote(?) AS name", v).Take(&s)
+			return &s, db.Model(&worldtest.ReadCompany{}).Select("id, quote(?) AS name", v).Take(&s)
 		})
 	}
 	readDistinct(t, b, names, queries)
@@ -106,8 +107,8 @@ func TestReadKeysTellBindValuesApart(t *testing.T) {
 			for j := 0; j < len(values); j += 7 {
 				w := values[j]
 				names = append(names, fmt.Sprintf("%s of #%d and #%d", condition, i, j))
-				queries = append(queries, readPluck[uint]("id", func(db *gorm.DB) *gorm.DB {
-					return db.Model(&readCompany{}).Where(condition, v, w)
+				queries = append(queries, worldtest.Pluck[uint]("id", func(db *gorm.DB) *gorm.DB {
+					return db.Model(&worldtest.ReadCompany{}).Where(condition, v, w)
 				}))
 			}
 		}
@@ -121,7 +122,7 @@ func TestReadKeysTellBoundariesApart(t *testing.T) {
 	b := readSQLite(t)
 	var (
 		names   []string
-		queries []readQuery
+		queries []worldtest.Query
 	)
 	for _, args := range [][]any{
 		{"a;sb", "c"}, {"a", "b;sc"}, {"a b", "c"}, {"a", "b c"}, {"a b c", ""}, {"", "a b c"}, {"a;", "b"}, {"a", ";b"}, {"a;s1:b", "c"}, {"a", "s1:b;c"},
@@ -131,18 +132,20 @@ func TestReadKeysTellBoundariesApart(t *testing.T) {
 		names = append(names, fmt.Sprintf("%q", args))
 		queries = append(queries, func(db *gorm.DB) (any, *gorm.DB) {
 			s := readSmall{}
-			return &s, db.Model(&readCompany{}).Select("id, quote(?) || '|' || quote(?) AS name", args...).Take(&s)
+			return &s, db.Model(&worldtest.ReadCompany{}).Select("id, quote(?) || '|' || quote(?) AS name", args...).Take(&s)
 		})
 	}
 	for _, list := range [][]string{{}, {""}, {"a"}, {"a", "b"}, {"a", "b", "c"}, {"a,b"}, {"ann"}, {"ann", "bob"}, {"bob", "ann"}, {"ann,bob"}} {
 		names = append(names, fmt.Sprintf("IN %q", list), fmt.Sprintf("map IN %q", list), fmt.Sprintf("NOT IN %q", list))
 		queries = append(queries,
-			readPluck[string]("name", func(db *gorm.DB) *gorm.DB { return db.Model(&readUser{}).Where("name IN ?", list).Order("id") }),
-			readPluck[string]("name", func(db *gorm.DB) *gorm.DB {
-				return db.Model(&readUser{}).Where(map[string]any{"name": list}).Order("id")
+			worldtest.Pluck[string]("name", func(db *gorm.DB) *gorm.DB {
+				return db.Model(&worldtest.ReadUser{}).Where("name IN ?", list).Order("id")
 			}),
-			readPluck[string]("name", func(db *gorm.DB) *gorm.DB {
-				return db.Model(&readUser{}).Not(map[string]any{"name": list}).Order("id")
+			worldtest.Pluck[string]("name", func(db *gorm.DB) *gorm.DB {
+				return db.Model(&worldtest.ReadUser{}).Where(map[string]any{"name": list}).Order("id")
+			}),
+			worldtest.Pluck[string]("name", func(db *gorm.DB) *gorm.DB {
+				return db.Model(&worldtest.ReadUser{}).Not(map[string]any{"name": list}).Order("id")
 			}))
 	}
 	long := make([]int, 5_000)
@@ -151,7 +154,7 @@ func TestReadKeysTellBoundariesApart(t *testing.T) {
 	}
 	for _, n := range []int{1, 2, 4_999, 5_000} {
 		names = append(names, fmt.Sprint("IN of ", n))
-		queries = append(queries, readCount(func(db *gorm.DB) *gorm.DB { return db.Model(&readUser{}).Where("id IN ?", long[:n]) }))
+		queries = append(queries, worldtest.Count(func(db *gorm.DB) *gorm.DB { return db.Model(&worldtest.ReadUser{}).Where("id IN ?", long[:n]) }))
 	}
 	readDistinct(t, b, names, queries)
 }
@@ -173,30 +176,30 @@ func readLocalB() (any, func(any) any) {
 func TestReadKeysTellShapesApart(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *dbtest.Database) {
-		readSeed(t, d.Plain(t))
+		worldtest.SeedReads(t, d.Plain(t))
 		b := readOpen(t, d)
-		readMust(t, b.p.Register(readModels...))
-		where := func(db *gorm.DB) *gorm.DB { return db.Model(&readUser{}).Where("age = ?", 40).Order("id") }
+		worldtest.Must(t, b.Plugin.Register(worldtest.ReadModels...))
+		where := func(db *gorm.DB) *gorm.DB { return db.Model(&worldtest.ReadUser{}).Where("age = ?", 40).Order("id") }
 		names := []string{}
-		queries := []readQuery{}
-		add := func(name string, query readQuery) {
+		queries := []worldtest.Query{}
+		add := func(name string, query worldtest.Query) {
 			names, queries = append(names, name), append(queries, query)
 		}
 		flat := func(db *gorm.DB) *gorm.DB { return where(db).Select("id", "name") }
-		add("struct", readTake[readUser](where))
-		add("structs", readFind[[]readUser](where))
-		add("pointers", readFind[[]*readUser](where))
-		add("array", readFind[[2]readUser](where))
-		add("smaller", readTake[readSmall](where))
-		add("smaller structs", readFind[[]readSmall](where))
-		add("map", readTake[map[string]any](func(db *gorm.DB) *gorm.DB { return flat(db) }))
-		add("maps", readFind[[]map[string]any](flat))
-		add("count", readCount(where))
-		add("pluck name", readPluck[string]("name", where))
-		add("pluck id", readPluck[int]("id", where))
-		add("pluck id uint", readPluck[uint]("id", where))
-		add("pluck id string", readPluck[string]("id", where))
-		add("pluck age", readPluck[int]("age", where))
+		add("struct", worldtest.Take[worldtest.ReadUser](where))
+		add("structs", worldtest.Find[[]worldtest.ReadUser](where))
+		add("pointers", worldtest.Find[[]*worldtest.ReadUser](where))
+		add("array", worldtest.Find[[2]worldtest.ReadUser](where))
+		add("smaller", worldtest.Take[readSmall](where))
+		add("smaller structs", worldtest.Find[[]readSmall](where))
+		add("map", worldtest.Take[map[string]any](func(db *gorm.DB) *gorm.DB { return flat(db) }))
+		add("maps", worldtest.Find[[]map[string]any](flat))
+		add("count", worldtest.Count(where))
+		add("pluck name", worldtest.Pluck[string]("name", where))
+		add("pluck id", worldtest.Pluck[int]("id", where))
+		add("pluck id uint", worldtest.Pluck[uint]("id", where))
+		add("pluck id string", worldtest.Pluck[string]("id", where))
+		add("pluck age", worldtest.Pluck[int]("age", where))
 		for _, local := range []func() (any, func(any) any){readLocalA, readLocalB} {
 			add("twin", func(db *gorm.DB) (any, *gorm.DB) {
 				dest, show := local()
@@ -204,51 +207,53 @@ func TestReadKeysTellShapesApart(t *testing.T) {
 				return show(dest), tx
 			})
 		}
-		add("first", readFirst[readUser](where))
-		add("last", func(db *gorm.DB) (any, *gorm.DB) { var u readUser; return &u, where(db).Last(&u) })
-		add("unscoped", readFind[[]readUser](func(db *gorm.DB) *gorm.DB { return db.Unscoped().Order("id") }))
-		add("scoped", readFind[[]readUser](func(db *gorm.DB) *gorm.DB { return db.Order("id") }))
-		add("desc", readFind[[]readUser](func(db *gorm.DB) *gorm.DB { return db.Order("id desc") }))
-		add("select id", readFind[[]readUser](func(db *gorm.DB) *gorm.DB { return db.Select("id").Order("id") }))
-		add("select id, name", readFind[[]readUser](func(db *gorm.DB) *gorm.DB { return db.Select("id", "name").Order("id") }))
-		add("select id,name", readFind[[]readUser](func(db *gorm.DB) *gorm.DB { return db.Select("id,age").Order("id") }))
-		add("omit name", readFind[[]readUser](func(db *gorm.DB) *gorm.DB { return db.Omit("name").Order("id") }))
+		add("first", worldtest.First[worldtest.ReadUser](where))
+		add("last", func(db *gorm.DB) (any, *gorm.DB) { var u worldtest.ReadUser; return &u, where(db).Last(&u) })
+		add("unscoped", worldtest.Find[[]worldtest.ReadUser](func(db *gorm.DB) *gorm.DB { return db.Unscoped().Order("id") }))
+		add("scoped", worldtest.Find[[]worldtest.ReadUser](func(db *gorm.DB) *gorm.DB { return db.Order("id") }))
+		add("desc", worldtest.Find[[]worldtest.ReadUser](func(db *gorm.DB) *gorm.DB { return db.Order("id desc") }))
+		add("select id", worldtest.Find[[]worldtest.ReadUser](func(db *gorm.DB) *gorm.DB { return db.Select("id").Order("id") }))
+		add("select id, name", worldtest.Find[[]worldtest.ReadUser](func(db *gorm.DB) *gorm.DB { return db.Select("id", "name").Order("id") }))
+		add("select id,name", worldtest.Find[[]worldtest.ReadUser](func(db *gorm.DB) *gorm.DB { return db.Select("id,age").Order("id") }))
+		add("omit name", worldtest.Find[[]worldtest.ReadUser](func(db *gorm.DB) *gorm.DB { return db.Omit("name").Order("id") }))
 		for limit := range 4 {
 			for offset := range 3 {
-				add(fmt.Sprint("limit ", limit, " offset ", offset), readPluck[string]("name", func(db *gorm.DB) *gorm.DB {
-					return db.Model(&readUser{}).Order("id").Limit(limit).Offset(offset)
+				add(fmt.Sprint("limit ", limit, " offset ", offset), worldtest.Pluck[string]("name", func(db *gorm.DB) *gorm.DB {
+					return db.Model(&worldtest.ReadUser{}).Order("id").Limit(limit).Offset(offset)
 				}))
 			}
 		}
-		add("mapped", readFind[[]readSmall](func(db *gorm.DB) *gorm.DB {
-			return db.Model(&readUser{}).Select("id", "home_city").MapColumns(map[string]string{"home_city": "name"}).Order("id")
+		add("mapped", worldtest.Find[[]readSmall](func(db *gorm.DB) *gorm.DB {
+			return db.Model(&worldtest.ReadUser{}).Select("id", "home_city").MapColumns(map[string]string{"home_city": "name"}).Order("id")
 		}))
-		add("not mapped", readFind[[]readSmall](func(db *gorm.DB) *gorm.DB { return db.Model(&readUser{}).Select("id", "home_city").Order("id") }))
-		add("or", readFind[[]readUser](func(db *gorm.DB) *gorm.DB { return db.Where("age = ?", 40).Or("age = ?", 30).Order("id") }))
-		add("and", readFind[[]readUser](func(db *gorm.DB) *gorm.DB { return db.Where("age = ?", 40).Where("age = ?", 30).Order("id") }))
-		add("not", readFind[[]readUser](func(db *gorm.DB) *gorm.DB { return db.Not("age = ?", 40).Order("id") }))
-		add("(a or b) and c", readFind[[]readUser](func(db *gorm.DB) *gorm.DB {
-			return db.Where(b.plain.Session(&gorm.Session{NewDB: true}).Where("age = ?", 40).Or("age = ?", 30)).Where("name = ?", "ann").Order("id")
+		add("not mapped", worldtest.Find[[]readSmall](func(db *gorm.DB) *gorm.DB {
+			return db.Model(&worldtest.ReadUser{}).Select("id", "home_city").Order("id")
 		}))
-		add("a or (b and c)", readFind[[]readUser](func(db *gorm.DB) *gorm.DB {
-			return db.Where("age = ?", 40).Or(b.plain.Session(&gorm.Session{NewDB: true}).Where("age = ?", 30).Where("name = ?", "ann")).Order("id")
+		add("or", worldtest.Find[[]worldtest.ReadUser](func(db *gorm.DB) *gorm.DB { return db.Where("age = ?", 40).Or("age = ?", 30).Order("id") }))
+		add("and", worldtest.Find[[]worldtest.ReadUser](func(db *gorm.DB) *gorm.DB { return db.Where("age = ?", 40).Where("age = ?", 30).Order("id") }))
+		add("not", worldtest.Find[[]worldtest.ReadUser](func(db *gorm.DB) *gorm.DB { return db.Not("age = ?", 40).Order("id") }))
+		add("(a or b) and c", worldtest.Find[[]worldtest.ReadUser](func(db *gorm.DB) *gorm.DB {
+			return db.Where(b.Plain.Session(&gorm.Session{NewDB: true}).Where("age = ?", 40).Or("age = ?", 30)).Where("name = ?", "ann").Order("id")
 		}))
-		add("joined", readFind[[]readUser](func(db *gorm.DB) *gorm.DB { return db.Joins("Company").Order("read_users.id") }))
-		add("joined otherwise", readFind[[]readUser](func(db *gorm.DB) *gorm.DB { return db.Joins("Manager").Order("read_users.id") }))
-		add("inner joined", readFind[[]readUser](func(db *gorm.DB) *gorm.DB { return db.InnerJoins("Company").Order("read_users.id") }))
-		add("pets", readFind[[]readPet](func(db *gorm.DB) *gorm.DB { return db.Order("id") }))
-		add("toys", readFind[[]readToy](func(db *gorm.DB) *gorm.DB { return db.Order("id") }))
-		add("companies as small", readFind[[]readSmall](func(db *gorm.DB) *gorm.DB { return db.Model(&readCompany{}).Order("id") }))
-		add("users as small", readFind[[]readSmall](func(db *gorm.DB) *gorm.DB { return db.Model(&readUser{}).Order("id") }))
-		add("distinct", readPluck[int]("age", func(db *gorm.DB) *gorm.DB { return db.Model(&readUser{}).Distinct().Order("age") }))
-		add("not distinct", readPluck[int]("age", func(db *gorm.DB) *gorm.DB { return db.Model(&readUser{}).Order("age") }))
+		add("a or (b and c)", worldtest.Find[[]worldtest.ReadUser](func(db *gorm.DB) *gorm.DB {
+			return db.Where("age = ?", 40).Or(b.Plain.Session(&gorm.Session{NewDB: true}).Where("age = ?", 30).Where("name = ?", "ann")).Order("id")
+		}))
+		add("joined", worldtest.Find[[]worldtest.ReadUser](func(db *gorm.DB) *gorm.DB { return db.Joins("Company").Order("read_users.id") }))
+		add("joined otherwise", worldtest.Find[[]worldtest.ReadUser](func(db *gorm.DB) *gorm.DB { return db.Joins("Manager").Order("read_users.id") }))
+		add("inner joined", worldtest.Find[[]worldtest.ReadUser](func(db *gorm.DB) *gorm.DB { return db.InnerJoins("Company").Order("read_users.id") }))
+		add("pets", worldtest.Find[[]worldtest.ReadPet](func(db *gorm.DB) *gorm.DB { return db.Order("id") }))
+		add("toys", worldtest.Find[[]worldtest.ReadToy](func(db *gorm.DB) *gorm.DB { return db.Order("id") }))
+		add("companies as small", worldtest.Find[[]readSmall](func(db *gorm.DB) *gorm.DB { return db.Model(&worldtest.ReadCompany{}).Order("id") }))
+		add("users as small", worldtest.Find[[]readSmall](func(db *gorm.DB) *gorm.DB { return db.Model(&worldtest.ReadUser{}).Order("id") }))
+		add("distinct", worldtest.Pluck[int]("age", func(db *gorm.DB) *gorm.DB { return db.Model(&worldtest.ReadUser{}).Distinct().Order("age") }))
+		add("not distinct", worldtest.Pluck[int]("age", func(db *gorm.DB) *gorm.DB { return db.Model(&worldtest.ReadUser{}).Order("age") }))
 		for _, id := range []uint{0, 1, 2, 3, 1000} {
 			add(fmt.Sprint("key ", id), func(db *gorm.DB) (any, *gorm.DB) {
-				u := readUser{Model: gorm.Model{ID: id}}
+				u := worldtest.ReadUser{Model: gorm.Model{ID: id}}
 				return &u, db.Find(&u)
 			})
 		}
-		for _, l := range []readLine{{}, {OrderID: 1}, {No: 1}, {OrderID: 1, No: 2}, {OrderID: 2, No: 1}} {
+		for _, l := range []worldtest.ReadLine{{}, {OrderID: 1}, {No: 1}, {OrderID: 1, No: 2}, {OrderID: 2, No: 1}} {
 			add(fmt.Sprint("line ", l.OrderID, l.No), func(db *gorm.DB) (any, *gorm.DB) { dest := l; return &dest, db.Find(&dest) })
 		}
 		readDistinct(t, b, names, queries)
@@ -261,10 +266,10 @@ func TestReadKeysTellPartitionsApart(t *testing.T) {
 	type tenant struct{}
 	b := readSQLite(t, preload.WithPartition(func(ctx context.Context) string { s, _ := ctx.Value(tenant{}).(string); return s }))
 	query := func(name, arg string) int64 {
-		return b.queries(func() {
-			var u []readUser
+		return b.Queries(func() {
+			var u []worldtest.ReadUser
 			ctx := context.WithValue(context.Background(), tenant{}, name)
-			readMust(t, b.db.WithContext(ctx).Where("name = ?", arg).Find(&u).Error)
+			worldtest.Must(t, b.DB.WithContext(ctx).Where("name = ?", arg).Find(&u).Error)
 		})
 	}
 	tenants := []string{"", "a", "b", "p1:a;", "a;p1:a"}
@@ -303,8 +308,8 @@ func TestReadValuerThatFails(t *testing.T) {
 	t.Parallel()
 	b := readSQLite(t)
 	for _, broken := range []readBroken{{false}, {true}} {
-		b.same(t, fmt.Sprintf("expression, panics %v", broken.panics), readAny, readFind[[]readUser](func(db *gorm.DB) *gorm.DB { return db.Where("name = ?", broken) }))
-		b.same(t, fmt.Sprintf("map, panics %v", broken.panics), readAny, readFind[[]readUser](func(db *gorm.DB) *gorm.DB {
+		b.AsPlain(t, fmt.Sprintf("expression, panics %v", broken.panics), worldtest.AnyReason, worldtest.Find[[]worldtest.ReadUser](func(db *gorm.DB) *gorm.DB { return db.Where("name = ?", broken) }))
+		b.AsPlain(t, fmt.Sprintf("map, panics %v", broken.panics), worldtest.AnyReason, worldtest.Find[[]worldtest.ReadUser](func(db *gorm.DB) *gorm.DB {
 			return db.Where(map[string]any{"name": broken})
 		}))
 	}
@@ -313,15 +318,15 @@ func TestReadValuerThatFails(t *testing.T) {
 	for range 12 {
 		func() {
 			defer func() { _ = recover() }()
-			var u []readUser
-			if err := b.db.Where("name = ?", readFault{turn}).Find(&u).Error; err == nil && len(u) != 1 {
+			var u []worldtest.ReadUser
+			if err := b.DB.Where("name = ?", readFault{turn}).Find(&u).Error; err == nil && len(u) != 1 {
 				t.Errorf("%d rows", len(u))
 			}
 		}()
 	}
-	readWithin(t, 10*time.Second, "a query after Valuers that panicked", func() {
-		var u []readUser
-		if err := b.db.Where("name = ?", "ann").Find(&u).Error; err != nil || len(u) != 1 {
+	worldtest.Within(t, 10*time.Second, "a query after Valuers that panicked", func() {
+		var u []worldtest.ReadUser
+		if err := b.DB.Where("name = ?", "ann").Find(&u).Error; err != nil || len(u) != 1 {
 			t.Errorf("%d rows, %v", len(u), err)
 		}
 	})

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
 )
 
@@ -22,8 +23,8 @@ type movingEvent struct {
 func TestTextsWithMomentsInThemAreNotKept(t *testing.T) {
 	t.Parallel()
 	b := valuesOpen(t, dbtest.Postgres(t), &movingEvent{})
-	valuesMust(t, b.plain.Exec("CREATE TYPE moving_pair AS (n int, at timestamptz, remark text)").Error)
-	valuesMust(t, b.plain.Create(&movingEvent{ID: 1, At: time.Now().Add(time.Hour)}).Error)
+	worldtest.Must(t, b.Plain.Exec("CREATE TYPE moving_pair AS (n int, at timestamptz, remark text)").Error)
+	worldtest.Must(t, b.Plain.Create(&movingEvent{ID: 1, At: time.Now().Add(time.Hour)}).Error)
 	long := "{" + strings.Repeat("2024-01-01 00:00:00+00,", 20)
 	for _, test := range []struct {
 		condition, value string
@@ -55,11 +56,11 @@ func TestTextsWithMomentsInThemAreNotKept(t *testing.T) {
 		literal := "'" + strings.ReplaceAll(test.value, "'", "''") + "'"
 		written := func(tx *gorm.DB) *gorm.DB { return tx.Where(strings.ReplaceAll(test.condition, "?", literal)) }
 		for name, query := range map[string]func(*gorm.DB) *gorm.DB{"bound": bound, "written": written} {
-			before := b.plugin.Stats().BypassReasons[preload.ReasonVolatile]
-			valuesSame[[]movingEvent](t, b, test.condition+" "+test.value+" "+name, query)
+			before := b.Plugin.Stats().BypassReasons[preload.ReasonVolatile]
+			worldtest.Alike[[]movingEvent](t, b.DB, b.Plain, test.condition+" "+test.value+" "+name, query)
 			asked := valuesAsked[[]movingEvent](t, b, query)
-			if kept := asked == 0; kept != test.kept && (test.kept || b.plugin.Stats().BypassReasons[preload.ReasonVolatile] == before) {
-				t.Errorf("%s with %q, %s: kept %t, want %t (%v)", test.condition, test.value, name, kept, test.kept, b.plugin.Stats().BypassReasons)
+			if kept := asked == 0; kept != test.kept && (test.kept || b.Plugin.Stats().BypassReasons[preload.ReasonVolatile] == before) {
+				t.Errorf("%s with %q, %s: kept %t, want %t (%v)", test.condition, test.value, name, kept, test.kept, b.Plugin.Stats().BypassReasons)
 			}
 		}
 	}
@@ -75,7 +76,7 @@ type movingNote struct {
 func TestMomentsInQuotesOfNamesAreNotKept(t *testing.T) {
 	t.Parallel()
 	b := valuesOpen(t, dbtest.SQLite(t), &movingNote{})
-	valuesMust(t, b.plain.Create(&movingNote{ID: 1, At: "2020-01-01 00:00:00"}).Error)
+	worldtest.Must(t, b.Plain.Create(&movingNote{ID: 1, At: "2020-01-01 00:00:00"}).Error)
 	for condition, kept := range map[string]bool{
 		`at < datetime("now")`:                    false,
 		`at < date(( "Now" ), '+1 day')`:          false,
@@ -84,9 +85,9 @@ func TestMomentsInQuotesOfNamesAreNotKept(t *testing.T) {
 		`"at" <> '' AND at < date("at", '1 day')`: true,
 	} {
 		query := func(tx *gorm.DB) *gorm.DB { return tx.Table("moving_notes AS notes").Where(condition) }
-		valuesSame[[]movingNote](t, b, condition, query)
+		worldtest.Alike[[]movingNote](t, b.DB, b.Plain, condition, query)
 		if got := valuesAsked[[]movingNote](t, b, query) == 0; got != kept {
-			t.Errorf("%s: kept %t, want %t (%v)", condition, got, kept, b.plugin.Stats().BypassReasons)
+			t.Errorf("%s: kept %t, want %t (%v)", condition, got, kept, b.Plugin.Stats().BypassReasons)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 )
@@ -22,7 +23,7 @@ type oneItem struct {
 func TestAnApplicationThatUsesOneConnectionKeepsIt(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *dbtest.Database) {
-		readMust(t, d.Plain(t).AutoMigrate(&oneItem{}))
+		worldtest.Must(t, d.Plain(t).AutoMigrate(&oneItem{}))
 		for name, open := range map[string]func() *sql.DB{
 			"in front of the pool":    func() *sql.DB { return sql.OpenDB(d.Connector()) },
 			"on observed connections": func() *sql.DB { return sql.OpenDB(preload.Connector(d.Connector())) },
@@ -31,11 +32,11 @@ func TestAnApplicationThatUsesOneConnectionKeepsIt(t *testing.T) {
 				pool := open()
 				defer pool.Close()
 				db, err := gorm.Open(d.Dialector(pool), &gorm.Config{Logger: logger.Discard})
-				readMust(t, err)
-				plugin := preload.New(preload.WithLogger(readQuiet()))
-				readMust(t, db.Use(plugin))
+				worldtest.Must(t, err)
+				plugin := preload.New(preload.WithLogger(worldtest.Quiet()))
+				worldtest.Must(t, db.Use(plugin))
 				defer plugin.Close()
-				readMust(t, db.Save(&oneItem{ID: 1}).Error)
+				worldtest.Must(t, db.Save(&oneItem{ID: 1}).Error)
 				writes := []func() error{
 					func() error { return db.Model(&oneItem{ID: 1}).Update("name", "a").Error },
 					func() error {
@@ -50,9 +51,9 @@ func TestAnApplicationThatUsesOneConnectionKeepsIt(t *testing.T) {
 				for round := range 500 {
 					for range 5 {
 						var item oneItem
-						readMust(t, db.Find(&item, "id = ?", 1).Error)
+						worldtest.Must(t, db.Find(&item, "id = ?", 1).Error)
 					}
-					readMust(t, writes[round%len(writes)]())
+					worldtest.Must(t, writes[round%len(writes)]())
 					if n := pool.Stats().OpenConnections; n != 1 {
 						t.Fatalf("%d connections are open after round %d", n, round)
 					}

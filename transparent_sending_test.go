@@ -10,6 +10,7 @@ import (
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"github.com/jackc/pgx/v5"
 	"gorm.io/gorm"
 )
@@ -34,7 +35,7 @@ func sendingShown(rows []map[string]any) string {
 func sendingRead(t *testing.T, db *gorm.DB, prepared bool) string {
 	t.Helper()
 	var rows []map[string]any
-	valuesMust(t, db.Session(&gorm.Session{PrepareStmt: prepared}).Model(&sendingRow{}).Order("id").Find(&rows).Error)
+	worldtest.Must(t, db.Session(&gorm.Session{PrepareStmt: prepared}).Model(&sendingRow{}).Order("id").Find(&rows).Error)
 	return sendingShown(rows)
 }
 
@@ -50,12 +51,12 @@ func sendingDatabases(t *testing.T, test func(t *testing.T, d *dbtest.Database))
 	})
 }
 
-func sendingOpen(t *testing.T, d *dbtest.Database, clock preload.Clock, options ...preload.Option) *valuesBench {
-	b := &valuesBench{Database: d, db: d.Open(t), plain: d.Plain(t), plugin: preload.New(append(options, preload.WithClock(clock))...)}
-	valuesMust(t, b.db.Use(b.plugin))
-	t.Cleanup(func() { _ = b.plugin.Close() })
-	valuesMust(t, b.plain.Exec("CREATE TABLE sending_rows (id bigint PRIMARY KEY, f float, at "+map[string]string{"mysql": "datetime", "postgres": "timestamptz"}[d.Dialect]+")").Error)
-	valuesMust(t, b.plain.Exec("INSERT INTO sending_rows VALUES (1, 1234567, '2026-01-02 03:04:05')").Error)
+func sendingOpen(t *testing.T, d *dbtest.Database, clock preload.Clock, options ...preload.Option) *worldtest.World {
+	b := &worldtest.World{Database: d, DB: d.Open(t), Plain: d.Plain(t), Plugin: preload.New(append(options, preload.WithClock(clock))...)}
+	worldtest.Must(t, b.DB.Use(b.Plugin))
+	t.Cleanup(func() { _ = b.Plugin.Close() })
+	worldtest.Must(t, b.Plain.Exec("CREATE TABLE sending_rows (id bigint PRIMARY KEY, f float, at "+map[string]string{"mysql": "datetime", "postgres": "timestamptz"}[d.Dialect]+")").Error)
+	worldtest.Must(t, b.Plain.Exec("INSERT INTO sending_rows VALUES (1, 1234567, '2026-01-02 03:04:05')").Error)
 	return b
 }
 
@@ -69,7 +70,7 @@ func TestPreparedStatementsHaveKeysOfTheirOwn(t *testing.T) {
 			for _, prepared := range []bool{false, true} {
 				// A connection of its own: pgx sends what was prepared on a connection as such ever
 				// after.
-				if got, want := sendingRead(t, b.db, prepared), sendingRead(t, d.Plain(t), prepared); got != want {
+				if got, want := sendingRead(t, b.DB, prepared), sendingRead(t, d.Plain(t), prepared); got != want {
 					t.Errorf("prepared %t, read %d: got %s, want %s", prepared, i+1, got, want)
 				}
 			}
@@ -90,29 +91,29 @@ func TestLoadsInTheBackgroundAreSentAsTheirReaderDid(t *testing.T) {
 			sendingDatabases(t, func(t *testing.T, d *dbtest.Database) {
 				clock := dbtest.NewClock()
 				b := sendingOpen(t, d, clock, preload.WithTTL(time.Minute), preload.WithBrief(time.Second))
-				handle := b.db
+				handle := b.DB
 				if config {
 					handle = d.Open(t, &gorm.Config{PrepareStmt: true})
-					b.plugin = preload.New(preload.WithTTL(time.Minute), preload.WithClock(clock), preload.WithBrief(time.Second))
-					valuesMust(t, handle.Use(b.plugin))
-					t.Cleanup(func() { _ = b.plugin.Close() })
+					b.Plugin = preload.New(preload.WithTTL(time.Minute), preload.WithClock(clock), preload.WithBrief(time.Second))
+					worldtest.Must(t, handle.Use(b.Plugin))
+					t.Cleanup(func() { _ = b.Plugin.Close() })
 				}
 				for _, prepared := range []bool{false, true} {
 					if config && !prepared {
 						continue
 					}
 					want := sendingRead(t, d.Plain(t), prepared)
-					before := b.plugin.Stats().PreloadCount
+					before := b.Plugin.Stats().PreloadCount
 					sendingRead(t, handle, prepared)
 					clock.Advance(55 * time.Second) // in the last fifth
 					sendingRead(t, handle, prepared)
 					deadline := time.Now().Add(20 * time.Second)
-					for b.plugin.Stats().PreloadCount == before && time.Now().Before(deadline) {
+					for b.Plugin.Stats().PreloadCount == before && time.Now().Before(deadline) {
 						time.Sleep(time.Millisecond)
 					}
 					asked := d.Probe.Queries()
 					got := sendingRead(t, handle, prepared)
-					if loaded := b.plugin.Stats().PreloadCount - before; loaded != 1 || d.Probe.Queries() != asked {
+					if loaded := b.Plugin.Stats().PreloadCount - before; loaded != 1 || d.Probe.Queries() != asked {
 						t.Errorf("prepared %t: %d loads in the background, %d queries after", prepared, loaded, d.Probe.Queries()-asked)
 					}
 					if got != want {
@@ -133,20 +134,20 @@ func TestHotKeysAreSentAsTheirReaderDid(t *testing.T) {
 		b := sendingOpen(t, d, clock, preload.WithoutWorker())
 		read := func(db *gorm.DB, id int) string {
 			var rows []map[string]any
-			valuesMust(t, db.Session(&gorm.Session{PrepareStmt: true}).Model(&sendingRow{}).Where("id = ?", id).Find(&rows).Error)
+			worldtest.Must(t, db.Session(&gorm.Session{PrepareStmt: true}).Model(&sendingRow{}).Where("id = ?", id).Find(&rows).Error)
 			return sendingShown(rows)
 		}
 		want := read(d.Plain(t), 1)
 		for range 3 {
-			read(b.db, 1)
+			read(b.DB, 1)
 		}
 		var saved bytes.Buffer
-		valuesMust(t, b.plugin.SaveHot(&saved))
+		worldtest.Must(t, b.Plugin.SaveHot(&saved))
 		again := d.Open(t)
 		p := preload.New(preload.WithClock(clock))
-		valuesMust(t, again.Use(p))
+		worldtest.Must(t, again.Use(p))
 		t.Cleanup(func() { _ = p.Close() })
-		valuesMust(t, p.Register(&sendingRow{}))
+		worldtest.Must(t, p.Register(&sendingRow{}))
 		if err := p.LoadHot(context.Background(), &saved); err != nil || p.Stats().PreloadCount == 0 {
 			t.Fatalf("%d keys were loaded, %v", p.Stats().PreloadCount, err)
 		}
@@ -165,11 +166,11 @@ func TestOptionsOfPgxAmongValuesAreNoValues(t *testing.T) {
 	d := dbtest.Postgres(t)
 	b := valuesOpen(t, d, &boundPrice{})
 	mode := pgx.QueryExecModeSimpleProtocol
-	valuesMust(t, b.plain.Create(&[]boundPrice{{ID: int64(mode), Amount: "1"}, {ID: 77, Amount: "1"}}).Error)
+	worldtest.Must(t, b.Plain.Create(&[]boundPrice{{ID: int64(mode), Amount: "1"}, {ID: 77, Amount: "1"}}).Error)
 	query := func(tx *gorm.DB) *gorm.DB { return tx.Where("id = $1", mode, 77) }
-	valuesSame[[]boundPrice](t, b, "before", query)
-	valuesMust(t, b.db.Model(&boundPrice{}).Where("id = ?", 77).Update("amount", "2").Error)
-	valuesSame[[]boundPrice](t, b, "after", query)
+	worldtest.Alike[[]boundPrice](t, b.DB, b.Plain, "before", query)
+	worldtest.Must(t, b.DB.Model(&boundPrice{}).Where("id = ?", 77).Update("amount", "2").Error)
+	worldtest.Alike[[]boundPrice](t, b.DB, b.Plain, "after", query)
 	if got := reflect.TypeOf(mode).PkgPath(); got != "github.com/jackc/pgx/v5" {
 		t.Errorf("the mode is of the package %s", got)
 	}

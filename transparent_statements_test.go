@@ -4,13 +4,13 @@ import (
 	"context"
 	"database/sql/driver"
 	"fmt"
-	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"github.com/jackc/pgx/v5/pgtype"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -21,33 +21,13 @@ func sceneOpen(t *testing.T, d *dbtest.Database, models ...any) (db, plain *gorm
 	t.Helper()
 	db, plain = d.Open(t), d.Plain(t)
 	p := preload.New(preload.WithoutWorker())
-	sceneMust(t, db.Use(p))
+	worldtest.Must(t, db.Use(p))
 	t.Cleanup(func() { p.Close() })
 	if len(models) > 0 {
-		sceneMust(t, plain.AutoMigrate(models...))
+		worldtest.Must(t, plain.AutoMigrate(models...))
 	}
 	return
 }
-
-func sceneMust(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func sceneSame[T any](t *testing.T, what string, db, plain *gorm.DB, q func(*gorm.DB) *gorm.DB) {
-	t.Helper()
-	for i := range 3 {
-		var a, b T
-		x, y := q(db).Find(&a), q(plain).Find(&b)
-		if fmt.Sprint(x.Error) != fmt.Sprint(y.Error) || x.RowsAffected != y.RowsAffected || !reflect.DeepEqual(a, b) {
-			t.Errorf("%s, read %d: got %+v %v, want %+v %v", what, i, a, x.Error, b, y.Error)
-		}
-	}
-}
-
-func sceneAll(x *gorm.DB) *gorm.DB { return x.Order("id") }
 
 type sceneItem struct {
 	_    struct{} `preload:""`
@@ -70,25 +50,25 @@ func TestFunctionsWithFamiliarNames(t *testing.T) {
 			t.Skip("SQLite has no stored functions")
 		}
 		db, plain := sceneOpen(t, d, &sceneItem{}, &sceneOther{})
-		sceneMust(t, plain.Create(&sceneItem{ID: 1}).Error)
+		worldtest.Must(t, plain.Create(&sceneItem{ID: 1}).Error)
 		id := int64(0)
 		for _, name := range []string{"json_others", "array_others", "st_others", "total", "family"} {
 			if d.Dialect == "postgres" {
-				sceneMust(t, plain.Exec("CREATE FUNCTION "+name+"(x bigint) RETURNS bigint LANGUAGE sql STABLE AS 'SELECT count(*) FROM scene_others WHERE id >= x'").Error)
-				sceneMust(t, plain.Exec("CREATE FUNCTION "+name+"(x text) RETURNS bigint LANGUAGE sql AS 'DELETE FROM scene_others WHERE name = x; SELECT 1::bigint'").Error)
+				worldtest.Must(t, plain.Exec("CREATE FUNCTION "+name+"(x bigint) RETURNS bigint LANGUAGE sql STABLE AS 'SELECT count(*) FROM scene_others WHERE id >= x'").Error)
+				worldtest.Must(t, plain.Exec("CREATE FUNCTION "+name+"(x text) RETURNS bigint LANGUAGE sql AS 'DELETE FROM scene_others WHERE name = x; SELECT 1::bigint'").Error)
 			} else {
-				sceneMust(t, plain.Exec("CREATE FUNCTION `"+name+"`(x bigint) RETURNS bigint READS SQL DATA RETURN (SELECT count(*) FROM scene_others WHERE id >= x)").Error)
+				worldtest.Must(t, plain.Exec("CREATE FUNCTION `"+name+"`(x bigint) RETURNS bigint READS SQL DATA RETURN (SELECT count(*) FROM scene_others WHERE id >= x)").Error)
 			}
 			call := func(x *gorm.DB) *gorm.DB { return x.Model(&sceneItem{}).Select(name + "(id)") }
-			sceneSame[[]int64](t, name, db, plain, call)
+			worldtest.Alike[[]int64](t, db, plain, name, call)
 			id++
-			sceneMust(t, db.Create(&sceneOther{ID: id, Name: "gone"}).Error)
-			sceneSame[[]int64](t, name+" after a write", db, plain, call)
+			worldtest.Must(t, db.Create(&sceneOther{ID: id, Name: "gone"}).Error)
+			worldtest.Alike[[]int64](t, db, plain, name+" after a write", call)
 			if d.Dialect == "postgres" {
-				sceneSame[[]sceneOther](t, name, db, plain, sceneAll)
+				worldtest.Alike[[]sceneOther](t, db, plain, name, worldtest.ByID)
 				var one int64
-				sceneMust(t, db.Raw("SELECT "+name+"('gone'::text)").Scan(&one).Error)
-				sceneSame[[]sceneOther](t, name+" raw, which writes", db, plain, sceneAll)
+				worldtest.Must(t, db.Raw("SELECT "+name+"('gone'::text)").Scan(&one).Error)
+				worldtest.Alike[[]sceneOther](t, db, plain, name+" raw, which writes", worldtest.ByID)
 			}
 		}
 	})
@@ -115,12 +95,12 @@ func TestCascadeFromParentMetLater(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			db, plain := sceneOpen(t, dbtest.SQLite(t), &scenePar{}, &sceneKid{})
-			sceneMust(t, plain.Create(&scenePar{ID: 1, Kids: []sceneKid{{ID: 1}}}).Error)
-			sceneSame[[]sceneKid](t, "start", db, plain, sceneAll)
-			sceneMust(t, db.AutoMigrate(&scenePar{})) // GORM knows the parent now, the plugin does not
-			sceneSame[[]sceneKid](t, "again", db, plain, sceneAll)
-			sceneMust(t, del(db))
-			sceneSame[[]sceneKid](t, "deleted", db, plain, sceneAll)
+			worldtest.Must(t, plain.Create(&scenePar{ID: 1, Kids: []sceneKid{{ID: 1}}}).Error)
+			worldtest.Alike[[]sceneKid](t, db, plain, "start", worldtest.ByID)
+			worldtest.Must(t, db.AutoMigrate(&scenePar{})) // GORM knows the parent now, the plugin does not
+			worldtest.Alike[[]sceneKid](t, db, plain, "again", worldtest.ByID)
+			worldtest.Must(t, del(db))
+			worldtest.Alike[[]sceneKid](t, db, plain, "deleted", worldtest.ByID)
 		})
 	}
 }
@@ -147,7 +127,7 @@ func TestWritingCTE(t *testing.T) {
 	db.Callback().Query().Clauses = append([]string{"WITH"}, db.Callback().Query().Clauses...)
 	db.Callback().Update().Clauses = append([]string{"WITH"}, db.Callback().Update().Clauses...)
 	for i := range int64(6) { // IDs 1 to 6
-		sceneMust(t, db.Create(&sceneOther{ID: i + 1}).Error)
+		worldtest.Must(t, db.Create(&sceneOther{ID: i + 1}).Error)
 	}
 	n := 0
 	cte := func() string {
@@ -156,9 +136,9 @@ func TestWritingCTE(t *testing.T) {
 	}
 	step := func(what string, do func() error) {
 		t.Helper()
-		sceneSame[[]sceneOther](t, "before "+what, db, plain, sceneAll)
-		sceneMust(t, do())
-		sceneSame[[]sceneOther](t, what, db, plain, sceneAll)
+		worldtest.Alike[[]sceneOther](t, db, plain, "before "+what, worldtest.ByID)
+		worldtest.Must(t, do())
+		worldtest.Alike[[]sceneOther](t, db, plain, what, worldtest.ByID)
 	}
 	var items []sceneItem
 	step("WITH of a query", func() error { return db.Clauses(sceneWith(cte())).Find(&items).Error })
@@ -203,10 +183,10 @@ type sceneTen struct {
 func TestQueryClauseThatWritesTheSQL(t *testing.T) {
 	t.Parallel()
 	db, plain := sceneOpen(t, dbtest.SQLite(t), &sceneTen{})
-	sceneMust(t, plain.Create(&[]sceneTen{{ID: 1, Tenant: "a"}, {ID: 2, Tenant: "b"}}).Error)
+	worldtest.Must(t, plain.Create(&[]sceneTen{{ID: 1, Tenant: "a"}, {ID: 2, Tenant: "b"}}).Error)
 	for _, tenant := range []string{"a", "b"} {
 		ctx := context.WithValue(context.Background(), sceneCtxKey{}, tenant)
-		sceneSame[[]sceneTen](t, tenant, db.WithContext(ctx), plain.WithContext(ctx), func(x *gorm.DB) *gorm.DB { return x })
+		worldtest.Alike[[]sceneTen](t, db.WithContext(ctx), plain.WithContext(ctx), tenant, func(x *gorm.DB) *gorm.DB { return x })
 	}
 }
 
@@ -219,11 +199,11 @@ func (c sceneCounter) Value() (driver.Value, error) { *c.n++; return *c.n, nil }
 func TestValuerAskedTwice(t *testing.T) {
 	t.Parallel()
 	db, plain := sceneOpen(t, dbtest.SQLite(t), &sceneItem{})
-	sceneMust(t, plain.Create(&[]sceneItem{{ID: 1, Name: "one"}, {ID: 2, Name: "two"}}).Error)
+	worldtest.Must(t, plain.Create(&[]sceneItem{{ID: 1, Name: "one"}, {ID: 2, Name: "two"}}).Error)
 	var n int64
 	var first []sceneItem
-	sceneMust(t, db.Where("id = ?", sceneCounter{&n}).Find(&first).Error) // keyed as 1, asked as 2
-	sceneSame[[]sceneItem](t, "1", db, plain, func(x *gorm.DB) *gorm.DB { return x.Where("id = ?", 1) })
+	worldtest.Must(t, db.Where("id = ?", sceneCounter{&n}).Find(&first).Error) // keyed as 1, asked as 2
+	worldtest.Alike[[]sceneItem](t, db, plain, "1", func(x *gorm.DB) *gorm.DB { return x.Where("id = ?", 1) })
 }
 
 type sceneJS struct {
@@ -244,20 +224,20 @@ func (d sceneText) TextValue() (pgtype.Text, error) {
 func TestArgsAsPgxSeesThem(t *testing.T) {
 	t.Parallel()
 	db, plain := sceneOpen(t, dbtest.Postgres(t), &sceneJS{})
-	sceneMust(t, plain.Create(&[]sceneJS{
+	worldtest.Must(t, plain.Create(&[]sceneJS{
 		{ID: 1, Name: "a", JS: `0.1`, At: time.Now().Add(700 * time.Millisecond)},
 		{ID: 2, Name: "b", JS: `0.10000000149011612`, At: time.Now().Add(time.Hour)},
 	}).Error)
 	for _, v := range []any{float32(0.1), float64(float32(0.1))} {
-		sceneSame[[]sceneJS](t, fmt.Sprintf("%T", v), db, plain, func(x *gorm.DB) *gorm.DB { return x.Where("js = ?", v) })
+		worldtest.Alike[[]sceneJS](t, db, plain, fmt.Sprintf("%T", v), func(x *gorm.DB) *gorm.DB { return x.Where("js = ?", v) })
 	}
 	for _, v := range []sceneText{{"a", "a"}, {"a", "b"}} {
-		sceneSame[[]sceneJS](t, fmt.Sprint(v), db, plain, func(x *gorm.DB) *gorm.DB { return x.Where("name = ?", v) })
+		worldtest.Alike[[]sceneJS](t, db, plain, fmt.Sprint(v), func(x *gorm.DB) *gorm.DB { return x.Where("name = ?", v) })
 	}
 	now := func(x *gorm.DB) *gorm.DB { return x.Where("at <= ?", []byte("now")) }
-	sceneSame[[]sceneJS](t, "now", db, plain, now)
+	worldtest.Alike[[]sceneJS](t, db, plain, "now", now)
 	time.Sleep(900 * time.Millisecond)
-	sceneSame[[]sceneJS](t, "now, later", db, plain, now)
+	worldtest.Alike[[]sceneJS](t, db, plain, "now, later", now)
 }
 
 type sceneFold string
@@ -274,7 +254,7 @@ type sceneFolded struct {
 func TestPresetKeyBehindValuer(t *testing.T) {
 	t.Parallel()
 	db, plain := sceneOpen(t, dbtest.SQLite(t), &sceneFolded{})
-	sceneMust(t, plain.Create(&sceneFolded{ID: "abc", Name: "x"}).Error)
+	worldtest.Must(t, plain.Create(&sceneFolded{ID: "abc", Name: "x"}).Error)
 	for _, id := range []sceneFold{"ABC", "abc"} {
 		got, want := sceneFolded{ID: id}, sceneFolded{ID: id}
 		db.Select("name").First(&got)
@@ -291,21 +271,21 @@ func TestRowsReadLate(t *testing.T) {
 	d, clock := dbtest.SQLite(t), dbtest.NewClock()
 	db, plain := d.Open(t), d.Plain(t)
 	p := preload.New(preload.WithoutWorker(), preload.WithClock(clock))
-	sceneMust(t, db.Use(p))
-	sceneMust(t, plain.AutoMigrate(&sceneItem{}))
-	sceneMust(t, plain.Create(&sceneItem{ID: 1, Name: "old"}).Error)
+	worldtest.Must(t, db.Use(p))
+	worldtest.Must(t, plain.AutoMigrate(&sceneItem{}))
+	worldtest.Must(t, plain.Create(&sceneItem{ID: 1, Name: "old"}).Error)
 	rows, err := db.Raw("UPDATE scene_items SET name = 'new' RETURNING id").Rows()
-	sceneMust(t, err)
+	worldtest.Must(t, err)
 	clock.Advance(5 * time.Second)
-	sceneSame[[]sceneItem](t, "before the rows are read", db, plain, sceneAll)
+	worldtest.Alike[[]sceneItem](t, db, plain, "before the rows are read", worldtest.ByID)
 	for rows.Next() {
 	}
-	sceneMust(t, rows.Close())
-	sceneSame[[]sceneItem](t, "after", db, plain, sceneAll)
+	worldtest.Must(t, rows.Close())
+	worldtest.Alike[[]sceneItem](t, db, plain, "after", worldtest.ByID)
 	before := d.Probe.Queries()
-	sceneSame[[]sceneItem](t, "at last", db, plain, sceneAll)
+	worldtest.Alike[[]sceneItem](t, db, plain, "at last", worldtest.ByID)
 	if n := d.Probe.Queries() - before; n != 0 {
 		t.Errorf("%d queries for what is in memory", n)
 	}
-	sceneMust(t, p.Close())
+	worldtest.Must(t, p.Close())
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 	"gorm.io/gorm/schema"
@@ -21,19 +22,19 @@ type valueRow struct {
 	N    *int64
 }
 
-func valueBench(t *testing.T, models ...any) *readBench {
+func valueBench(t *testing.T, models ...any) *worldtest.World {
 	t.Parallel()
 	d := dbtest.SQLite(t)
-	readMust(t, d.Plain(t).AutoMigrate(models...))
+	worldtest.Must(t, d.Plain(t).AutoMigrate(models...))
 	b := readOpen(t, d)
-	readMust(t, b.p.Register(models...))
+	worldtest.Must(t, b.Plugin.Register(models...))
 	return b
 }
 
-func valueSame[T any](t *testing.T, b *readBench, q func(*gorm.DB) *gorm.DB) {
+func valueSame[T any](t *testing.T, b *worldtest.World, q func(*gorm.DB) *gorm.DB) {
 	t.Helper()
 	var want, got []T
-	e1, e2 := q(b.plain).Find(&want).Error, q(b.db).Find(&got).Error
+	e1, e2 := q(b.Plain).Find(&want).Error, q(b.DB).Find(&got).Error
 	if fmt.Sprint(e1) != fmt.Sprint(e2) || e1 == nil && !reflect.DeepEqual(want, got) {
 		t.Errorf("plain %v %v, plugin %v %v", want, e1, got, e2)
 	}
@@ -48,7 +49,7 @@ func (c valueSize) Value() (driver.Value, error)  { return []string{"small", "la
 // TestListsOfNamedBytesGoByTheirValues: GORM spreads them, and asks each for its driver value.
 func TestListsOfNamedBytesGoByTheirValues(t *testing.T) {
 	b := valueBench(t, &valueRow{})
-	readMust(t, b.plain.Create(&[]valueRow{{Code: "red"}, {Code: "small"}}).Error)
+	worldtest.Must(t, b.Plain.Create(&[]valueRow{{Code: "red"}, {Code: "small"}}).Error)
 	for _, list := range []any{[]valueColor{0, 1}, []valueSize{0, 1}, []byte{0, 1}} {
 		valueSame[valueRow](t, b, func(tx *gorm.DB) *gorm.DB { return tx.Where("code IN (?)", list) })
 	}
@@ -56,8 +57,8 @@ func TestListsOfNamedBytesGoByTheirValues(t *testing.T) {
 func TestBytesThatRenderApartHaveTwoShapes(t *testing.T) {
 	b := valueBench(t, &valueRow{})
 	key := func(v any) string {
-		ex, err := b.p.Explain(func(tx *gorm.DB) *gorm.DB { return tx.Where("data = ?", v).Find(&[]valueRow{}) })
-		readMust(t, err)
+		ex, err := b.Plugin.Explain(func(tx *gorm.DB) *gorm.DB { return tx.Where("data = ?", v).Find(&[]valueRow{}) })
+		worldtest.Must(t, err)
 		return ex.Key
 	}
 	// GORM renders the one as (NULL), without a bind value.
@@ -75,13 +76,13 @@ func (v valueMaybe) Value() (driver.Value, error) { return v.V, nil }
 func TestAValuerOfANilPointer(t *testing.T) {
 	b := valueBench(t, &valueRow{})
 	five := int64(5)
-	readMust(t, b.plain.Create(&[]valueRow{{Code: "a", N: &five}}).Error)
+	worldtest.Must(t, b.Plain.Create(&[]valueRow{{Code: "a", N: &five}}).Error)
 	is := func(v any) func(*gorm.DB) *gorm.DB {
 		return func(tx *gorm.DB) *gorm.DB { return tx.Where(map[string]any{"n": v}) }
 	}
 	valueSame[valueRow](t, b, is(valueMaybe{})) // GORM: n IS NULL
 	valueSame[valueRow](t, b, is(5))
-	readMust(t, b.db.Model(&valueRow{}).Where("n = ?", 5).Update("code", "changed").Error)
+	worldtest.Must(t, b.DB.Model(&valueRow{}).Where("n = ?", 5).Update("code", "changed").Error)
 	valueSame[valueRow](t, b, is(5))
 }
 
@@ -105,7 +106,7 @@ func (v valueBoth) Build(b clause.Builder)       { b.WriteQuoted(string(v)) }
 // TestAnExpressionThatIsAValuer: GORM renders it as an expression.
 func TestAnExpressionThatIsAValuer(t *testing.T) {
 	b := valueBench(t, &valueRow{})
-	readMust(t, b.plain.Create(&valueRow{Code: "a", Data: []byte("b")}).Error)
+	worldtest.Must(t, b.Plain.Create(&valueRow{Code: "a", Data: []byte("b")}).Error)
 	for _, v := range []any{valueBoth("code"), valueBoth("data")} {
 		valueSame[valueRow](t, b, func(tx *gorm.DB) *gorm.DB { return tx.Where(clause.Eq{Column: "code", Value: v}) })
 	}
@@ -158,9 +159,9 @@ type valueSecret struct {
 // TestQueryClausesOfAnyKind: those of a model may add joins, and omit columns.
 func TestQueryClausesOfAnyKind(t *testing.T) {
 	b := valueBench(t, &valueOwner{}, &valueDoc{}, &valueSecret{})
-	readMust(t, b.plain.Create(&[]valueOwner{{ID: 1, Active: true}, {ID: 2}}).Error)
-	readMust(t, b.plain.Create(&[]valueDoc{{OwnerID: 1}, {OwnerID: 2}}).Error)
-	readMust(t, b.plain.Create(&valueSecret{Secret: "s"}).Error)
+	worldtest.Must(t, b.Plain.Create(&[]valueOwner{{ID: 1, Active: true}, {ID: 2}}).Error)
+	worldtest.Must(t, b.Plain.Create(&[]valueDoc{{OwnerID: 1}, {OwnerID: 2}}).Error)
+	worldtest.Must(t, b.Plain.Create(&valueSecret{Secret: "s"}).Error)
 	valueSame[valueDoc](t, b, func(tx *gorm.DB) *gorm.DB { return tx })
 	valueSame[valueSecret](t, b, func(tx *gorm.DB) *gorm.DB { return tx })
 }
@@ -169,17 +170,17 @@ func TestQueryClausesOfAnyKind(t *testing.T) {
 func TestFromIsWhatGORMMakesIt(t *testing.T) {
 	t.Parallel()
 	d := dbtest.SQLite(t)
-	readSeed(t, d.Plain(t))
+	worldtest.SeedReads(t, d.Plain(t))
 	b := readOpenWith(t, d, func() *gorm.Config {
 		return &gorm.Config{ClauseBuilders: map[string]clause.ClauseBuilder{"FROM": func(c clause.Clause, b clause.Builder) {
 			_ = c.Expression.(clause.From)
 			c.Build(b)
 		}}}
 	})
-	b.same(t, "a builder", readAny, func(db *gorm.DB) (any, *gorm.DB) { var u []readCompany; tx := db.Find(&u); return &u, tx })
+	b.AsPlain(t, "a builder", worldtest.AnyReason, func(db *gorm.DB) (any, *gorm.DB) { var u []worldtest.ReadCompany; tx := db.Find(&u); return &u, tx })
 	b = readOpen(t, d)
-	b.same(t, "afterwards", readAny, func(db *gorm.DB) (any, *gorm.DB) {
-		tx := db.Find(&[]readCompany{})
+	b.AsPlain(t, "afterwards", worldtest.AnyReason, func(db *gorm.DB) (any, *gorm.DB) {
+		tx := db.Find(&[]worldtest.ReadCompany{})
 		s := fmt.Sprintf("%T", tx.Statement.Clauses["FROM"].Expression)
 		return &s, tx
 	})
@@ -210,7 +211,7 @@ func TestQueryClausesShowOnce(t *testing.T) {
 		tx := db.Find(&[]valueOfTenant{})
 		return fmt.Sprint(tx.Statement.Clauses["WHERE"].Expression)
 	}
-	if want, got := run(b.plain), run(b.db); want != got {
+	if want, got := run(b.Plain), run(b.DB); want != got {
 		t.Errorf("plain %s, plugin on a miss %s", want, got)
 	}
 }
@@ -238,11 +239,11 @@ type valueTailed struct {
 // all statements share.
 func TestQueryClausesThatAreBuilt(t *testing.T) {
 	b := valueBench(t, &valueTailed{})
-	readMust(t, b.plain.Create(&[]valueTailed{{ID: 1}, {ID: 2}}).Error)
+	worldtest.Must(t, b.Plain.Create(&[]valueTailed{{ID: 1}, {ID: 2}}).Error)
 	for range 2 {
 		valueSame[valueTailed](t, b, func(tx *gorm.DB) *gorm.DB { return tx })
 	}
-	if order := b.db.Callback().Query().Clauses; order[0] != "SELECT" {
+	if order := b.DB.Callback().Query().Clauses; order[0] != "SELECT" {
 		t.Errorf("GORM's own list is %q", order)
 	}
 }
@@ -251,17 +252,17 @@ func TestQueryClausesThatAreBuilt(t *testing.T) {
 func TestCallbacksSeeGORMsFrom(t *testing.T) {
 	t.Parallel()
 	d := dbtest.SQLite(t)
-	readSeed(t, d.Plain(t))
+	worldtest.SeedReads(t, d.Plain(t))
 	b := readOpen(t, d)
-	readMust(t, b.db.Callback().Query().After("gorm:query").Before("gorm:preload").Register("mine", func(tx *gorm.DB) {
+	worldtest.Must(t, b.DB.Callback().Query().After("gorm:query").Before("gorm:preload").Register("mine", func(tx *gorm.DB) {
 		if _, ok := tx.Statement.Clauses["FROM"].Expression.(clause.From); !ok {
 			t.Errorf("FROM is a %T", tx.Statement.Clauses["FROM"].Expression)
 		}
 	}))
 	for range 3 {
-		readMust(t, b.db.Find(&[]readCompany{}).Error)
+		worldtest.Must(t, b.DB.Find(&[]worldtest.ReadCompany{}).Error)
 	}
-	if b.p.Stats().Hits == 0 {
+	if b.Plugin.Stats().Hits == 0 {
 		t.Error("nothing was answered from memory")
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 )
@@ -45,26 +46,26 @@ func TestAPoolIsObservedBehindAWrapperOfAnotherPlugin(t *testing.T) {
 		for name, config := range connConfigs() {
 			t.Run(name, func(t *testing.T) {
 				b := connOpen(t, d, &gorm.Config{})
-				readMust(t, b.plugin.Close())
+				worldtest.Must(t, b.Plugin.Close())
 				c := *config
 				c.Logger = logger.Discard
 				var err error
-				b.db, err = gorm.Open(d.Dialector(b.pool), &c)
-				readMust(t, err)
-				if prepared, ok := b.db.ConnPool.(*gorm.PreparedStmtDB); ok {
+				b.DB, err = gorm.Open(d.Dialector(b.pool), &c)
+				worldtest.Must(t, err)
+				if prepared, ok := b.DB.ConnPool.(*gorm.PreparedStmtDB); ok {
 					prepared.ConnPool = &tracedPool{b.pool}
 				} else {
-					b.db.ConnPool = &tracedPool{b.pool}
-					b.db.Statement.ConnPool = b.db.ConnPool
+					b.DB.ConnPool = &tracedPool{b.pool}
+					b.DB.Statement.ConnPool = b.DB.ConnPool
 				}
-				b.plugin = preload.New(preload.WithoutWorker(), preload.WithLogger(readQuiet()), preload.WithClock(dbtest.NewClock()))
-				readMust(t, b.db.Use(b.plugin))
-				t.Cleanup(func() { _ = b.plugin.Close() })
+				b.Plugin = preload.New(preload.WithoutWorker(), preload.WithLogger(worldtest.Quiet()), preload.WithClock(dbtest.NewClock()))
+				worldtest.Must(t, b.DB.Use(b.Plugin))
+				t.Cleanup(func() { _ = b.Plugin.Close() })
 				b.now(t, false)
 				_, err = b.pool.Exec("UPDATE conn_items SET name = 'past GORM' WHERE id = 1")
-				readMust(t, err)
+				worldtest.Must(t, err)
 				b.now(t, false)
-				readMust(t, b.db.Transaction(func(tx *gorm.DB) error { return tx.Save(&connItem{ID: 1, Name: "new"}).Error }))
+				worldtest.Must(t, b.DB.Transaction(func(tx *gorm.DB) error { return tx.Save(&connItem{ID: 1, Name: "new"}).Error }))
 				b.now(t, false)
 			})
 		}

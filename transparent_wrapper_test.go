@@ -9,6 +9,7 @@ import (
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
 )
 
@@ -64,15 +65,15 @@ func wrapperOpen(t testing.TB, d *dbtest.Database, observed bool, around func(go
 	t.Helper()
 	b := connOpen(t, d, &gorm.Config{})
 	if !observed {
-		readMust(t, b.plugin.Close())
-		b.db = d.Open(t)
-		b.plugin = preload.New(preload.WithoutWorker(), preload.WithLogger(readQuiet()), preload.WithClock(dbtest.NewClock()))
-		readMust(t, b.db.Use(b.plugin))
-		t.Cleanup(func() { _ = b.plugin.Close() })
+		worldtest.Must(t, b.Plugin.Close())
+		b.DB = d.Open(t)
+		b.Plugin = preload.New(preload.WithoutWorker(), preload.WithLogger(worldtest.Quiet()), preload.WithClock(dbtest.NewClock()))
+		worldtest.Must(t, b.DB.Use(b.Plugin))
+		t.Cleanup(func() { _ = b.Plugin.Close() })
 	}
 	wrap := func(db *gorm.DB) { db.Statement.ConnPool = around(db.Statement.ConnPool) }
-	cb := b.db.Callback()
-	readMust(t, errors.Join(
+	cb := b.DB.Callback()
+	worldtest.Must(t, errors.Join(
 		cb.Create().After("gorm:begin_transaction").Before("gorm:create").Register("wrap", wrap),
 		cb.Update().After("gorm:begin_transaction").Before("gorm:update").Register("wrap", wrap),
 		cb.Delete().After("gorm:begin_transaction").Before("gorm:delete").Register("wrap", wrap),
@@ -91,7 +92,7 @@ func wrapperOpen(t testing.TB, d *dbtest.Database, observed bool, around func(go
 			db.Statement.ConnPool = w.to
 		}
 	}
-	readMust(t, errors.Join(
+	worldtest.Must(t, errors.Join(
 		cb.Create().After("gorm:create").Before("gorm:commit_or_rollback_transaction").Register("unwrap", unwrap),
 		cb.Update().After("gorm:update").Before("gorm:commit_or_rollback_transaction").Register("unwrap", unwrap),
 		cb.Delete().After("gorm:delete").Before("gorm:commit_or_rollback_transaction").Register("unwrap", unwrap),
@@ -131,21 +132,21 @@ func TestAWriteThroughAWrapperOfOthersBelongsToItsTransaction(t *testing.T) {
 				for what, write := range writes {
 					for _, end := range []string{"commit", "rollback", "by itself"} {
 						t.Run(what+" "+end, func(t *testing.T) {
-							readMust(t, b.plain.Save([]connItem{{ID: 1, Name: "one"}, {ID: 2, Name: "two"}}).Error)
-							readMust(t, b.plugin.Invalidate())
+							worldtest.Must(t, b.Plain.Save([]connItem{{ID: 1, Name: "one"}, {ID: 2, Name: "two"}}).Error)
+							worldtest.Must(t, b.Plugin.Invalidate())
 							if shows {
 								b.warm(t)
 							}
 							if end == "by itself" {
-								readMust(t, write(b.db))
+								worldtest.Must(t, write(b.DB))
 							} else {
-								tx := b.db.Begin()
-								readMust(t, write(tx))
+								tx := b.DB.Begin()
+								worldtest.Must(t, write(tx))
 								b.name(t, 1) // which loads the old answer
 								if end == "commit" {
-									readMust(t, tx.Commit().Error)
+									worldtest.Must(t, tx.Commit().Error)
 								} else {
-									readMust(t, tx.Rollback().Error)
+									worldtest.Must(t, tx.Rollback().Error)
 								}
 							}
 							b.now(t, shows)
@@ -158,7 +159,7 @@ func TestAWriteThroughAWrapperOfOthersBelongsToItsTransaction(t *testing.T) {
 					}
 				}
 			})
-			readMust(t, b.plain.Exec("DELETE FROM conn_items").Error)
+			worldtest.Must(t, b.Plain.Exec("DELETE FROM conn_items").Error)
 		}
 	})
 }
@@ -169,25 +170,25 @@ func TestStatementsThatAWrapperRewrites(t *testing.T) {
 	t.Parallel()
 	wrapperEach(t, func(t *testing.T, d *dbtest.Database, observed bool) {
 		b := wrapperOpen(t, d, observed, func(c gorm.ConnPool) gorm.ConnPool { return rewriter{c} })
-		readMust(t, b.plain.Exec("CREATE TABLE elsewhere AS SELECT * FROM conn_items WHERE id = 1").Error)
-		readMust(t, b.plain.Exec("UPDATE elsewhere SET name = 'other'").Error)
+		worldtest.Must(t, b.Plain.Exec("CREATE TABLE elsewhere AS SELECT * FROM conn_items WHERE id = 1").Error)
+		worldtest.Must(t, b.Plain.Exec("UPDATE elsewhere SET name = 'other'").Error)
 		ctx := context.WithValue(context.Background(), rewriteKey{}, [2]string{"conn_items", "elsewhere"})
 		for range 3 {
 			var item connItem
-			readMust(t, b.db.WithContext(ctx).Take(&item, 1).Error)
+			worldtest.Must(t, b.DB.WithContext(ctx).Take(&item, 1).Error)
 			if item.Name != "other" {
 				t.Fatalf("read %q from the other table", item.Name)
 			}
-			if readMust(t, b.plugin.Invalidate()); b.name(t, 1) != "one" {
+			if worldtest.Must(t, b.Plugin.Invalidate()); b.name(t, 1) != "one" {
 				t.Fatal("read the answer of the other table")
 			}
 		}
 		b.warm(t)
 		ctx = context.WithValue(context.Background(), rewriteKey{}, [2]string{"elsewhere", "conn_items"})
-		readMust(t, b.db.WithContext(ctx).Table("elsewhere").Where("id = ?", 1).Update("name", "new").Error)
+		worldtest.Must(t, b.DB.WithContext(ctx).Table("elsewhere").Where("id = ?", 1).Update("name", "new").Error)
 		b.now(t, false)
-		readMust(t, b.plain.Exec("DROP TABLE elsewhere").Error)
-		readMust(t, b.plain.Exec("DELETE FROM conn_items").Error)
+		worldtest.Must(t, b.Plain.Exec("DROP TABLE elsewhere").Error)
+		worldtest.Must(t, b.Plain.Exec("DELETE FROM conn_items").Error)
 	})
 }
 
@@ -210,17 +211,17 @@ func TestAPluginThatNeedsSQLTxIsRefusedBehindAWrapper(t *testing.T) {
 	}
 	t.Run("before", func(t *testing.T) {
 		db := d.Open(t)
-		readMust(t, db.Use(shardingPlugin{}))
+		worldtest.Must(t, db.Use(shardingPlugin{}))
 		wants(t, db.Use(preload.New(preload.WithoutWorker())))
 	})
 	t.Run("after", func(t *testing.T) {
 		db := d.Open(t)
-		readMust(t, db.AutoMigrate(&connItem{}))
+		worldtest.Must(t, db.AutoMigrate(&connItem{}))
 		plugin := preload.New(preload.WithoutWorker())
-		readMust(t, db.Use(plugin))
+		worldtest.Must(t, db.Use(plugin))
 		t.Cleanup(func() { _ = plugin.Close() })
-		readMust(t, db.Create(&connItem{ID: 1}).Error)
-		readMust(t, db.Use(shardingPlugin{}))
+		worldtest.Must(t, db.Create(&connItem{ID: 1}).Error)
+		worldtest.Must(t, db.Use(shardingPlugin{}))
 		wants(t, db.Create(&connItem{ID: 2}).Error)
 		wants(t, db.Begin().Error)
 		wants(t, db.Exec("DELETE FROM conn_items").Error)
@@ -229,9 +230,9 @@ func TestAPluginThatNeedsSQLTxIsRefusedBehindAWrapper(t *testing.T) {
 	})
 	t.Run("observed", func(t *testing.T) {
 		b := connOpen(t, dbtest.SQLite(t), &gorm.Config{})
-		readMust(t, b.db.Use(shardingPlugin{}))
+		worldtest.Must(t, b.DB.Use(shardingPlugin{}))
 		b.warm(t)
-		readMust(t, b.db.Save(&connItem{ID: 1, Name: "new"}).Error)
+		worldtest.Must(t, b.DB.Save(&connItem{ID: 1, Name: "new"}).Error)
 		b.now(t, true)
 	})
 }

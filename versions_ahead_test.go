@@ -14,6 +14,7 @@ import (
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
 )
 
@@ -89,7 +90,7 @@ func TestVersionsOfWhatIsLoadedAhead(t *testing.T) {
 		defer cancel()
 		// Where the machine is so busy that nothing was loaded in time, it goes on with longer pauses.
 		enough := func() bool { return p.Stats().Prediction.Useful > 0 }
-		budget := writeLong(t, 3*time.Second)
+		budget := worldtest.Budget(t, 3*time.Second)
 		var pause atomic.Int64 // between what a page reads first and the rest of it, so that there is time to load
 		pause.Store(int64(8 * time.Millisecond))
 		go func() {

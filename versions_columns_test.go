@@ -15,6 +15,7 @@ import (
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 )
@@ -418,7 +419,7 @@ func TestVersionsByOtherColumns(t *testing.T) {
 			_ = p.Close()
 		}()
 
-		ctx, cancel := context.WithTimeout(context.Background(), writeLong(t, 2*time.Second))
+		ctx, cancel := context.WithTimeout(context.Background(), worldtest.Budget(t, 2*time.Second))
 		defer cancel()
 		var (
 			rows          = new(versionHistories)

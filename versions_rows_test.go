@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
-	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -14,24 +13,10 @@ import (
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 )
-
-// writeLong is how long the concurrency and the differential tests run: PRELOAD_TEST_LONG holds a
-// duration.
-func writeLong(t testing.TB, otherwise time.Duration) time.Duration {
-	t.Helper()
-	value := os.Getenv("PRELOAD_TEST_LONG")
-	if value == "" {
-		return otherwise
-	}
-	d, err := time.ParseDuration(value)
-	if err != nil {
-		t.Fatalf("PRELOAD_TEST_LONG: %v", err)
-	}
-	return d
-}
 
 type writeCounter struct {
 	_       struct{} `preload:""`
@@ -254,7 +239,7 @@ func TestWriteVersions(t *testing.T) {
 		}()
 
 		rows := new([writeCounters + 1]writeRow)
-		deadline := time.Now().Add(writeLong(t, 700*time.Millisecond))
+		deadline := time.Now().Add(worldtest.Budget(t, 700*time.Millisecond))
 		var (
 			wg     sync.WaitGroup
 			failed atomic.Bool

@@ -1,4 +1,4 @@
-package preload_test
+package worldtest
 
 import (
 	"fmt"
@@ -12,23 +12,26 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// The models of the differential test: every kind of column, key and relation by which a change can
-// be told from an answer, or seem to be told.
+// The models of what is drawn: every kind of column, key and relation by which a change can be told
+// from an answer, or seem to be told.
 
-type diffTeam struct {
+// DiffTeam has users; its changes of key cascade to them.
+type DiffTeam struct {
 	_     struct{} `preload:""`
 	ID    uint
 	Name  string `gorm:"size:20;uniqueIndex"`
 	Rank  int
-	Users []diffUser `gorm:"foreignKey:TeamID;constraint:OnUpdate:CASCADE,OnDelete:SET NULL"`
+	Users []DiffUser `gorm:"foreignKey:TeamID;constraint:OnUpdate:CASCADE,OnDelete:SET NULL"`
 }
 
-type diffHome struct {
+// DiffHome is embedded in DiffUser.
+type DiffHome struct {
 	City string `gorm:"size:20"`
 	No   int
 }
 
-type diffUser struct {
+// DiffUser has a column of every kind, and relations of every kind.
+type DiffUser struct {
 	_     struct{} `preload:""`
 	ID    uint
 	Login string `gorm:"size:20;uniqueIndex"`
@@ -47,22 +50,22 @@ type diffUser struct {
 	Seen      *time.Time
 	Data      []byte
 	TeamID    *uint
-	Team      *diffTeam
-	Home      diffHome `gorm:"embedded;embeddedPrefix:home_"`
+	Team      *DiffTeam
+	Home      DiffHome `gorm:"embedded;embeddedPrefix:home_"`
 	Tags      []string `gorm:"serializer:json;size:100"`
 	Level     string   `gorm:"size:20;default:'new'"`
 	Points    int      `gorm:"default:7"`
 	ChangedAt int64    `gorm:"autoUpdateTime:nano"`
 	UpdatedAt time.Time
 	DeletedAt gorm.DeletedAt
-	Posts     []diffPost `gorm:"foreignKey:UserID;constraint:OnUpdate:CASCADE,OnDelete:CASCADE"`
-	Langs     []diffLang `gorm:"many2many:diff_user_langs;constraint:OnUpdate:CASCADE,OnDelete:CASCADE"`
-	Notes     []diffNote `gorm:"polymorphic:Owner"`
+	Posts     []DiffPost `gorm:"foreignKey:UserID;constraint:OnUpdate:CASCADE,OnDelete:CASCADE"`
+	Langs     []DiffLang `gorm:"many2many:diff_user_langs;constraint:OnUpdate:CASCADE,OnDelete:CASCADE"`
+	Notes     []DiffNote `gorm:"polymorphic:Owner"`
 }
 
-// diffPerson is another view of the users' table: with other types, fewer columns, and no soft
+// DiffPerson is another view of the users' table: with other types, fewer columns, and no soft
 // deletes.
-type diffPerson struct {
+type DiffPerson struct {
 	_     struct{} `preload:""`
 	ID    int64
 	Login string `gorm:"size:20"`
@@ -70,32 +73,37 @@ type diffPerson struct {
 	Nick  string `gorm:"size:20"`
 }
 
-func (diffPerson) TableName() string { return "diff_users" }
+// TableName is the table of DiffUser.
+func (DiffPerson) TableName() string { return "diff_users" }
 
-type diffPost struct {
+// DiffPost is deleted with its user.
+type DiffPost struct {
 	_      struct{} `preload:""`
 	ID     uint
 	UserID uint
 	Title  string `gorm:"size:20"`
 	Views  int
-	Notes  []diffNote `gorm:"polymorphic:Owner"`
+	Notes  []DiffNote `gorm:"polymorphic:Owner"`
 }
 
-type diffComment struct {
+// DiffComment is deleted with its post, which is two levels below a user.
+type DiffComment struct {
 	_      struct{} `preload:""`
 	ID     uint
 	PostID uint
-	Post   *diffPost `gorm:"constraint:OnUpdate:CASCADE,OnDelete:CASCADE"`
+	Post   *DiffPost `gorm:"constraint:OnUpdate:CASCADE,OnDelete:CASCADE"`
 	Body   string    `gorm:"size:20"`
 }
 
-type diffLang struct {
+// DiffLang has a text for a primary key, and users by way of a table that joins them.
+type DiffLang struct {
 	_    struct{} `preload:""`
 	Code string   `gorm:"primaryKey;size:20"`
 	Name string   `gorm:"size:20"`
 }
 
-type diffNote struct {
+// DiffNote belongs to users and posts by their types.
+type DiffNote struct {
 	_         struct{} `preload:""`
 	ID        uint
 	Text      string `gorm:"size:20"`
@@ -103,7 +111,8 @@ type diffNote struct {
 	OwnerType string `gorm:"size:20"`
 }
 
-type diffSeat struct {
+// DiffSeat has a primary key of two columns.
+type DiffSeat struct {
 	_      struct{} `preload:""`
 	Hall   string   `gorm:"primaryKey;size:20"`
 	No     int      `gorm:"primaryKey;autoIncrement:false"`
@@ -112,8 +121,8 @@ type diffSeat struct {
 	Price  int
 }
 
-// diffHooked has hooks that change the statement and write to other tables.
-type diffHooked struct {
+// DiffHooked has hooks that change the statement and write to other tables.
+type DiffHooked struct {
 	_     struct{} `preload:""`
 	ID    uint
 	Name  string `gorm:"size:20"`
@@ -121,36 +130,40 @@ type diffHooked struct {
 	Edits int
 }
 
-func (h *diffHooked) BeforeSave(tx *gorm.DB) error {
+// BeforeSave changes the statement.
+func (h *DiffHooked) BeforeSave(tx *gorm.DB) error {
 	tx.Statement.SetColumn("Mark", "saved")
 	return nil
 }
 
-func (h *diffHooked) BeforeUpdate(tx *gorm.DB) error {
+// BeforeUpdate changes the statement where the name changes.
+func (h *DiffHooked) BeforeUpdate(tx *gorm.DB) error {
 	if tx.Statement.Changed("Name") {
 		tx.Statement.SetColumn("Edits", 3)
 	}
 	return nil
 }
 
-func (h *diffHooked) AfterUpdate(tx *gorm.DB) error {
-	return tx.Model(&diffTeam{}).Where("id = ?", 1).UpdateColumn("rank", gorm.Expr("diff_teams.rank + 1")).Error
+// AfterUpdate writes to teams.
+func (h *DiffHooked) AfterUpdate(tx *gorm.DB) error {
+	return tx.Model(&DiffTeam{}).Where("id = ?", 1).UpdateColumn("rank", gorm.Expr("diff_teams.rank + 1")).Error
 }
 
-func (h *diffHooked) AfterDelete(tx *gorm.DB) error {
-	return tx.Where("id = ?", 2).Delete(&diffNote{}).Error
+// AfterDelete deletes a note.
+func (h *DiffHooked) AfterDelete(tx *gorm.DB) error {
+	return tx.Where("id = ?", 2).Delete(&DiffNote{}).Error
 }
 
-// diffFolded has a column in which the database takes "a" and "A" for equal, which its model does
+// DiffFolded has a column in which the database takes "a" and "A" for equal, which its model does
 // not say.
-type diffFolded struct {
+type DiffFolded struct {
 	_     struct{} `preload:""`
 	ID    uint
 	Name  string `gorm:"size:20"`
 	Value int
 }
 
-var diffModels = []any{&diffTeam{}, &diffLang{}, &diffUser{}, &diffPost{}, &diffComment{}, &diffNote{}, &diffSeat{}, &diffHooked{}}
+var diffModels = []any{&DiffTeam{}, &DiffLang{}, &DiffUser{}, &DiffPost{}, &DiffComment{}, &DiffNote{}, &DiffSeat{}, &DiffHooked{}}
 
 // diffTables are all tables, those first that refer to others.
 var diffTables = []string{"diff_comments", "diff_posts", "diff_user_langs", "diff_notes", "diff_users", "diff_teams", "diff_langs",
@@ -159,9 +172,9 @@ var diffTables = []string{"diff_comments", "diff_posts", "diff_user_langs", "dif
 // diffGenerated are those whose keys the database makes.
 var diffGenerated = []string{"diff_comments", "diff_posts", "diff_notes", "diff_users", "diff_teams", "diff_hookeds", "diff_foldeds"}
 
-// diffConfig returns a config whose clock moves by itself, so that times that GORM sets always
+// DiffConfig returns a config whose clock moves by itself, so that times that GORM sets always
 // change.
-func diffConfig(prepare, skipDefault bool) *gorm.Config {
+func DiffConfig(prepare, skipDefault bool) *gorm.Config {
 	var ticks atomic.Int64
 	return &gorm.Config{
 		PrepareStmt: prepare, PrepareStmtMaxSize: 200, SkipDefaultTransaction: skipDefault,
@@ -171,8 +184,8 @@ func diffConfig(prepare, skipDefault bool) *gorm.Config {
 	}
 }
 
-// diffMigrate makes the tables.
-func diffMigrate(t testing.TB, d *dbtest.Database, plain *gorm.DB) {
+// MigrateDiffs makes the tables.
+func MigrateDiffs(t testing.TB, d *dbtest.Database, plain *gorm.DB) {
 	t.Helper()
 	if err := plain.AutoMigrate(diffModels...); err != nil {
 		t.Fatal(err)
@@ -201,9 +214,9 @@ func diffMigrate(t testing.TB, d *dbtest.Database, plain *gorm.DB) {
 	}
 }
 
-// diffSeed brings the tables to the same state each time, the keys that the database makes next
+// SeedDiffs brings the tables to the same state each time, the keys that the database makes next
 // among it: what was drawn has to do the same when it is drawn again.
-func diffSeed(t testing.TB, d *dbtest.Database, plain *gorm.DB) {
+func SeedDiffs(t testing.TB, d *dbtest.Database, plain *gorm.DB) {
 	t.Helper()
 	first := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	err := plain.Transaction(func(tx *gorm.DB) error {
@@ -214,21 +227,21 @@ func diffSeed(t testing.TB, d *dbtest.Database, plain *gorm.DB) {
 		}
 		tx = tx.Session(&gorm.Session{SkipHooks: true})
 		for _, rows := range []any{
-			[]diffTeam{{ID: 1, Name: "a", Rank: 1}, {ID: 2, Name: "b", Rank: 2}, {ID: 3, Name: "c", Rank: 2}},
-			[]diffLang{{Code: "a", Name: "a"}, {Code: "b", Name: "b"}, {Code: "1", Name: "b"}},
-			[]diffUser{
-				{ID: 1, Login: "a", Name: "a", Code: "a", Age: 1, Small: 1, Active: true, Nick: writePtr("a"), TeamID: writePtr(uint(1)), Home: diffHome{"a", 1}, Level: "a", Points: 1, Seen: &first},
-				{ID: 2, Login: "b", Name: "a", Code: "b", Age: 2, Big: 1, Small: 2, Nick: writePtr(""), Born: writePtr(0), TeamID: writePtr(uint(1)), Home: diffHome{"b", 2}, Tags: []string{"x"}, Points: 2},
-				{ID: 3, Login: "c", Name: "b", Age: 2, Big: -1, Active: true, Ratio: 0.5, Born: writePtr(1), TeamID: writePtr(uint(2)), Home: diffHome{"a", 0}, Data: []byte("a"), Level: "b"},
-				{ID: 4, Login: "1", Name: "1", Age: 0, Nick: writePtr("1"), Born: writePtr(2), Data: []byte{}, Points: 3},
+			[]DiffTeam{{ID: 1, Name: "a", Rank: 1}, {ID: 2, Name: "b", Rank: 2}, {ID: 3, Name: "c", Rank: 2}},
+			[]DiffLang{{Code: "a", Name: "a"}, {Code: "b", Name: "b"}, {Code: "1", Name: "b"}},
+			[]DiffUser{
+				{ID: 1, Login: "a", Name: "a", Code: "a", Age: 1, Small: 1, Active: true, Nick: Ptr("a"), TeamID: Ptr(uint(1)), Home: DiffHome{"a", 1}, Level: "a", Points: 1, Seen: &first},
+				{ID: 2, Login: "b", Name: "a", Code: "b", Age: 2, Big: 1, Small: 2, Nick: Ptr(""), Born: Ptr(0), TeamID: Ptr(uint(1)), Home: DiffHome{"b", 2}, Tags: []string{"x"}, Points: 2},
+				{ID: 3, Login: "c", Name: "b", Age: 2, Big: -1, Active: true, Ratio: 0.5, Born: Ptr(1), TeamID: Ptr(uint(2)), Home: DiffHome{"a", 0}, Data: []byte("a"), Level: "b"},
+				{ID: 4, Login: "1", Name: "1", Age: 0, Nick: Ptr("1"), Born: Ptr(2), Data: []byte{}, Points: 3},
 				{ID: 5, Login: "d", Name: "b", Age: 3, Small: 255, DeletedAt: gorm.DeletedAt{Time: first, Valid: true}},
 			},
-			[]diffPost{{ID: 1, UserID: 1, Title: "a", Views: 1}, {ID: 2, UserID: 1, Title: "b", Views: 2}, {ID: 3, UserID: 2, Title: "a", Views: 2}},
-			[]diffComment{{ID: 1, PostID: 1, Body: "a"}, {ID: 2, PostID: 1, Body: "b"}, {ID: 3, PostID: 3, Body: "a"}},
-			[]diffNote{{ID: 1, Text: "a", OwnerID: 1, OwnerType: "diff_users"}, {ID: 2, Text: "b", OwnerID: 1, OwnerType: "diff_posts"}, {ID: 3, Text: "a", OwnerID: 2, OwnerType: "diff_users"}},
-			[]diffSeat{{Hall: "a", No: 1, Label: writePtr("a"), Price: 1}, {Hall: "a", No: 2, Holder: writePtr(uint(1)), Price: 2}, {Hall: "b", No: 1, Label: writePtr("b"), Holder: writePtr(uint(2)), Price: 2}, {Hall: "1", No: 0}},
-			[]diffHooked{{ID: 1, Name: "a"}, {ID: 2, Name: "b", Edits: 1}, {ID: 3, Name: "a", Edits: 2}},
-			[]diffFolded{{ID: 1, Name: "a", Value: 1}, {ID: 2, Name: "A", Value: 2}, {ID: 3, Name: "b", Value: 1}},
+			[]DiffPost{{ID: 1, UserID: 1, Title: "a", Views: 1}, {ID: 2, UserID: 1, Title: "b", Views: 2}, {ID: 3, UserID: 2, Title: "a", Views: 2}},
+			[]DiffComment{{ID: 1, PostID: 1, Body: "a"}, {ID: 2, PostID: 1, Body: "b"}, {ID: 3, PostID: 3, Body: "a"}},
+			[]DiffNote{{ID: 1, Text: "a", OwnerID: 1, OwnerType: "diff_users"}, {ID: 2, Text: "b", OwnerID: 1, OwnerType: "diff_posts"}, {ID: 3, Text: "a", OwnerID: 2, OwnerType: "diff_users"}},
+			[]DiffSeat{{Hall: "a", No: 1, Label: Ptr("a"), Price: 1}, {Hall: "a", No: 2, Holder: Ptr(uint(1)), Price: 2}, {Hall: "b", No: 1, Label: Ptr("b"), Holder: Ptr(uint(2)), Price: 2}, {Hall: "1", No: 0}},
+			[]DiffHooked{{ID: 1, Name: "a"}, {ID: 2, Name: "b", Edits: 1}, {ID: 3, Name: "a", Edits: 2}},
+			[]DiffFolded{{ID: 1, Name: "a", Value: 1}, {ID: 2, Name: "A", Value: 2}, {ID: 3, Name: "b", Value: 1}},
 		} {
 			if err := tx.Omit(clause.Associations).Create(rows).Error; err != nil {
 				return fmt.Errorf("%T: %w", rows, err)
