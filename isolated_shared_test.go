@@ -3,6 +3,7 @@ package preload_test
 import (
 	"database/sql"
 	"errors"
+	"os"
 	"testing"
 	"time"
 
@@ -32,6 +33,9 @@ func (s *stoppingStore) Delete(key string) {
 // commit is stopped when it has noted what it makes visible and has not begun in the database.
 func TestAWriteDuringTheCommitOfItsTransactionLeavesNoStaleAnswer(t *testing.T) {
 	t.Parallel()
+	if os.Getenv(dbtest.ObservedEnv) != "" {
+		t.Skip("a transaction of database/sql lets no write in once its commit has begun")
+	}
 	for form, write := range map[string]func(tx *gorm.DB) error{
 		"update": func(tx *gorm.DB) error { return txAge(tx, 1, 41) },
 		"Exec":   func(tx *gorm.DB) error { return tx.Exec("UPDATE write_users SET age = 41 WHERE id = 1").Error },
@@ -45,7 +49,10 @@ func TestAWriteDuringTheCommitOfItsTransactionLeavesNoStaleAnswer(t *testing.T) 
 				dbtest.Each(t, func(t *testing.T, d *dbtest.Database) {
 					// The write waits for the stopped deletion where two keys share a lock, which
 					// is drawn anew each time.
-					for !writeDuringCommit(t, d, session, write) {
+					for tries := 1; !writeDuringCommit(t, d, session, write); tries++ {
+						if tries == 100 {
+							t.Fatal("the write never ran during the commit")
+						}
 					}
 				})
 			})
