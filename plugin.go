@@ -104,7 +104,7 @@ func New(opts ...Option) *Plugin {
 	p.footprints = footprint.New(p.catalog)
 	p.log = commit.New(commit.Config{
 		Catalog: p.catalog, Footprints: p.footprints, Cache: p.cache, Index: index, HoldOut: c.holdOut,
-		Now: c.holdClock(), Dialect: func() string { return p.dialect }, Report: c.report, Gate: &p.worker.Gate, Killed: p.revive,
+		Now: c.holdClock(), Dialect: func() string { return p.dialect }, Report: c.report, Gate: &p.worker.Gate, Killed: p.reviveKilled,
 	})
 	p.templates = template.NewSet(template.Config{
 		Catalog: p.catalog, Footprints: p.footprints, Cache: p.cache, Index: index, Salt: p.own.Prefix(),

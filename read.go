@@ -43,7 +43,7 @@ func (r *reader) aroundQuery(next func(*gorm.DB)) func(*gorm.DB) {
 			if o == nil {
 				r.stats.bypass(ReasonRaw)
 			}
-			r.writes.raw(db, next, false)
+			r.writes.bracket(db, next, false)
 		case o != nil:
 			q, reason := r.keys.recognize(db, o)
 			o.query(db, &q, reason, r.render(db, &q, next))
@@ -83,7 +83,7 @@ func (r *reader) aroundRow(next func(*gorm.DB)) func(*gorm.DB) {
 		r.stats.bypass(ReasonRows)
 		switch {
 		case db.Statement.SQL.Len() > 0:
-			r.writes.raw(db, next, true)
+			r.writes.bracket(db, next, true)
 		case shape.Unusual(db.Statement):
 			r.writes.unusual(db, next, false, true)
 		default:

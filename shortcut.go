@@ -133,26 +133,26 @@ func (s *shortcuts) look(p *Plugin, ctx context.Context, values []any) hit {
 		return hit{}
 	}
 	if p.config.partition != nil {
-		return taken.look(p, ctx, values)
+		return taken.fromStore(p, ctx, values)
 	}
 	g := cache.Given{Args: values}
 	if !g.Take() {
-		return taken.look(p, ctx, values)
+		return taken.fromStore(p, ctx, values)
 	}
 	now := p.config.now() // before what may have to come from far memory: reading the clock waits for that
 	at := s.recents.Of(&g)
 	if e := at.Find(&g); e != nil && e.Alive(now) {
 		return hit{taken.template, e, now, ctx}
 	}
-	found := taken.look(p, ctx, values)
+	found := taken.fromStore(p, ctx, values)
 	if found.entry != nil {
 		s.recents.Put(found.entry, at, &g)
 	}
 	return found
 }
 
-// look looks for the answer in the store.
-func (s *shortcut) look(p *Plugin, ctx context.Context, values []any) (found hit) {
+// fromStore looks for the answer in the store.
+func (s *shortcut) fromStore(p *Plugin, ctx context.Context, values []any) (found hit) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			p.config.fault("looking for the answer of a prepared query", fault)

@@ -44,7 +44,7 @@ func newWorker(p *Plugin) *worker {
 		Concurrency: max(1, p.config.concurrency), Timeout: p.config.loadTimeout, Brief: p.config.brief, Grace: time.Second,
 		Pool: p.poolStats, Direct: func() bool { return p.log.Direct() }, Separate: func() bool { return p.dialect == "sqlite" },
 		Report: p.config.report,
-		Again:  func(key string) { w.ask(reload{key: key, asked: new(atomic.Bool), outdated: true}) },
+		Again:  func(key string) { w.request(reload{key: key, asked: new(atomic.Bool), outdated: true}) },
 	})
 	return w
 }
@@ -197,7 +197,7 @@ func (w *worker) stop() error {
 // reload asks for an entry that is read to be loaded again before it expires.
 func (w *worker) reload(e *cache.Entry) {
 	if w.p.config.worker && !e.Reloading.Load() && !e.Reloading.Swap(true) {
-		w.ask(reload{key: w.p.publicKey(e), asked: &e.Reloading})
+		w.request(reload{key: w.p.publicKey(e), asked: &e.Reloading})
 	}
 }
 
@@ -220,11 +220,11 @@ func (w *worker) revive(e *cache.Entry) {
 	case runner.Refused:
 		r.asked.Store(false)
 	case runner.Later:
-		w.ask(r)
+		w.request(r)
 	}
 }
 
-func (w *worker) ask(r reload) {
+func (w *worker) request(r reload) {
 	select {
 	case w.reloads <- r:
 	default:
@@ -238,8 +238,8 @@ func (p *Plugin) storeKey(key string) string { return p.own.StoreKey(key) }
 // publicKey is what users know the entry by.
 func (p *Plugin) publicKey(e *cache.Entry) string { return p.own.PublicKey(e) }
 
-// revive loads the answers again that writes killed, when these are over, if they are worth it.
-func (p *Plugin) revive(all []cache.Killed) {
+// reviveKilled loads the answers again that writes killed, when these are over, if they are worth it.
+func (p *Plugin) reviveKilled(all []cache.Killed) {
 	for _, k := range all {
 		if p.registry.killed(p.publicKey(k.Entry), k.Entry.Pattern.Count()-k.Entry.Before, k.Loading) {
 			p.worker.revive(k.Entry)

@@ -36,7 +36,7 @@ func (w *writer) gated(callback func(*gorm.DB)) func(*gorm.DB) {
 // The plugin learns of such a write only after it ran, so that its tables are held out.
 func (w *writer) unbracketed(loosely func(*gorm.Statement, bool) footprint.Write) func(*gorm.DB) {
 	return func(db *gorm.DB) {
-		w.log.Begin(db.Statement, w.recognize(db, loosely), "", true, true).Done(commit.Ending{Err: db.Error, Unseen: true})
+		w.log.Begin(db.Statement, w.changes(db, loosely), "", true, true).Done(commit.Ending{Err: db.Error, Unseen: true})
 	}
 }
 
@@ -44,9 +44,9 @@ func (w *writer) unbracketedRaw(db *gorm.DB) {
 	w.log.RecognizeRaw(db.Statement, true).Done(commit.Ending{Err: db.Error, Unseen: true})
 }
 
-// raw runs a raw statement, or one that is not known, between the announcement of what it may
+// bracket runs a raw statement, or one that is not known, between the announcement of what it may
 // change and its finish.
-func (w *writer) raw(db *gorm.DB, next func(*gorm.DB), unseenEnd bool) {
+func (w *writer) bracket(db *gorm.DB, next func(*gorm.DB), unseenEnd bool) {
 	if o := observing(db.Statement); o != nil {
 		o.raw(db.Statement)
 	}
@@ -85,7 +85,7 @@ func (w *writer) unusual(db *gorm.DB, next func(*gorm.DB), completed, unseenEnd 
 		}
 		shape.Render(db)
 	}
-	w.raw(db, next, unseenEnd)
+	w.bracket(db, next, unseenEnd)
 }
 
 func (w *writer) aroundRaw(next func(*gorm.DB)) func(*gorm.DB) {
@@ -95,7 +95,7 @@ func (w *writer) aroundRaw(next func(*gorm.DB)) func(*gorm.DB) {
 			next(db)
 			return
 		}
-		w.raw(db, next, false)
+		w.bracket(db, next, false)
 	}
 }
 
@@ -113,7 +113,7 @@ func (w *writer) aroundWrite(exactly, loosely func(*gorm.Statement, bool) footpr
 					if own {
 						by = exactly
 					}
-					o.write(db.Statement, w.recognize(db, by))
+					o.write(db.Statement, w.changes(db, by))
 				}
 				return
 			}
@@ -130,14 +130,14 @@ func (w *writer) aroundWrite(exactly, loosely func(*gorm.Statement, bool) footpr
 				seen = commit.Attend(db.Statement)
 				defer seen.Leave()
 				seen.Before = func() *commit.Token {
-					said, write := w.log.Said(db.Statement), w.recognize(db, exactly)
+					said, write := w.log.Said(db.Statement), w.changes(db, exactly)
 					tok = w.log.Begin(db.Statement, write, db.Statement.SQL.String(), false, false)
 					tok.Heard(said, write.Changes)
 					return tok
 				}
 				next(db)
 			} else {
-				tok = w.log.Begin(db.Statement, w.recognize(db, loosely), "", false, false)
+				tok = w.log.Begin(db.Statement, w.changes(db, loosely), "", false, false)
 				commit.Accompanied(db, tok, next)
 			}
 			outcome, answer = db.Error, db.Error
@@ -148,8 +148,8 @@ func (w *writer) aroundWrite(exactly, loosely func(*gorm.Statement, bool) footpr
 	}
 }
 
-// recognize finds out what a statement changes.
-func (w *writer) recognize(db *gorm.DB, by func(*gorm.Statement, bool) footprint.Write) (write footprint.Write) {
+// changes finds out what a statement changes.
+func (w *writer) changes(db *gorm.DB, by func(*gorm.Statement, bool) footprint.Write) (write footprint.Write) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			w.config.fault("recognizing a write", fault)
