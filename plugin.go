@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
-	"sync/atomic"
 
 	"github.com/gorm-preload/preload/internal/association"
 	"github.com/gorm-preload/preload/internal/cache"
@@ -62,13 +60,6 @@ type host struct {
 	source  *loading.Source
 	pgx     bool // its driver may be pgx
 	chain   gormprivate.QueryChain
-}
-
-// life says how far a plugin has come.
-type life struct {
-	initialize sync.Mutex // held by Initialize
-	ready      atomic.Bool
-	closed     atomic.Bool
 }
 
 // ahead is what is known of keys, by which their answers are loaded before they are asked for.
@@ -217,9 +208,6 @@ func From(db *gorm.DB) (*Plugin, bool) {
 	p, ok := db.Plugins[pluginName].(*Plugin)
 	return p, ok
 }
-
-// active reports whether the plugin takes part in statements.
-func (l *life) active() bool { return l.ready.Load() && !l.closed.Load() }
 
 // inUse returns an error unless db.Use was called with the plugin.
 func (p *Plugin) inUse() error {

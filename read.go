@@ -3,7 +3,6 @@ package preload
 import (
 	"cmp"
 	"maps"
-	"reflect"
 
 	"github.com/gorm-preload/preload/internal/args"
 	"github.com/gorm-preload/preload/internal/cache"
@@ -12,7 +11,6 @@ import (
 	"github.com/gorm-preload/preload/internal/shape"
 	"github.com/gorm-preload/preload/internal/template"
 	"gorm.io/gorm"
-	"gorm.io/gorm/clause"
 	"gorm.io/gorm/logger"
 )
 
@@ -161,31 +159,6 @@ func (r *reader) answer(db *gorm.DB, q *read, next func(*gorm.DB)) {
 	r.miss(q)
 	r.stats.cause(q.cause)
 	r.log.Ask(db, next)
-}
-
-// mayAnswer reports whether an entry may answer a statement. One without rows does not answer
-// FirstOrCreate: it would create what another process created since, and all who waited for one
-// query would create at once what they did not find.
-func mayAnswer(e *cache.Entry, stmt *gorm.Statement) bool {
-	return e != nil && (e.Rows > 0 || !orCreates(stmt))
-}
-
-// orCreates reports whether a query is of the form in which FirstOrCreate and FirstOrInit look for
-// a row: Find into one thing, with a limit of one, and ordered by the primary key in the end.
-func orCreates(stmt *gorm.Statement) bool {
-	if stmt.RaiseErrorOnNotFound || stmt.ReflectValue.Kind() == reflect.Slice {
-		return false
-	}
-	limit, ok := stmt.Clauses["LIMIT"].Expression.(clause.Limit)
-	if !ok || limit.Limit == nil || *limit.Limit != 1 {
-		return false
-	}
-	order, ok := stmt.Clauses["ORDER BY"].Expression.(clause.OrderBy)
-	if !ok || len(order.Columns) == 0 {
-		return false
-	}
-	last := order.Columns[len(order.Columns)-1]
-	return !last.Desc && last.Column == clause.Column{Table: clause.CurrentTable, Name: clause.PrimaryKey}
 }
 
 // board gets the reader of a key that is not in memory onto a flight: as its leader, as one who

@@ -238,7 +238,8 @@ func (p *Plugin) storeKey(key string) string { return p.own.StoreKey(key) }
 // publicKey is what users know the entry by.
 func (p *Plugin) publicKey(e *cache.Entry) string { return p.own.PublicKey(e) }
 
-// reviveKilled loads the answers again that writes killed, when these are over, if they are worth it.
+// reviveKilled loads the answers again that writes killed, when these are over, if they are worth
+// it.
 func (p *Plugin) reviveKilled(all []cache.Killed) {
 	for _, k := range all {
 		if p.registry.killed(p.publicKey(k.Entry), k.Entry.Pattern.Count()-k.Entry.Before, k.Loading) {

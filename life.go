@@ -1,0 +1,16 @@
+package preload
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// life says how far a plugin has come.
+type life struct {
+	initialize sync.Mutex // held by Initialize
+	ready      atomic.Bool
+	closed     atomic.Bool
+}
+
+// active reports whether the plugin takes part in statements.
+func (l *life) active() bool { return l.ready.Load() && !l.closed.Load() }
