@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
+	"github.com/gorm-preload/preload/internal/binding"
 	"github.com/gorm-preload/preload/internal/gormprivate"
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 	"gorm.io/gorm/logger"
 )
 
@@ -25,6 +28,33 @@ type Prepared[T any] struct {
 	// How each finisher is answered from memory; nil in a transaction.
 	first, find, count *shortcuts
 }
+
+// Arg stands in the function of Prepare where a value goes that each call gives: preload.Arg(0)
+// where the first goes, preload.Arg(1) the second. It can be wherever GORM takes a bind value, as
+// in tx.Where("id = ?", preload.Arg(0)) or tx.Where(map[string]any{"name": preload.Arg(1)}), in
+// conditions of associations, joins and subqueries too. A place that takes something else (Limit,
+// Offset, a column's name, Raw) cannot hold one.
+type Arg int
+
+// String returns the expression that makes the Arg.
+func (a Arg) String() string { return fmt.Sprintf("preload.Arg(%d)", int(a)) }
+
+// GormValue implements gorm.Valuer. It is asked only where no value took the place of the Arg,
+// which is an error.
+func (a Arg) GormValue(_ context.Context, db *gorm.DB) clause.Expr {
+	_ = db.AddError(fmt.Errorf("preload: %v is where Prepare puts no value, or outside of Prepare", a))
+	// GORM drops the errors of subqueries: this one the database tells.
+	return clause.Expr{SQL: unbound + strconv.Itoa(int(a))}
+}
+
+// placeOfArg tells an Arg from a value.
+func placeOfArg(value any) (int, bool) {
+	a, ok := value.(Arg)
+	return int(a), ok
+}
+
+// unbound begins the name of a column that there is not, in the place of an Arg that got no value.
+const unbound = "preload_arg_without_value_"
 
 // Prepare builds a query once: build puts conditions, order and associations on tx, a handle of db,
 // with preload.Arg(0), preload.Arg(1) where the values go that each call gives. It runs no
@@ -68,15 +98,15 @@ func Prepare[T any](db *gorm.DB, build func(tx *gorm.DB) *gorm.DB) (*Prepared[T]
 		return nil, errors.New("preload: Prepare: build returned a handle of another database, or a transaction: want its argument with conditions")
 	}
 	p.query = p.query.Session(&gorm.Session{})
-	met := map[Arg]bool{}
+	met := map[int]bool{}
 	tx := p.query.Session(&gorm.Session{DryRun: true, Logger: logger.Discard}).Set(observerSetting, &explainer{p: plugin}).Scopes(func(tx *gorm.DB) *gorm.DB {
-		(&binding{met: met}).statement(tx.Statement)
-		(&binding{values: make([]any, len(met))}).statement(tx.Statement)
+		(&binding.Binding{Place: placeOfArg, Met: met}).Statement(tx.Statement)
+		(&binding.Binding{Place: placeOfArg, Values: make([]any, len(met))}).Statement(tx.Statement)
 		return tx
 	}).Find(new([]T))
-	for n := range Arg(len(met)) {
+	for n := range len(met) {
 		if !met[n] {
-			return nil, fmt.Errorf("preload: Prepare: the query holds %d different Args, but not %v: want them from 0 on without a gap", len(met), n)
+			return nil, fmt.Errorf("preload: Prepare: the query holds %d different Args, but not %v: want them from 0 on without a gap", len(met), Arg(n))
 		}
 	}
 	if tx.Error != nil {
@@ -188,9 +218,9 @@ func ask[T, D any](p *Prepared[T], s *shortcuts, ctx context.Context, args []any
 	case len(args) != p.args:
 		return dest, fmt.Errorf("preload: the prepared query of %v takes %d args, not %d", reflect.TypeFor[T](), p.args, len(args))
 	}
-	b := binding{values: slices.Clone(args)}
+	b := binding.Binding{Place: placeOfArg, Values: slices.Clone(args)}
 	err = finish(p.query.WithContext(ctx).Scopes(func(tx *gorm.DB) *gorm.DB {
-		b.statement(tx.Statement)
+		b.Statement(tx.Statement)
 		return tx
 	}), &dest).Error
 	if s != nil && s.due(p.plugin, p.query) {
