@@ -16,11 +16,8 @@ import (
 	"time"
 
 	"github.com/gorm-preload/preload/internal/args"
-	"github.com/gorm-preload/preload/internal/association"
 	"github.com/gorm-preload/preload/internal/dbtest"
 	"github.com/gorm-preload/preload/internal/hotfile"
-	"github.com/gorm-preload/preload/internal/loading"
-	"github.com/gorm-preload/preload/internal/template"
 )
 
 // endless gives the same text for ever, after a beginning.
@@ -67,7 +64,7 @@ func TestLoadHotReadsNoMoreThanItCanUse(t *testing.T) {
 		{"keys of no query", keys, `{"query":7,"args":"aTE7"},`, "more queries and keys are damaged", 2 << 20},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			b, _ := restart(t, d, &manyItem{})
+			b, _ := reopened(t, d, &manyItem{})
 			from := &endless{begin: tt.begin, text: tt.text}
 			err := b.plugin.LoadHot(t.Context(), from)
 			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) || len(fmt.Sprint(err)) > 2_000 {
@@ -100,7 +97,7 @@ func (b blocked) Read([]byte) (int, error) {
 
 func TestLoadHotReturnsSoonAfterItsContextEnded(t *testing.T) {
 	t.Parallel()
-	b, _ := restart(t, dbtest.SQLite(t))
+	b, _ := reopened(t, dbtest.SQLite(t))
 	block := make(blocked)
 	defer close(block)
 	for name, from := range map[string]io.Reader{"blocked": block, "endless": &endless{begin: hotBegin, text: `{"sql":"SELECT 1"},`}} {
@@ -164,7 +161,7 @@ func TestLoadHotLoadsWhatIsGoodOfADamagedFile(t *testing.T) {
 		{"a second query that is broken", with(func(f *hotfile.File) { f.Queries = append(f.Queries, hotfile.Query{Shape: []byte{255}}) }), "query 1 before byte", 4},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			b, log := restart(t, d, &manyItem{})
+			b, log := reopened(t, d, &manyItem{})
 			err := b.plugin.LoadHot(t.Context(), bytes.NewReader(tt.file))
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want %q", err, tt.want)
@@ -181,7 +178,7 @@ func TestLoadHotLoadsWhatIsGoodOfADamagedFile(t *testing.T) {
 		if n%7 > 0 {
 			continue // each byte is cut off by the fuzz test
 		}
-		b, _ := restart(t, d, &manyItem{})
+		b, _ := reopened(t, d, &manyItem{})
 		if err := b.plugin.LoadHot(t.Context(), bytes.NewReader(file[:n])); err == nil && n < len(file)-2 {
 			t.Errorf("no error of a file of %d of %d bytes", n, len(file))
 		}
@@ -247,34 +244,6 @@ func TestLoadHotStopsWhenMemoryIsFullAndKeepsTheHottest(t *testing.T) {
 	}
 }
 
-func TestLoadHotTakesTimeInProportionToTheKeys(t *testing.T) {
-	t.Parallel()
-	b, _ := manySetup(t, dbtest.SQLite(t))
-	for n := range 2 {
-		_ = b.db.First(&manyItem{}, n+1)
-	}
-	key := b.plugin.Hot(1)[0].Key
-	l := &hotLoad{p: b.plugin, ctx: t.Context(), failed: map[*template.Template]int{}}
-	const keys = 20_000
-	prefix := b.plugin.templates.Of(key).Prefix
-	for n := range keys {
-		arg, _ := args.Encode(n + 1)
-		l.queue = append(l.queue, &association.Expected{Key: prefix + arg})
-	}
-	queries, taken := 0, 0
-	for last := &l.queue[keys-1]; len(l.queue) > 0; {
-		if &l.queue[len(l.queue)-1] != last {
-			t.Fatalf("the rest of %d keys was copied after %d were taken", keys, taken)
-		}
-		r := l.take(keys)
-		queries++
-		taken += 1 + len(r.with)
-	}
-	if taken != keys || queries > keys/loading.MaxBatch+1 {
-		t.Errorf("%d keys were taken by %d queries, want %d by %d", taken, queries, keys, keys/loading.MaxBatch)
-	}
-}
-
 func TestSaveHotFileIsForItsOwnerOnly(t *testing.T) {
 	t.Parallel()
 	d := dbtest.SQLite(t)
@@ -308,7 +277,7 @@ func TestSaveHotFileIsForItsOwnerOnly(t *testing.T) {
 	if names, err := os.ReadDir(dir); err != nil || len(names) != 2 {
 		t.Errorf("%v, %v: want the file and the link", names, err)
 	}
-	again, _ := restart(t, d, &manyItem{})
+	again, _ := reopened(t, d, &manyItem{})
 	if err := again.plugin.LoadHotFile(t.Context(), path); err != nil || again.plugin.Stats().Entries != 5 {
 		t.Errorf("%v, %d entries", err, again.plugin.Stats().Entries)
 	}

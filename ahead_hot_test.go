@@ -16,8 +16,8 @@ import (
 	"gorm.io/gorm"
 )
 
-// restart opens the database anew, with a plugin that knows some models.
-func restart(t *testing.T, d *dbtest.Database, models ...any) (b *bench, log *bytes.Buffer) {
+// reopened opens the database anew, with a plugin that knows some models.
+func reopened(t *testing.T, d *dbtest.Database, models ...any) (b *bench, log *bytes.Buffer) {
 	t.Helper()
 	log = &bytes.Buffer{}
 	b = &bench{db: d.Open(t), clock: dbtest.NewClock(), probe: d.Probe}
@@ -60,7 +60,7 @@ func TestHotKeysAreThereAfterARestart(t *testing.T) {
 				t.Errorf("there are values of answers in the file: %s", word)
 			}
 		}
-		b, log := restart(t, d, &manyItem{}, &manyPrice{})
+		b, log := reopened(t, d, &manyItem{}, &manyPrice{})
 		var shown []int
 		before := b.probe.Queries()
 		if err := b.plugin.LoadHot(t.Context(), bytes.NewReader(file), func(done, total int) {
@@ -123,7 +123,7 @@ func TestWhatIsGoneIsLeftOutOfTheHotKeys(t *testing.T) {
 	file := b.saved(t)
 
 	t.Run("a model", func(t *testing.T) {
-		b, log := restart(t, d, &manyPrice{})
+		b, log := reopened(t, d, &manyPrice{})
 		if err := b.plugin.LoadHot(t.Context(), bytes.NewReader(file)); err != nil || !strings.Contains(log.String(), "Register it first") {
 			t.Errorf("%v, log %s", err, log)
 		}
@@ -135,7 +135,7 @@ func TestWhatIsGoneIsLeftOutOfTheHotKeys(t *testing.T) {
 		if err := plain.Exec("ALTER TABLE many_items DROP COLUMN note").Error; err != nil {
 			t.Fatal(err)
 		}
-		b, log := restart(t, d, &manyItem{}, &manyPrice{})
+		b, log := reopened(t, d, &manyItem{}, &manyPrice{})
 		if err := b.plugin.LoadHot(t.Context(), bytes.NewReader(file)); err != nil || !strings.Contains(log.String(), "a key is left out") {
 			t.Errorf("%v, log %s", err, log)
 		}
@@ -144,7 +144,7 @@ func TestWhatIsGoneIsLeftOutOfTheHotKeys(t *testing.T) {
 		}
 	})
 	t.Run("the dialect", func(t *testing.T) {
-		b, log := restart(t, d, &manyItem{}, &manyPrice{})
+		b, log := reopened(t, d, &manyItem{}, &manyPrice{})
 		other := bytes.Replace(file, []byte(`"sqlite"`), []byte(`"postgres"`), 1)
 		if err := b.plugin.LoadHot(t.Context(), bytes.NewReader(other)); err != nil || b.plugin.Stats().Entries > 0 || !strings.Contains(log.String(), "another database") {
 			t.Errorf("%v, %d entries, log %s", err, b.plugin.Stats().Entries, log)
@@ -196,14 +196,14 @@ func askAfter(t *testing.T, db *gorm.DB, code string) (text string, model any) {
 func TestHotKeysOfAQueryThatIsAnotherOneNowAreForgotten(t *testing.T) {
 	t.Parallel()
 	d := dbtest.SQLite(t)
-	before, _ := restart(t, d)
+	before, _ := reopened(t, d)
 	if text := askBefore(t, before.db, "a"); text != "first by id" {
 		t.Fatal(text)
 	}
 	file := before.saved(t)
 	_, model := askAfter(t, before.db, "")
 	for _, racing := range []bool{false, true} {
-		b, log := restart(t, d, model)
+		b, log := reopened(t, d, model)
 		b.limit(t, 4)
 		if err := b.plugin.LoadHot(t.Context(), bytes.NewReader(file)); err != nil || b.plugin.Stats().Entries != 1 {
 			t.Fatalf("%v, %d entries", err, b.plugin.Stats().Entries)
@@ -271,7 +271,7 @@ func TestLoadHotRefusesWhatIsNoneOfSaveHots(t *testing.T) {
 		{"no pointer", broken(func(f *hotfile.File) { f.Queries[0].Dest = ".int" }), ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			b, _ := restart(t, d, &manyItem{})
+			b, _ := reopened(t, d, &manyItem{})
 			err := b.plugin.LoadHot(t.Context(), strings.NewReader(tt.file))
 			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
 				t.Errorf("got %v, want %q", err, tt.want)
@@ -289,7 +289,7 @@ func TestLoadHotRefusesWhatIsNoneOfSaveHots(t *testing.T) {
 		})
 	}
 	t.Run("the context ends", func(t *testing.T) {
-		b, _ := restart(t, d, &manyItem{})
+		b, _ := reopened(t, d, &manyItem{})
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		if err := b.plugin.LoadHot(ctx, bytes.NewReader(file)); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "5 of 5 keys") {
@@ -297,7 +297,7 @@ func TestLoadHotRefusesWhatIsNoneOfSaveHots(t *testing.T) {
 		}
 	})
 	t.Run("the database is gone", func(t *testing.T) {
-		b, _ := restart(t, d, &manyItem{})
+		b, _ := reopened(t, d, &manyItem{})
 		pool, err := b.db.DB()
 		if err != nil {
 			t.Fatal(err)
@@ -308,7 +308,7 @@ func TestLoadHotRefusesWhatIsNoneOfSaveHots(t *testing.T) {
 		}
 	})
 	t.Run("closed", func(t *testing.T) {
-		b, _ := restart(t, d, &manyItem{})
+		b, _ := reopened(t, d, &manyItem{})
 		_ = b.plugin.Close()
 		if err := b.plugin.LoadHot(t.Context(), bytes.NewReader(file)); err == nil || !strings.Contains(err.Error(), "the plugin is closed") {
 			t.Error(err)

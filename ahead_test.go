@@ -28,7 +28,7 @@ func hotAgain(t *testing.T, d *dbtest.Database, ask func(b *bench)) *bench {
 	b, _ := manySetup(t, d)
 	ask(b)
 	file := b.saved(t)
-	b, _ = restart(t, d, &manyItem{})
+	b, _ = reopened(t, d, &manyItem{})
 	if err := b.plugin.LoadHot(t.Context(), bytes.NewReader(file)); err != nil {
 		t.Fatal(err)
 	}
@@ -289,7 +289,7 @@ func TestOneBadKeyDoesNotKeepOthersFromBeingLoaded(t *testing.T) {
 			}
 		}
 		file := b.saved(t)
-		b, _ = restart(t, d, &manyItem{})
+		b, _ = reopened(t, d, &manyItem{})
 		// The first query with more than one of them fails, and one of the others.
 		var first, bad atomic.Bool
 		b.probe.Before(func(c dbtest.Call) error {
@@ -346,7 +346,7 @@ func TestProgressOfLoadHotMayBeNil(t *testing.T) {
 	d := dbtest.SQLite(t)
 	b, _ := manySetup(t, d)
 	file := b.saved(t)
-	b, _ = restart(t, d, &manyItem{})
+	b, _ = reopened(t, d, &manyItem{})
 	if err := b.plugin.LoadHot(t.Context(), bytes.NewReader(file), nil); err != nil {
 		t.Error(err)
 	}

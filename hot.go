@@ -1,17 +1,15 @@
 package preload
 
 import (
-	"encoding/binary"
-	"encoding/json"
-	"errors"
+	"context"
 	"fmt"
 	"io"
 
-	"github.com/gorm-preload/preload/internal/args"
-	"github.com/gorm-preload/preload/internal/catalog"
+	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/hotfile"
-	"github.com/gorm-preload/preload/internal/shape"
+	"github.com/gorm-preload/preload/internal/restart"
 	"github.com/gorm-preload/preload/internal/template"
+	"gorm.io/gorm/schema"
 )
 
 // SaveHot writes down which keys are hottest, at most WithMaxPatterns, with the SQL and bind values
@@ -27,7 +25,7 @@ func (p *Plugin) SaveHot(to io.Writer) error {
 	if err := p.inUse(); err != nil {
 		return err
 	}
-	if err := p.saveHot(to); err != nil {
+	if err := p.handover.Save(to); err != nil {
 		return fmt.Errorf("preload: SaveHot: %w", err)
 	}
 	return nil
@@ -41,84 +39,68 @@ func (p *Plugin) SaveHotFile(path string) error {
 	if err := p.inUse(); err != nil {
 		return err
 	}
-	if err := hotfile.Replace(path, p.saveHot); err != nil {
+	if err := hotfile.Replace(path, p.handover.Save); err != nil {
 		return fmt.Errorf("preload: SaveHotFile: %w", err)
 	}
 	return nil
 }
 
-func (p *Plugin) saveHot(to io.Writer) error {
-	if to == nil {
-		return errors.New("the io.Writer is nil: want what takes the keys, such as a file")
-	}
-	file := p.hottest()
-	if p.closed.Load() {
-		return errors.New("the plugin is closed and has forgotten which keys are hot: call it before Close")
-	}
-	text, err := json.Marshal(file)
-	if err != nil {
+// LoadHot reads what SaveHot wrote, perhaps in another process, and loads these keys, hottest first
+// and those of one query together, so that they are in memory before they are asked for. It stops
+// when memory is full: nothing leaves for them. Models have to be known: Register them first. What
+// cannot be loaded any more (a model or a column that is gone, another dialect's SQL) is logged and
+// left out; what is in memory already is left as it is. progress, where it is given, is called now
+// and then with how many of all keys are done.
+//
+// The error says what is wrong with the file, and where; what is good of it is loaded all the same.
+// It also says that the context ended or the database is gone, in which case some keys may have
+// been loaded. LoadHot reads no more keys than the larger of WithMaxEntries and WithMaxPatterns,
+// and no more than 64 MiB; it returns when the context ends, also while it waits for the reader,
+// which may then still be in Read. LoadHot is safe for concurrent use.
+func (p *Plugin) LoadHot(ctx context.Context, from io.Reader, progress ...func(done, total int)) error {
+	if err := p.inUse(); err != nil {
 		return err
 	}
-	_, err = to.Write(append(text, '\n'))
-	return err
+	if err := p.loadHot(ctx, from, progress); err != nil {
+		return fmt.Errorf("preload: LoadHot: %w", err)
+	}
+	return nil
 }
 
-// hottest writes the hottest keys and their queries down.
-func (p *Plugin) hottest() hotfile.File {
-	file := hotfile.File{Version: hotfile.Version, Dialect: p.db.Name()}
-	known := map[*template.Template]int{}
-	room := hotfile.MaxFile / 2 // in the file, much of which is in base64
-	for _, hot := range p.patterns.Hottest(p.config.maxPatterns, 0, p.config.now()) {
-		t := p.templates.Of(hot.Key)
-		if t == nil {
-			continue
-		}
-		n, ok := known[t]
-		if !ok {
-			n = -1
-			if q, ok := p.hotQuery(t); ok && q.Size() <= min(hotfile.MaxPart/2, room) {
-				n = len(file.Queries)
-				file.Queries = append(file.Queries, q)
-				room -= q.Size()
+// LoadHotFile does what LoadHot does from a file that SaveHotFile wrote. That there is no such file
+// is no error: nothing was saved yet.
+func (p *Plugin) LoadHotFile(ctx context.Context, path string, progress ...func(done, total int)) error {
+	if err := p.inUse(); err != nil {
+		return err
+	}
+	err := hotfile.Open(path, func(file io.Reader) error { return p.loadHot(ctx, file, progress) })
+	if err != nil {
+		return fmt.Errorf("preload: LoadHotFile: %w", err)
+	}
+	return nil
+}
+
+func (p *Plugin) loadHot(ctx context.Context, from io.Reader, progress []func(done, total int)) error {
+	if ctx == nil {
+		return errNilContext
+	}
+	return p.handover.Load(ctx, from, progress)
+}
+
+// newHandover returns what hands the plugin's hot keys to the next process. The plugin has its
+// source.
+func (p *Plugin) newHandover() *restart.Handover {
+	return restart.New(restart.Config{
+		Source: p.source, Log: p.log, Cache: p.cache, Templates: p.templates, Catalog: p.catalog, Patterns: p.patterns, Pool: p.pool,
+		Dialect: p.dialect, Partitioned: p.config.partition != nil, MaxPatterns: p.config.maxPatterns, LoadTimeout: p.config.loadTimeout,
+		Report: p.config.report, Closed: p.closed.Load, LoaderOf: p.loaderOf,
+		Limits: func(s *schema.Schema) (limits template.Limits, opted bool, err error) {
+			m := p.models.of(s)
+			if m.err != nil || m.policy == nil {
+				return limits, false, m.err
 			}
-			known[t] = n
-		}
-		if n < 0 {
-			continue
-		}
-		text := hot.Key[len(t.Prefix):]
-		if _, ok := t.Binds.Load().Vars(text); ok && len(text) <= room {
-			file.Keys = append(file.Keys, hotfile.Key{Query: n, Args: []byte(text)})
-			room -= len(text) + hotfile.KeyOverhead
-		}
-	}
-	return file
-}
-
-// hotQuery writes a template down, if it can be used by another process.
-func (p *Plugin) hotQuery(t *template.Template) (q hotfile.Query, ok bool) {
-	b := t.Binds.Load()
-	if b == nil || t.Refused() != "" || len(t.Proto.Joins) > 0 || len(t.Proto.ColumnMapping) > 0 {
-		return q, false
-	}
-	if b.Named() {
-		return q, false
-	}
-	model := t.Proto.Schema.ModelType
-	form := []byte(t.Shape)
-	of, into, ok := shape.TypesIn(form)
-	if !ok || binary.NativeEndian.Uint64(of) != args.TypeID(model) || binary.NativeEndian.Uint64(into) != args.TypeID(t.DestType) {
-		return q, false
-	}
-	clear(of)
-	clear(into)
-	q = hotfile.Query{Model: catalog.TypeName(model), Dest: catalog.DestName(t.DestType), Table: t.Proto.Table, SQL: t.SQL, Prepared: t.Prepared, Shape: form, Args: b.Len()}
-	for _, v := range b.Tail {
-		text, ok := args.Encode(v)
-		if _, _, named := args.CutType(text); !ok || named {
-			return q, false
-		}
-		q.Tail = append(q.Tail, []byte(text))
-	}
-	return q, true
+			return m.policy.limits(), true, nil
+		},
+		Register: func(key string, load cache.Loader) { p.registry.register(key, load, 0) },
+	})
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/gorm-preload/preload/internal/hotness"
 	"github.com/gorm-preload/preload/internal/loading"
 	"github.com/gorm-preload/preload/internal/own"
+	"github.com/gorm-preload/preload/internal/restart"
 	"github.com/gorm-preload/preload/internal/template"
 	"gorm.io/gorm"
 	"gorm.io/gorm/schema"
@@ -60,6 +61,8 @@ type host struct {
 	source  *loading.Source
 	pgx     bool // its driver may be pgx
 	chain   gormprivate.QueryChain
+	// handover hands the hot keys of this process to the next.
+	handover *restart.Handover
 }
 
 // ahead is what is known of keys, by which their answers are loaded before they are asked for.
@@ -108,7 +111,8 @@ func New(opts ...Option) *Plugin {
 	})
 	p.accesses = accesses{config: c, life: &p.life, cache: p.cache, own: p.own, patterns: p.patterns, learner: p.learner, worker: p.worker}
 	p.keys = keys{
-		config: c, host: &p.host, models: &p.models, templates: p.templates, footprints: p.footprints, cache: p.cache, log: p.log, confirm: p.confirm,
+		config: c, host: &p.host, models: &p.models, templates: p.templates, footprints: p.footprints, cache: p.cache, log: p.log,
+		confirm: func(t *template.Template, db *gorm.DB, own []byte) bool { return p.handover.Confirm(t, db, own) },
 	}
 	p.writer = writer{
 		life: &p.life, config: c, log: p.log, footprints: p.footprints, catalog: p.catalog, models: &p.models, gate: &p.worker.Gate,
@@ -179,6 +183,7 @@ func (p *Plugin) Initialize(db *gorm.DB) error {
 	p.source = loading.New(loading.Config{
 		Log: p.log, Cache: p.cache, Templates: p.templates, Patterns: p.patterns, Pool: p.pool, Query: p.query, Gate: &p.worker.Gate,
 	})
+	p.handover = p.newHandover()
 	p.ready.Store(true)
 	if p.config.worker {
 		p.worker.start()

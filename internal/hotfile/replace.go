@@ -1,7 +1,9 @@
 package hotfile
 
 import (
+	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -41,6 +43,19 @@ func Replace(path string, write func(io.Writer) error) (err error) {
 	}
 	tidy(dir, begin)
 	return nil
+}
+
+// Open has a file read. That there is no such file is no error: nothing was written yet.
+func Open(path string, read func(io.Reader) error) error {
+	file, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return read(file)
 }
 
 // endOfLinks returns where symbolic links lead, also if there is no file there yet.

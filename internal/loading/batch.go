@@ -113,6 +113,31 @@ func differs(a, b []string) (at int) {
 	return at
 }
 
+// Together takes the first key out of a queue, and those that one query can load with it. load
+// loads them all; it is nil where the first is alone. keyOf returns the key of an element.
+func Together[E any](s *Source, queue []E, keyOf func(E) string) (with, rest []E, load cache.Loader) {
+	rest = queue[1:]
+	if len(rest) == 0 {
+		return nil, rest, nil
+	}
+	batch := s.Batch(keyOf(queue[0]))
+	if batch == nil {
+		return nil, rest, nil
+	}
+	var later []E
+	for _, e := range rest {
+		if batch.Add(keyOf(e)) {
+			with = append(with, e)
+		} else {
+			later = append(later, e)
+		}
+	}
+	if len(with) > 0 {
+		load = batch.Load
+	}
+	return with, later, load
+}
+
 // Load is the loader of all keys of the batch. It begins to run their queries as one; each has a
 // lease, a flight and an entry of its own.
 func (b *Batch) Load(ctx context.Context) (run cache.Run) {
