@@ -12,11 +12,11 @@ import (
 	"gorm.io/gorm"
 )
 
-// register puts the plugin around GORM's own callbacks, whatever they are: around, so that a panic
-// in one is seen, and so that the statement is looked at when nobody else will change it any more.
-// A handle without a dialect has no callbacks, and nothing to serve; one without some of them could
-// write unseen.
-func (p *Plugin) register(db *gorm.DB) error {
+// registerCallbacks puts the plugin around GORM's own callbacks, whatever they are: around, so that
+// a panic in one is seen, and so that the statement is looked at when nobody else will change it
+// any more. A handle without a dialect has no callbacks, and nothing to serve; one without some of
+// them could write unseen.
+func (p *Plugin) registerCallbacks(db *gorm.DB) error {
 	cb := db.Callback()
 	var missing []string
 	all := []struct {

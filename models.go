@@ -140,7 +140,7 @@ func (ms *models) policy(s *schema.Schema) (*Policy, error) {
 		return nil, err
 	}
 	if declared != nil {
-		return active(*declared, ms.config), nil
+		return inForce(*declared, ms.config), nil
 	}
 	if owner := ms.catalog.Owner(s.ModelType); owner != nil {
 		// A join table that GORM made up has nothing to tag: it goes with the model that declared
@@ -150,7 +150,8 @@ func (ms *models) policy(s *schema.Schema) (*Policy, error) {
 	return nil, nil
 }
 
-func active(policy Policy, c *config) *Policy {
+// inForce returns a policy with the defaults of the options; nil where it keeps nothing.
+func inForce(policy Policy, c *config) *Policy {
 	if policy.Off {
 		return nil
 	}

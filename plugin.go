@@ -161,7 +161,7 @@ func (p *Plugin) Initialize(db *gorm.DB) error {
 		p.log.Wrap(db)
 		return nil
 	}
-	if err := p.register(db); err != nil {
+	if err := p.registerCallbacks(db); err != nil {
 		return fmt.Errorf("preload: registering callbacks: %w", err)
 	}
 	if db.Dialector != nil {
