@@ -14,8 +14,8 @@ import (
 
 // registerCallbacks puts the plugin around GORM's own callbacks, whatever they are: around, so that
 // a panic in one is seen, and so that the statement is looked at when nobody else will change it
-// any more. A handle without a dialect has no callbacks, and nothing to serve; one without some of
-// them could write unseen.
+// any more. Where a dialect has no callbacks at all there is nothing to serve; where it has some of
+// them only it could write unseen.
 func (p *Plugin) registerCallbacks(db *gorm.DB) error {
 	cb := db.Callback()
 	var missing []string

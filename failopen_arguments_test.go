@@ -112,6 +112,8 @@ func TestNoArgumentMakesAMethodPanic(t *testing.T) {
 	_ = closed.Plugin.Close()
 	var noContext context.Context
 	number := func(context.Context) (int, error) { return 1, nil }
+	noDialect, err := gorm.Open(nil, &gorm.Config{})
+	worldtest.Must(t, err)
 	for name, p := range map[string]*preload.Plugin{
 		"nil": nil, "zero": new(preload.Plugin), "not in use": preload.New(), "in use": readSQLite(t).Plugin, "closed": closed.Plugin,
 	} {
@@ -123,6 +125,7 @@ func TestNoArgumentMakesAMethodPanic(t *testing.T) {
 		}{
 			{"Name", false, func() error { _ = p.Name(); return nil }},
 			{"Initialize(nil)", true, func() error { return p.Initialize(nil) }},
+			{"Initialize without a dialect", true, func() error { return p.Initialize(noDialect) }},
 			{"Register(nil)", true, func() error { return p.Register(nil) }},
 			{"Register", !inUse && name != "closed", func() error { return p.Register(&worldtest.ReadCompany{}) }},
 			{"Invalidate(nil)", true, func() error { return p.Invalidate(nil) }},

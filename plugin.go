@@ -141,6 +141,8 @@ func (p *Plugin) Initialize(db *gorm.DB) error {
 		return errors.New("preload: Initialize(nil): want the *gorm.DB to serve")
 	case db.Statement == nil || db.Callback() == nil || db.Dialector == nil && db.ConnPool == nil && db.Error != nil:
 		return errors.New("preload: Initialize: the *gorm.DB is not one that gorm.Open returned without an error: look at the error of gorm.Open first")
+	case db.Dialector == nil:
+		return errors.New("preload: Initialize: the *gorm.DB has no dialect, so that it cannot ask anything: want one that gorm.Open made with a driver, such as postgres.Open(dsn)")
 	}
 	p.initialize.Lock()
 	defer p.initialize.Unlock()
@@ -164,11 +166,9 @@ func (p *Plugin) Initialize(db *gorm.DB) error {
 	if err := p.registerCallbacks(db); err != nil {
 		return fmt.Errorf("preload: registering callbacks: %w", err)
 	}
-	if db.Dialector != nil {
-		p.dialect = db.Name()
-	}
+	p.dialect = db.Name()
 	p.pool = p.log.Wrap(db)
-	switch db.Name() {
+	switch p.dialect {
 	case "sqlite", "mysql", "sqlserver":
 	default:
 		p.pgx = true
