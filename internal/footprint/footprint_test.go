@@ -67,6 +67,9 @@ func TestWhatAQueryReads(t *testing.T) {
 		// unless it is found by its key.
 		{"SELECT * FROM `printed_books` WHERE title = ?", []string{"title"}, nil, nil, nil, true, false, reflect.TypeFor[*printedBook]()},
 		{"SELECT * FROM `printed_books` WHERE id = ?", []string{"id"}, nil, nil, []string{"id"}, true, false, reflect.TypeFor[*printedBook]()},
+		{"SELECT * FROM `printed_books` WHERE id IN (?, ?) ORDER BY price LIMIT 1", []string{"id"}, nil, nil, []string{"id", "price"}, true, false, nil},
+		{"SELECT * FROM `printed_books` WHERE id IN (3, 5) ORDER BY price LIMIT 1", nil, []string{"id"}, nil, []string{"id", "price"}, true, false, nil},
+		{"SELECT * FROM `printed_books` WHERE id IN (?, ?) LIMIT 1", []string{"id"}, nil, nil, nil, true, false, nil},
 		{"SELECT id, title FROM `printed_books` WHERE id = ? ORDER BY price LIMIT 1", []string{"id"}, nil, []string{"id", "title", "price"}, []string{"id"}, true, false, nil},
 	} {
 		if test.dest == nil {

@@ -106,7 +106,7 @@ func (f *Footprints) understand(r *Reading, q Query) {
 		f.show(r, q)
 	}
 	switch {
-	case !limited || about.Primary && r.Pins(about.Keys[0]), shape.Aggregate && !shape.Grouped:
+	case !limited || about.Primary && r.Pins(about.Keys[0]) && !r.textual(about.Keys[0]), shape.Aggregate && !shape.Grouped:
 	case shape.Ordered:
 		about.Choosing = union(about.Choosing, n.columns(shape.Order))
 	case !slices.ContainsFunc(r.Info.Keys, r.Pins):
@@ -117,12 +117,22 @@ func (f *Footprints) understand(r *Reading, q Query) {
 	}
 }
 
-// Pins reports whether all columns of a key are pinned.
+// Pins reports whether a query asks for one value in each column of a key, so that there is at most
+// one row for it. A list of two values does not say so, nor does NULL, which may be in many rows.
 func (r *Reading) Pins(key []string) bool {
 	return !slices.ContainsFunc(key, func(name string) bool {
-		_, fixed := r.About.Fixed.Of(name)
-		return !fixed && !slices.Contains(r.About.Pinned, name)
+		if values, fixed := r.About.Fixed.Of(name); fixed {
+			return len(values) != 1 || values[0] == coherence.Null
+		}
+		at := slices.Index(r.About.Pinned, name)
+		return at < 0 || len(r.Pinned[at].Values.Rows) != 1
 	})
+}
+
+// textual reports whether a column of a key compares texts: two of them may be the same by the
+// collation of the column, and not by that of a unique index.
+func (r *Reading) textual(key []string) bool {
+	return slices.ContainsFunc(key, func(name string) bool { return r.Info.Columns[name].Class == catalog.Textual })
 }
 
 // show finds the keys of the table that destinations hold.
