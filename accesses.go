@@ -24,9 +24,9 @@ type accesses struct {
 	worker   *worker
 }
 
-// hit notes that an entry was read. stats are the entry's, which the caller has at hand.
-func (a *accesses) hit(ctx context.Context, e *cache.Entry, stats *cache.Tally, now time.Time) {
-	a.cache.Hit(e, stats)
+// hit notes that an entry was read. tally is the entry's, which the caller has at hand.
+func (a *accesses) hit(ctx context.Context, e *cache.Entry, tally *cache.Tally, now time.Time) {
+	a.cache.Hit(e, tally)
 	if e.Pattern != nil {
 		a.patterns.Record(e.Pattern, now)
 	} else {
@@ -38,8 +38,8 @@ func (a *accesses) hit(ctx context.Context, e *cache.Entry, stats *cache.Tally, 
 	}
 }
 
-// note notes an access to an answer, from which associations are learned. It takes no lock and
-// allocates nothing.
+// note tells the learner of an access to an answer; hit says whether the answer came from memory.
+// It takes no lock and allocates nothing.
 func (a *accesses) note(ctx context.Context, e *cache.Entry, now time.Time, hit bool) {
 	if !a.config.worker || a.life.closed.Load() {
 		return
@@ -48,7 +48,8 @@ func (a *accesses) note(ctx context.Context, e *cache.Entry, now time.Time, hit 
 	a.learner.Note(spread, session, e, now, hit)
 }
 
-// sessionOf returns the session of a context, and a number that spreads sessions.
+// sessionOf returns the session of a context, and a number by which the learner chooses one of its
+// buffers, so that sessions do not come in each other's way.
 func (a *accesses) sessionOf(ctx context.Context) (s prediction.Session, spread uint64) {
 	if named, ok := ctx.Value(sessionKey{}).(prediction.Session); ok {
 		return named, named.ID
@@ -65,8 +66,8 @@ func (a *accesses) sessionOf(ctx context.Context) (s prediction.Session, spread 
 	if done != nil {
 		return prediction.Session{Done: done}, uint64(*(*uintptr)(unsafe.Pointer(&done))) >> 6
 	}
-	// All that have none are one session. Goroutines are told apart by their stacks, so as not to
-	// meet.
+	// Accesses without a session are of one session. The address of a local variable differs by
+	// goroutine, so that goroutines use different buffers.
 	var here byte
 	return prediction.Session{}, uint64(uintptr(unsafe.Pointer(&here))) >> 13
 }

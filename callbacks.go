@@ -27,8 +27,8 @@ func (p *Plugin) registerCallbacks(db *gorm.DB) error {
 			Register(string, func(*gorm.DB)) error
 		}
 		around func(next func(*gorm.DB)) func(*gorm.DB)
-		// displaced sees, when they are done, the writes of an application that replaced the
-		// callback later.
+		// displaced is called after a statement whose callback the application has replaced since:
+		// it announces what the statement wrote.
 		displaced func(*gorm.DB)
 	}{
 		{"gorm:query", cb.Query(), p.reader.aroundQuery, p.writer.unbracketedRaw},
@@ -57,7 +57,7 @@ func (p *Plugin) registerCallbacks(db *gorm.DB) error {
 			switch {
 			case !p.active() || db.DryRun:
 			case db.Statement.SQL.Len() == 0:
-				shape.Settle(db.Statement) // a read that was answered from memory
+				shape.Settle(db.Statement) // a read without SQL was answered from memory
 			case reflect.ValueOf(r.processor.Get(r.name)).Pointer() != code:
 				r.displaced(db)
 			}

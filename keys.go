@@ -34,13 +34,13 @@ type keys struct {
 type read struct {
 	template  *template.Template
 	key       string
-	said      uint64 // by the Valuers among its args
+	said      uint64 // a sum of what the Valuers among its bind values returned for the key
 	now       time.Time
 	hit       *cache.Entry // the answer, if it is in memory
 	refresh   bool
 	cause     Cause // of its miss, where that is known
 	partition string
-	wrapper   string // what others have put around the connection
+	wrapper   string // names what others have put around the connection; a part of the key
 	complete  bool   // GORM completed the clauses of the statement, which it must not do twice
 	rerun
 	prepare *preparation // of a query of which only the template is asked for; nil for others
@@ -245,7 +245,7 @@ func orCreates(stmt *gorm.Statement) bool {
 // resolved reports whether dbresolver was told where to go.
 func resolved(stmt *gorm.Statement) bool {
 	if len(stmt.Plugins) == 1 {
-		return false // the one that looks
+		return false // there is no dbresolver beside this plugin
 	}
 	if _, ok := stmt.Plugins["gorm:db_resolver"]; !ok {
 		return false
@@ -256,8 +256,8 @@ func resolved(stmt *gorm.Statement) bool {
 	return write || read || use
 }
 
-// lookupKey makes a string of a key that is in memory that will be used again. The default store
-// looks at keys only; another one may keep them.
+// lookupKey returns a key as a string that shares its memory, which the caller will use again. The
+// default store only looks at keys; another store may keep them, and gets a copy.
 func (k *keys) lookupKey(key []byte) string {
 	if k.config.keepsKeys {
 		return string(key)

@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 )
 
-// life says how far a plugin has come.
+// life says whether a plugin is initialized, and whether it is closed.
 type life struct {
 	initialize sync.Mutex // held by Initialize
 	ready      atomic.Bool

@@ -18,9 +18,10 @@ import (
 // reload asks for a key to be loaded again.
 type reload struct {
 	key   string
-	asked *atomic.Bool // set while it is asked for
-	// outdated says that a load of the key that runs already does not do: a write came since it
-	// began.
+	asked *atomic.Bool // set by the request; cleared where no load began
+	// outdated says that a load of the key that runs already may have read what was there before a
+	// write, so that the key is loaded once more after it; and that nothing is to be done where a
+	// reader has loaded the key meanwhile.
 	outdated bool
 	// expected is set where the key is expected to be asked for.
 	expected *association.Expected
@@ -30,14 +31,14 @@ type reload struct {
 	with []reload
 }
 
-// end notes that a load of an expected key is over, and was not loaded.
+// end notes the fate of an expected key whose load stored nothing.
 func (r *reload) end(o cache.Fate) {
 	if r.expected != nil {
 		r.expected.Trial.End(o)
 	}
 }
 
-// all calls yield with all that a query loads.
+// all calls yield with the reload itself and with each one in with.
 func (r *reload) all(yield func(*reload) bool) {
 	if !yield(r) {
 		return
@@ -119,7 +120,7 @@ func (w *worker) done(r reload, end runner.Ending) {
 	}
 	if errors.Is(end.Err, failopen.ErrDatabase) {
 		if t := w.p.templates.Of(r.key); end.Brief && t != nil {
-			t.Pace.Took(end.Took) // it is no failure that there was little time
+			t.Pace.Took(end.Took) // a load that was given little time says nothing of the database
 			return
 		}
 		w.Pause()

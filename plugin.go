@@ -43,7 +43,8 @@ type Plugin struct {
 	pipelines
 }
 
-// pipelines are what statements go through.
+// pipelines holds the reader, through which queries go, and the writer, through which writes go,
+// with the keys and the accesses that the reader uses.
 type pipelines struct {
 	keys     keys
 	accesses accesses
@@ -57,7 +58,7 @@ type host struct {
 	db      *gorm.DB
 	pool    *commit.Pool
 	dialect string         // the name of db's
-	query   func(*gorm.DB) // GORM's own, as it was before
+	query   func(*gorm.DB) // the callback gorm:query as it was before the plugin replaced it
 	source  *loading.Source
 	pgx     bool // its driver may be pgx
 	chain   gormprivate.QueryChain
@@ -79,6 +80,8 @@ type ahead struct {
 func New(opts ...Option) *Plugin {
 	c := newConfig(opts)
 	p, index := &Plugin{config: c}, coherence.New(c.holdClock())
+	// Some of the functions below read fields of p that are set further down: none is called before
+	// Initialize.
 	p.registry = newRegistry(max(1, c.maxLoaders))
 	p.worker = newWorker(p)
 	p.cache = cache.New(cache.Config{
@@ -150,7 +153,7 @@ func (p *Plugin) Initialize(db *gorm.DB) error {
 		return errors.New("preload: the plugin is closed: make another one with New")
 	}
 	_, hub := commit.Observable(db.ConnPool)
-	direct := hub != nil
+	direct := hub != nil // opened with Connector or Driver, so that no wrapper is needed
 	for _, other := range db.Plugins {
 		if err := commit.Unsuited(other); err != nil && !direct {
 			return err
@@ -225,8 +228,7 @@ func (p *Plugin) inUse() error {
 	return nil
 }
 
-// idle reports whether there is nothing that the plugin could tell or do: it is nil, or not one of
-// New.
+// idle reports whether a *Plugin is nil or was not made by New, so that it can tell and do nothing.
 func (p *Plugin) idle() bool { return p == nil || p.config == nil }
 
 var errNoPlugin = errors.New("preload: the *Plugin is nil, or not of New: want one that New made, or that From found")

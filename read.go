@@ -103,8 +103,8 @@ func (r *reader) render(db *gorm.DB, q *read, next func(*gorm.DB)) func(*gorm.DB
 
 // pass has the database alone answer a query that does not qualify.
 func (r *reader) pass(db *gorm.DB, q *read, reason Reason, next func(*gorm.DB)) {
-	// What GORM renders as a subquery, with a logger of its own, is part of a query that is counted
-	// itself.
+	// GORM renders a subquery in DryRun, with logger.Discard. The query around the subquery is
+	// counted, the subquery is not.
 	if reason != ReasonDryRun || db.Logger != logger.Discard || r.host.db.Logger == logger.Discard {
 		r.stats.bypass(reason)
 	}
@@ -161,9 +161,9 @@ func (r *reader) answer(db *gorm.DB, q *read, next func(*gorm.DB)) {
 	r.log.Ask(db, next)
 }
 
-// board gets the reader of a key that is not in memory onto a flight: as its leader, as one who
-// waits, or, where the answer could not be kept, onto none. past is the flight that the reader
-// waited for long enough.
+// board returns, for the reader of a key that is not in memory, the flight to wait for or the load
+// to lead; neither where the answer could not be kept. q.hit is set where an answer came meanwhile.
+// past is the flight that the reader waited for long enough.
 func (r *reader) board(q *read, stmt *gorm.Statement, past *cache.Flight) (join *cache.Flight, lead *template.Load) {
 	vars := stmt.Vars
 	r.config.guard("boarding", func() {
@@ -171,6 +171,8 @@ func (r *reader) board(q *read, stmt *gorm.Statement, past *cache.Flight) (join 
 		if q.template.Asks {
 			self = cache.Goroutine()
 			defer func() {
+				// The goroutine that leads this flight asks for the same key while it scans: it
+				// must not wait for itself.
 				if join != nil && join.Leader.Load() == self {
 					join = nil
 				}
@@ -203,7 +205,7 @@ func (r *reader) board(q *read, stmt *gorm.Statement, past *cache.Flight) (join 
 			lead = mine
 			return
 		}
-		// Those who wait for this one look, too.
+		// Readers who wait for this flight look into memory when it ends.
 		mine.Left = true
 		r.cache.Land(&mine.Flight)
 	})
@@ -222,6 +224,7 @@ func (r *reader) lead(db *gorm.DB, q *read, f *template.Load, next func(*gorm.DB
 		q.preset, _ = q.template.Image(rv)
 		q.reloadable = q.reloadable && q.preset.IsValid()
 	}
+	// general says that the database answered as it would have answered anybody.
 	general := r.host.source.Ask(db, q.template, next)
 	f.Ran(db.Statement.Context, db.Error)
 	r.config.guard("keeping an answer", func() {
@@ -239,8 +242,8 @@ func (r *reader) lead(db *gorm.DB, q *read, f *template.Load, next func(*gorm.DB
 	r.stats.cause(cmp.Or(q.cause, Cause(f.Unkept)))
 }
 
-// steady reports whether the Valuers among the bind values of a query still say what they said for
-// its key.
+// steady reports whether the Valuers among the bind values of a query return the same now as when
+// the key of the query was made.
 func (r *reader) steady(q *read, vars []any) (same bool) {
 	if q.said == 0 {
 		return true

@@ -35,7 +35,7 @@ type worker struct {
 type wishes struct {
 	reloads chan reload
 	ahead   chan *association.Expected
-	queue   []*association.Expected // what left ahead; the goroutine's
+	queue   []*association.Expected // what left ahead; only the worker's goroutine uses it
 }
 
 func newWorker(p *Plugin) *worker {
@@ -77,7 +77,7 @@ func (w *worker) run() {
 		}
 	}()
 	for {
-		// What is read comes before what may be.
+		// Keys that are read come before keys that are only expected to be.
 		select {
 		case <-w.Context().Done():
 			return
@@ -118,13 +118,15 @@ func (w *worker) again(r reload) {
 	}
 }
 
-// load begins to load a key once there is room for that. It reports whether it did.
+// load waits for a slot and for room, and begins to load a key. It returns false where the key has
+// no loader, where there is no room, and where the key is being loaded already.
 func (w *worker) load(r reload) bool {
 	j, ok := w.job(r)
 	return ok && w.Run(j)
 }
 
-// expect has a key loaded that is expected to be asked for, unless too many wait for that already.
+// expect queues the load of a key that is expected to be asked for. It returns false, and ends the
+// trial, where the queue is full.
 func (w *worker) expect(x *association.Expected) bool {
 	w.p.cache.Await(&x.Trial)
 	select {
@@ -208,9 +210,9 @@ func (w *worker) revive(e *cache.Entry) {
 		return
 	}
 	r := reload{key: w.p.publicKey(e), asked: &e.Reloading, outdated: true}
-	caller := 1 // whose connection is back in the pool
+	caller := 1 // the connection of the statement that wrote is back in the pool
 	if w.p.log.Direct() {
-		caller = 0 // the pool may still show it: it is told by the connection that commits
+		caller = 0 // the connection that commits tells of the write, and is still in use by the pool's count
 	}
 	tried := runner.Refused
 	if j, ok := w.job(r); ok {

@@ -118,6 +118,8 @@ func (w *writer) aroundWrite(exactly, loosely func(*gorm.Statement, bool) footpr
 				return
 			}
 			conn := db.Statement.ConnPool
+			// outcome is what the application is told of the statement. answer is what the server
+			// said of the write, which a hook that fails does not change.
 			outcome, answer := commit.ErrUnknownOutcome, commit.ErrUnknownOutcome
 			var tok *commit.Token
 			defer func() {

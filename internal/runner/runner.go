@@ -175,8 +175,8 @@ type Place struct {
 	shut   bool // the gate is shut
 }
 
-// Acquire waits for a place; false if there will be none soon. It is given back with Start or
-// Release.
+// Acquire waits for a place; false if there will be none soon. The caller gives it back with Start,
+// whatever Start returns, or with Release.
 func (r *Runner) Acquire() (p Place, ok bool) {
 	select {
 	case r.slots <- struct{}{}:
