@@ -69,7 +69,7 @@ func TestAWriteThatWasNotSentIsNotHeldOutForLong(t *testing.T) {
 		},
 		"serialization failure": func(t *testing.T, d *dbtest.Database, db *gorm.DB) error {
 			if d.Dialect != "postgres" {
-				t.Skip("waits")
+				t.Skip("only PostgreSQL refuses the write at once; the others wait for a lock, or let it through")
 			}
 			return db.Transaction(func(tx *gorm.DB) error {
 				var n int64
@@ -82,7 +82,7 @@ func TestAWriteThatWasNotSentIsNotHeldOutForLong(t *testing.T) {
 			conn, err := db.DB()
 			worldtest.Must(t, err)
 			if _, ok := conn.Driver().(interface{ Unwrap() any }); !ok {
-				t.Skip("whether one was to be had cannot be told")
+				t.Skip("only an observed pool tells that no connection was to be had, so that nothing was sent")
 			}
 			conn.SetMaxOpenConns(1)
 			defer conn.SetMaxOpenConns(0)

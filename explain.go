@@ -185,7 +185,7 @@ func (ex *explainer) write(stmt *gorm.Statement, w footprint.Write) {
 		for _, kill := range p.cache.Index.Touching(change) {
 			if answer := kill.Guard.Owner.(*cache.Entry); !seen[kill.Guard] {
 				seen[kill.Guard] = true
-				e.Kills = append(e.Kills, Killed{Key: p.publicKey(answer), Table: kill.Table, Reason: kill.Reason.String()})
+				e.Kills = append(e.Kills, Killed{Key: p.own.PublicKey(answer), Table: kill.Table, Reason: kill.Reason.String()})
 			}
 		}
 	}

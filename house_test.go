@@ -167,7 +167,7 @@ func TestTheShortWayIsInlined(t *testing.T) {
 	for _, name := range []string{
 		"(*Entry).Alive", "(*Entry).Fetch", "(*Entry).Due", "(*keyLocks).of", "Hash", "(*recent).is", "(*Recents).Of",
 		"(*Fingerprint).tag", "(*Fingerprint).number", "(*Fingerprint).text", "(*Fingerprint).flag", "(*Fingerprint).typ",
-		"Settle", "Steady", "TypeID", "CodeOf", "MemoryOf", "(*QueryChain).Steps", "(*Data).PublicKey", "(*Plugin).publicKey",
+		"Settle", "Steady", "TypeID", "CodeOf", "MemoryOf", "(*QueryChain).Steps", "(*Data).PublicKey",
 	} {
 		if !bytes.Contains(out, []byte("can inline "+name+"\n")) && !bytes.Contains(out, []byte("can inline "+name+" ")) {
 			t.Errorf("%s is not inlined", name)

@@ -95,7 +95,7 @@ func (w *worker) job(r reload) (j runner.Job, ok bool) {
 
 // loaded notes what became of the load of a key that is expected.
 func (w *worker) loaded(x *association.Expected, stored []*cache.Entry, err error) {
-	key := w.p.storeKey(x.Key)
+	key := w.p.own.StoreKey(x.Key)
 	i := slices.IndexFunc(stored, func(e *cache.Entry) bool { return e.Key == key })
 	switch {
 	case i < 0 && err == nil:

@@ -33,7 +33,7 @@ func (w *worker) tick() {
 		if i == 0 {
 			w.heat.Hottest(uses)
 		}
-		if _, ok := p.registry.loader(hot.Key); !ok || w.heat.TooCold(uses) || p.cache.Find(p.storeKey(hot.Key), now) != nil {
+		if _, ok := p.registry.loader(hot.Key); !ok || w.heat.TooCold(uses) || p.cache.Find(p.own.StoreKey(hot.Key), now) != nil {
 			continue
 		}
 		x := &association.Expected{Key: hot.Key, Hot: true}

@@ -108,7 +108,7 @@ func (w *worker) run() {
 
 // again loads a key again.
 func (w *worker) again(r reload) {
-	if r.outdated && w.p.cache.Find(w.p.storeKey(r.key), w.p.config.now()) != nil {
+	if r.outdated && w.p.cache.Find(w.p.own.StoreKey(r.key), w.p.config.now()) != nil {
 		return // a reader came first
 	}
 	// One that was started is not asked for again, also if it fails: a tick or a reader does it
@@ -152,7 +152,7 @@ func (w *worker) expected() {
 	}
 	w.queue = w.queue[:min(association.MaxExpected, len(w.queue))]
 	w.queue = slices.DeleteFunc(w.queue, func(x *association.Expected) bool {
-		stored := w.p.storeKey(x.Key)
+		stored := w.p.own.StoreKey(x.Key)
 		over := w.p.cache.Find(stored, w.p.config.now()) != nil || w.p.cache.Loading(stored) || w.Runs(x.Key)
 		if over {
 			x.End(cache.Late)
@@ -199,7 +199,7 @@ func (w *worker) stop() error {
 // reload asks for an entry that is read to be loaded again before it expires.
 func (w *worker) reload(e *cache.Entry) {
 	if w.p.config.worker && !e.Reloading.Load() && !e.Reloading.Swap(true) {
-		w.request(reload{key: w.p.publicKey(e), asked: &e.Reloading})
+		w.request(reload{key: w.p.own.PublicKey(e), asked: &e.Reloading})
 	}
 }
 
@@ -209,7 +209,7 @@ func (w *worker) revive(e *cache.Entry) {
 	if !w.p.config.worker || e.Reloading.Swap(true) {
 		return
 	}
-	r := reload{key: w.p.publicKey(e), asked: &e.Reloading, outdated: true}
+	r := reload{key: w.p.own.PublicKey(e), asked: &e.Reloading, outdated: true}
 	caller := 1 // the connection of the statement that wrote is back in the pool
 	if w.p.log.Direct() {
 		caller = 0 // the connection that commits tells of the write, and is still in use by the pool's count
@@ -234,17 +234,11 @@ func (w *worker) request(r reload) {
 	}
 }
 
-// storeKey returns where the answer of a key is in the store.
-func (p *Plugin) storeKey(key string) string { return p.own.StoreKey(key) }
-
-// publicKey is what users know the entry by.
-func (p *Plugin) publicKey(e *cache.Entry) string { return p.own.PublicKey(e) }
-
 // reviveKilled loads the answers again that writes killed, when these are over, if they are worth
 // it.
 func (p *Plugin) reviveKilled(all []cache.Killed) {
 	for _, k := range all {
-		if p.registry.killed(p.publicKey(k.Entry), k.Entry.Pattern.Count()-k.Entry.Before, k.Loading) {
+		if p.registry.killed(p.own.PublicKey(k.Entry), k.Entry.Pattern.Count()-k.Entry.Before, k.Loading) {
 			p.worker.revive(k.Entry)
 		}
 	}

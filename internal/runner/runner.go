@@ -126,16 +126,7 @@ func (r *Runner) Runs(key string) bool {
 // Run begins a job once there are a slot and room. It reports whether it did.
 func (r *Runner) Run(j Job) bool {
 	place, ok := r.Acquire()
-	if !ok {
-		return false
-	}
-	place.narrow(&j)
-	// What usually takes too long for what has little time is not tried.
-	if !(place.shut && j.Usual > r.Brief/cache.WaitFactor) && r.begin(j, place.shut) {
-		return true
-	}
-	place.Release()
-	return false
+	return ok && place.Start(j)
 }
 
 // Tried says what became of a job.
@@ -193,7 +184,9 @@ func (r *Runner) Acquire() (p Place, ok bool) {
 // Start begins a job in the place. It reports whether it did.
 func (p Place) Start(j Job) bool {
 	p.narrow(&j)
-	if p.runner.begin(j, p.shut) {
+	// What usually takes too long for what has little time is not tried.
+	slow := p.shut && j.Usual > p.runner.Brief/cache.WaitFactor
+	if !slow && p.runner.begin(j, p.shut) {
 		return true
 	}
 	p.Release()

@@ -168,3 +168,43 @@ func TestAPlaceIsGivenBack(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestWhatUsuallyTakesLongIsNotRunBehindTheGate: statements of the application would wait for it.
+func TestWhatUsuallyTakesLongIsNotRunBehindTheGate(t *testing.T) {
+	t.Parallel()
+	one := sql.DBStats{OpenConnections: 1, Idle: 1} // the gate is shut for each
+	for _, test := range []struct {
+		name  string
+		stats sql.DBStats
+		usual time.Duration
+		own   bool
+		began bool
+	}{
+		{"not known", one, 0, false, true},
+		{"quick", one, BriefTime / 8, false, true},
+		{"slow", one, BriefTime, false, false},
+		{"slow, of own data", one, BriefTime, true, true},
+		{"slow, with spare connections", testRoom, BriefTime, false, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			r := testRunner(&test.stats)
+			ends := make(chan error)
+			close(ends)
+			job := testJob("key", ends, func(Ending) {})
+			job.Usual, job.Own = test.usual, test.own
+			if began := r.Run(job); began != test.began {
+				t.Errorf("Run: %t, want %t", began, test.began)
+			}
+			r.Wait(0)
+			place, ok := r.Acquire()
+			if !ok {
+				t.Fatal("no place")
+			}
+			if began := place.Start(job); began != test.began {
+				t.Errorf("Start: %t, want %t", began, test.began)
+			}
+			r.Wait(0)
+		})
+	}
+}
