@@ -14,9 +14,11 @@
 //		Platform string
 //	}
 //
-// Every query of that model that goes through GORM's query callbacks is then served from memory
-// once it was asked, with the same destination, RowsAffected, error, hooks and associations as
-// without the plugin, until a write made through the same *gorm.DB could have changed its answer.
+// Queries of that model that go through GORM's query callbacks, outside transactions and into
+// destinations that hold no values, are then served from memory once they were asked, with the same
+// destination, RowsAffected, error, hooks and associations as without the plugin, until a write
+// made through the same *gorm.DB could have changed their answers. Stats.BypassReasons tells of the
+// rest.
 //
 // # What is out of reach
 //
