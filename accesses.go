@@ -10,6 +10,8 @@ import (
 	"github.com/gorm-preload/preload/internal/hotness"
 	"github.com/gorm-preload/preload/internal/own"
 	"github.com/gorm-preload/preload/internal/prediction"
+	"github.com/gorm-preload/preload/internal/seen"
+	"github.com/gorm-preload/preload/internal/template"
 )
 
 // accesses notes what is read: how often, what follows what, and what is to be loaded again before
@@ -26,26 +28,83 @@ type accesses struct {
 
 // hit notes that an entry was read. tally is the entry's, which the caller has at hand.
 func (a *accesses) hit(ctx context.Context, e *cache.Entry, tally *cache.Tally, now time.Time) {
-	a.cache.Hit(e, tally)
+	outcome := OutcomeHit
+	if a.config.sampler != nil {
+		a.worker.verify(e)
+	}
+	if a.read(ctx, e, tally, now) {
+		outcome = OutcomeStale
+		tally.Seen.Stale.Add(1)
+	}
+	if a.config.observe != nil {
+		a.config.tell(ctx, Event{Outcome: outcome, Table: template.Table(e.Key), Shape: template.Label(a.own.PublicKey(e)), Rows: e.Rows, Age: e.Age(now)})
+	}
+}
+
+// shared notes that a reader got the answer of another one's query, for which it waited so long.
+func (a *accesses) shared(ctx context.Context, e *cache.Entry, tally *cache.Tally, now time.Time, took time.Duration) {
+	a.read(ctx, e, tally, now)
+	tally.Seen.Joined.Add(1)
+	if a.config.observe != nil {
+		a.config.tell(ctx, Event{Outcome: OutcomeJoined, Table: template.Table(e.Key), Shape: template.Label(a.own.PublicKey(e)), Rows: e.Rows, Age: e.Age(now), Took: took})
+	}
+}
+
+// joined notes that a reader of own data got what another one loaded.
+func (a *accesses) joined(ctx context.Context, e *cache.Entry, now time.Time) {
+	e.Tally.Hits.Add(1)
+	e.Tally.Seen.Joined.Add(1)
+	a.missed(ctx, e, now)
+	if a.config.observe != nil {
+		a.config.tell(ctx, Event{Outcome: OutcomeJoined, Shape: template.Label(a.own.PublicKey(e)), Rows: e.Rows, Age: e.Age(now)})
+	}
+}
+
+// lacked notes that the answer of a key was not in memory, why, and how long it took to ask for it.
+// label is what the key may be called.
+func (a *accesses) lacked(ctx context.Context, tally *cache.Tally, table, label string, why seen.Cause, rows int64, took time.Duration) {
+	tally.Seen.Missed(why)
+	tally.Seen.Queries.Took(took)
+	if a.config.observe != nil {
+		a.config.tell(ctx, Event{Outcome: OutcomeMiss, Table: table, Shape: label, Cause: Cause(why), Rows: rows, Took: took})
+	}
+}
+
+// read notes that an entry was read. It reports whether the entry is loaded again before it
+// expires.
+func (a *accesses) read(ctx context.Context, e *cache.Entry, tally *cache.Tally, now time.Time) (stale bool) {
+	kind := association.Hit
+	switch {
+	case a.cache.Hit(e, tally):
+		kind = association.First
+	case tally.Leads.Load():
+		kind = association.Leading
+	}
 	if e.Pattern != nil {
 		a.patterns.Record(e.Pattern, now)
 	} else {
 		a.patterns.Touch(a.own.PublicKey(e), now)
 	}
-	a.note(ctx, e, now, true)
+	a.note(ctx, e, now, kind)
 	if e.Due(now) {
-		a.worker.reload(e)
+		a.worker.reload(e, now)
+		return e.Reloading.Load()
 	}
+	return false
 }
 
-// note tells the learner of an access to an answer; hit says whether the answer came from memory.
-// It takes no lock and allocates nothing.
-func (a *accesses) note(ctx context.Context, e *cache.Entry, now time.Time, hit bool) {
-	if !a.config.worker || a.life.closed.Load() {
+// missed tells the learner of an access to an answer that was not in memory.
+func (a *accesses) missed(ctx context.Context, e *cache.Entry, now time.Time) {
+	a.note(ctx, e, now, association.Miss)
+}
+
+// note tells the learner of an access to an answer. It takes no lock and allocates nothing.
+func (a *accesses) note(ctx context.Context, e *cache.Entry, now time.Time, kind association.Kind) {
+	if !a.config.worker || a.life.away.Load() {
 		return
 	}
 	session, spread := a.sessionOf(ctx)
-	a.learner.Note(spread, session, e, now, hit)
+	a.learner.Note(spread, session, e, now, kind)
 }
 
 // sessionOf returns the session of a context, and a number by which the learner chooses one of its

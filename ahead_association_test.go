@@ -63,7 +63,6 @@ func setupLinked(t *testing.T, opts ...Option) *linked {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = b.plugin.Close() })
-	b.limit(t, 1)
 	return b
 }
 

@@ -69,7 +69,6 @@ func manySetup(t *testing.T, d *dbtest.Database) (b *bench, plain *gorm.DB) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = b.plugin.Close() })
-	b.limit(t, 1)
 	return b, plain
 }
 
@@ -174,11 +173,11 @@ func (b *bench) keysOf(t *testing.T, tmpl *template.Template, key string, asked 
 				other[i] = string(fmt.Sprintf("i%d;", n))
 			}
 		}
-		text, ok := tmpl.Binds.Load().Text(other)
+		one, ok := tmpl.Binds.Load().Append([]byte(tmpl.Prefix), other)
 		if !ok {
-			t.Fatalf("%v cannot be put together", other)
+			t.Fatalf("%q cannot be put together", other)
 		}
-		keys = append(keys, tmpl.Prefix+text)
+		keys = append(keys, string(one))
 	}
 	return keys
 }
@@ -211,7 +210,7 @@ func TestManyKeysAreLoadedByOneQuery(t *testing.T) {
 					queue = append(queue, &association.Expected{Key: key})
 				}
 				r, rest := b.plugin.together(queue)
-				if together := len(r.with) > 0; together != tt.together {
+				if together := len(r.With) > 0; together != tt.together {
 					t.Fatalf("together: %t, want %t", together, tt.together)
 				}
 				if !tt.together {
@@ -221,7 +220,7 @@ func TestManyKeysAreLoadedByOneQuery(t *testing.T) {
 					t.Errorf("%d are left: want none", len(rest))
 				}
 				before := b.probe.Queries()
-				stored, err := r.load(context.Background())()
+				stored, err := r.Load(context.Background())()
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -269,10 +268,10 @@ func TestManyTextsAreToldApartAsTheyAre(t *testing.T) {
 		queue = append(queue, &association.Expected{Key: strings.Replace(key, "s2:c1;", fmt.Sprintf("s%d:%s;", len(code), code), 1)})
 	}
 	r, _ := b.plugin.together(queue)
-	if len(r.with) != len(queue)-3 {
-		t.Fatalf("%d together: want all but one of those that differ in case or in a blank only", len(r.with)+1)
+	if len(r.With) != len(queue)-3 {
+		t.Fatalf("%d together: want all but one of those that differ in case or in a blank only", len(r.With)+1)
 	}
-	if stored, err := r.load(context.Background())(); err != nil || len(stored) != 2 {
+	if stored, err := r.Load(context.Background())(); err != nil || len(stored) != 2 {
 		t.Fatalf("%d stored, %v: want those that are there as they were asked for", len(stored), err)
 	}
 	for code, want := range map[string]struct {
@@ -304,7 +303,7 @@ func TestOfManyOnlyWhatAWriteTouchesIsNotKept(t *testing.T) {
 		queue = append(queue, &association.Expected{Key: key})
 	}
 	r, _ := b.plugin.together(queue)
-	run := r.load(context.Background())
+	run := r.Load(context.Background())
 	// The rows are read; before they arrive one of them changes.
 	b.probe.After(func(c dbtest.Call, err error) error {
 		if strings.Contains(c.SQL, " IN (") {
@@ -328,5 +327,46 @@ func TestOfManyOnlyWhatAWriteTouchesIsNotKept(t *testing.T) {
 		if queries != wantQueries || !reflect.DeepEqual(got, want) {
 			t.Errorf("%d: %d queries, got %+v: want %d, %+v", id, queries, got, wantQueries, want)
 		}
+	}
+}
+
+type workerTeam struct {
+	_        struct{} `preload:""`
+	ID       uint
+	WorkerID uint
+}
+
+// TestQueriesOfTablesThatAreJoinedByHandAreNotRunTogether, but by themselves.
+func TestQueriesOfTablesThatAreJoinedByHandAreNotRunTogether(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	if err := b.db.AutoMigrate(&workerTeam{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.plugin.Register(&workerUser{}, &workerTeam{}); err != nil {
+		t.Fatal(err)
+	}
+	var expected []*association.Expected
+	for id := range uint(2) {
+		var u workerUser
+		if err := b.db.Table("worker_users LEFT JOIN worker_teams t ON t.worker_id = worker_users.id").Select("worker_users.*").Where("worker_users.id = ?", id+1).Take(&u).Error; err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, hot := range b.plugin.Hot(2) {
+		tmpl := b.plugin.templates.Of(hot.Key)
+		if tmpl == nil {
+			t.Fatalf("%q has no template", hot.Key)
+		}
+		if tmpl.Many(0) != nil {
+			t.Errorf("%q can be run together with others", hot.Key)
+		}
+		expected = append(expected, &association.Expected{Key: hot.Key})
+	}
+	if len(expected) != 2 {
+		t.Fatalf("%d keys are known, want 2: %v", len(expected), b.plugin.Stats().BypassReasons)
+	}
+	if r, rest := b.plugin.together(expected); len(r.With) != 0 || len(rest) != 1 {
+		t.Errorf("%d keys are loaded with the first one, %d are left; want none, and 1", len(r.With), len(rest))
 	}
 }

@@ -26,7 +26,6 @@ func reopened(t *testing.T, d *dbtest.Database, models ...any) (b *bench, log *b
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = b.plugin.Close() })
-	b.limit(t, 1)
 	if err := b.plugin.Register(models...); err != nil {
 		t.Fatal(err)
 	}

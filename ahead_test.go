@@ -9,6 +9,7 @@ import (
 	"math"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -76,10 +77,10 @@ func TestALimitIsHeededByWhatIsLoadedTogether(t *testing.T) {
 			keys := b.plugin.PreloadKeys(10)
 			_ = b.plugin.Invalidate()
 			r, _ := b.plugin.together([]*association.Expected{{Key: keys[0]}, {Key: keys[1]}})
-			if together := len(r.with) == 1; together != (limit != 0) {
+			if together := len(r.With) == 1; together != (limit != 0) {
 				t.Errorf("limit %d: loaded together: %v", limit, together)
 			}
-			if run := r.load(t.Context()); run != nil {
+			if run := r.Load(t.Context()); run != nil {
 				if _, err := run(); err != nil {
 					t.Error(err)
 				}
@@ -135,7 +136,7 @@ func TestTextsThatACollationTakesForTheSameAreLoadedApart(t *testing.T) {
 				keys := b.plugin.PreloadKeys(10)
 				_ = b.plugin.Invalidate()
 				r, _ := b.plugin.together([]*association.Expected{{Key: keys[0]}, {Key: keys[1]}})
-				if run := r.load(context.Background()); run != nil {
+				if run := r.Load(context.Background()); run != nil {
 					_, _ = run()
 				}
 				for _, code := range pair {
@@ -186,7 +187,8 @@ func TestAStatementAtTheGateHeedsItsContext(t *testing.T) {
 	b.read(t, 1)
 	_ = b.plugin.Invalidate()
 	arrived, release := b.hold(t)
-	go b.plugin.worker.tick()
+	var ticking sync.WaitGroup
+	ticking.Go(b.plugin.worker.tick)
 	<-arrived
 	ctx, cancel := context.WithCancel(context.Background())
 	returned := make(chan error)
@@ -199,6 +201,7 @@ func TestAStatementAtTheGateHeedsItsContext(t *testing.T) {
 		t.Errorf("%v, want %v", err, context.Canceled)
 	}
 	release()
+	ticking.Wait()
 	b.settle()
 }
 
@@ -420,7 +423,6 @@ type panickyBook struct {
 func TestAValuerThatPanicsWhileAssociationsAreLearned(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.limit(t, 1)
 	if err := b.db.AutoMigrate(&panickyAuthor{}, &panickyBook{}); err != nil {
 		t.Fatal(err)
 	}

@@ -13,9 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorm-preload/preload/internal/agenda"
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/dbtest"
 	"github.com/gorm-preload/preload/internal/prediction"
+	"github.com/gorm-preload/preload/internal/runner"
 	"github.com/gorm-preload/preload/internal/template"
 	"go.uber.org/goleak"
 	"gorm.io/driver/sqlite"
@@ -297,7 +299,8 @@ func TestALoaderThatHangsHoldsUpNothing(t *testing.T) {
 	}
 	b.read(t, 1)
 	w := b.plugin.worker
-	for n := 1; ; n++ { // a busy machine may take longer for the other one than a load may
+	// A busy machine may take longer for the other one than a load may, which then pauses loads.
+	for deadline := time.Now().Add(20 * time.Second); ; {
 		_ = b.plugin.Invalidate()
 		w.tick() // ends only if the one slot is given back
 		w.Wait(1)
@@ -305,7 +308,7 @@ func TestALoaderThatHangsHoldsUpNothing(t *testing.T) {
 		if queries == 0 {
 			break
 		}
-		if n == 50 {
+		if time.Now().After(deadline) {
 			t.Fatal("a loader that hangs kept another key from being loaded")
 		}
 	}
@@ -348,16 +351,17 @@ func TestCloseEndsEveryGoroutine(t *testing.T) {
 	goleak.VerifyNone(t, before)
 }
 
-func TestRegistryForgetsTheLeastRecentlyRegistered(t *testing.T) {
+// TestAPanicOfTheWorkerCostsOneTurn: the goroutine goes on with what comes next.
+func TestAPanicOfTheWorkerCostsOneTurn(t *testing.T) {
 	t.Parallel()
-	r := newRegistry(2)
-	nothing := func(context.Context) cache.Run { return nil }
-	for _, key := range []string{"a", "b", "a", "c"} {
-		r.register(key, nothing, 0)
-	}
-	for key, want := range map[string]bool{"a": true, "b": false, "c": true} {
-		if _, ok := r.loader(key); ok != want {
-			t.Errorf("loader of %s: %t, want %t", key, ok, want)
+	b := setup(t)
+	b.plugin.worker.Add(agenda.Wish{Key: "nobody loads it, and nobody is to be told"})
+	var asked atomic.Bool
+	asked.Store(true)
+	b.plugin.worker.Add(agenda.Wish{Key: "nobody loads it either", Asked: &asked})
+	for deadline := time.Now().Add(20 * time.Second); asked.Load(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the worker does nothing any more")
 		}
 	}
 }
@@ -367,7 +371,6 @@ func TestRegistryForgetsTheLeastRecentlyRegistered(t *testing.T) {
 func TestAKilledAnswerIsLoadedAgain(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.limit(t, 1)
 	write := func(id uint, name string) {
 		t.Helper()
 		if err := b.db.Model(&workerUser{}).Where("id = ?", id).Update("name", name).Error; err != nil {
@@ -643,5 +646,86 @@ func TestATickLoadsWhatIsHotEnoughToBeUsed(t *testing.T) {
 	rounds(60, all)
 	if loaded, used := rounds(10, all); used < 9*all || float64(used) < prediction.HotShare*float64(loaded) {
 		t.Errorf("%d of %d loads were used once %d keys are hot in each of 10 rounds", used, loaded, all)
+	}
+}
+
+// TestNoConnectionIsTakenWhileATransactionIsOpenOnOne that was begun as a statement: it might be the
+// one that is taken.
+func TestNoConnectionIsTakenWhileATransactionIsOpenOnOne(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for range 2 {
+		if room := b.plugin.worker.Room(); room == runner.NoRoom || !b.plugin.source.Alike() {
+			t.Fatalf("room %d, connections alike: %t", room, b.plugin.source.Alike())
+		}
+		if err := b.db.Exec("BEGIN").Error; err != nil {
+			t.Fatal(err)
+		}
+		if room := b.plugin.worker.Room(); room != runner.NoRoom {
+			t.Errorf("room %d while a transaction is open", room)
+		}
+		if err := b.db.Exec("COMMIT").Error; err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestNothingIsToldOfHotKeysAfterTheEnd also where a tick looked at them.
+func TestNothingIsToldOfHotKeysAfterTheEnd(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*Plugin){"Clear": (*Plugin).Clear, "Close": func(p *Plugin) { _ = p.Close() }} {
+		b := setup(t, WithThreshold(0.1))
+		for range 5 {
+			b.read(t, 1)
+		}
+		_ = b.plugin.Invalidate()
+		b.tick()
+		if b.plugin.stats.heat.Load() == 0 {
+			t.Fatal("a tick holds nothing of hot keys")
+		}
+		end(b.plugin)
+		if m := b.plugin.Stats().Memory; m.Patterns > 0 {
+			t.Errorf("after %s %d bytes of patterns are told", name, m.Patterns)
+		}
+	}
+}
+
+// What raw SQL gave is loaded in the background like any other answer.
+func TestATickLoadsRawSQLThatIsHot(t *testing.T) {
+	t.Parallel()
+	b := setup(t, WithThreshold(2), WithRaw())
+	if err := b.plugin.Register(&workerUser{}); err != nil {
+		t.Fatal(err)
+	}
+	reads := map[string]func() (string, error){
+		"Find": func() (name string, err error) {
+			err = b.db.Raw("SELECT name FROM worker_users WHERE id = ?", 1).Find(&name).Error
+			return name, err
+		},
+		"Scan": func() (name string, err error) {
+			err = b.db.Raw("SELECT name FROM worker_users WHERE id = ?", 2).Scan(&name).Error
+			return name, err
+		},
+		"Take": func() (string, error) {
+			var user workerUser
+			err := b.db.Raw("SELECT * FROM worker_users WHERE id = ?", 3).Take(&user).Error
+			return user.Name, err
+		},
+	}
+	for form, read := range reads {
+		for range 3 {
+			if _, err := read(); err != nil {
+				t.Fatalf("%s: %v", form, err)
+			}
+		}
+	}
+	b.writeUnseen(t, "UPDATE worker_users SET name = 'new'")
+	_ = b.plugin.Invalidate(&workerUser{})
+	b.tick()
+	before := b.probe.Queries()
+	for form, read := range reads {
+		if name, err := read(); name != "new" || err != nil || b.probe.Queries() != before {
+			t.Errorf("%s: %q, %v, with %d queries; want it from memory", form, name, err, b.probe.Queries()-before)
+		}
 	}
 }

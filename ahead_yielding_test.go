@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/dbtest"
 	"github.com/gorm-preload/preload/internal/runner"
 	"github.com/gorm-preload/preload/internal/template"
@@ -53,7 +54,8 @@ func TestALoadThatHangsSoonYieldsToStatements(t *testing.T) {
 					}
 					_ = p.Invalidate()
 					p.templates.Each(func(t *template.Template) {
-						t.Pace.Usual.Store(0) // on a busy machine the load would count as slow, and not begin
+						t.Pace = cache.Pace{}
+						t.Pace.Took(time.Millisecond) // on a busy machine the load would count as slow, and not begin
 					})
 					var once atomic.Bool
 					came := make(chan struct{})
@@ -140,7 +142,7 @@ func TestLoadersThatHangStopNobodyElse(t *testing.T) {
 	_ = b.plugin.Invalidate()
 	w.tick()
 	wait("the loader that hangs is not given up", func() bool { return b.plugin.Stats().AbandonedTasks == 1 })
-	wait("the loader that hangs is still registered", func() bool { _, ok := b.plugin.registry.loader("one"); return !ok })
+	wait("the loader that hangs is still registered", func() bool { _, ok := b.plugin.loaders.Of("one"); return !ok })
 	own("healthy", false)
 	_ = b.plugin.Invalidate()
 	before := b.plugin.Stats().PreloadCount
@@ -164,6 +166,9 @@ func TestLoadersThatHangStopNobodyElse(t *testing.T) {
 	wait("a query was not loaded", func() bool {
 		_ = b.plugin.Invalidate()
 		w.tick() // a busy machine may not load it within its time
+		for w.Active() > 0 {
+			time.Sleep(time.Millisecond)
+		}
 		_, queries := b.read(t, 1)
 		return queries == 0 && b.plugin.Stats().PreloadHits > 0
 	})

@@ -13,7 +13,9 @@ import (
 	"time"
 	"weak"
 
+	"github.com/gorm-preload/preload/internal/agenda"
 	"github.com/gorm-preload/preload/internal/cache"
+	"github.com/gorm-preload/preload/internal/clock"
 	"github.com/gorm-preload/preload/internal/commit"
 	"github.com/gorm-preload/preload/internal/dbtest"
 	"github.com/gorm-preload/preload/internal/own"
@@ -45,14 +47,14 @@ func TestLoadsLeftToThemselvesAreBounded(t *testing.T) {
 	var stuck atomic.Int64
 	for i := range 3 * runner.MaxAbandoned {
 		key := fmt.Sprint("hangs", i)
-		b.plugin.registry.register(key, func(context.Context) cache.Run {
+		b.plugin.loaders.Register(key, func(context.Context) cache.Run {
 			return func() ([]*cache.Entry, error) {
 				stuck.Add(1)
 				<-hang
 				return nil, nil
 			}
 		}, 0)
-		w.load(reload{key: key})
+		w.load(agenda.Wish{Key: key})
 	}
 	if n := stuck.Load(); n > runner.MaxAbandoned+int64(w.Concurrency) {
 		t.Errorf("%d loaders hang, want at most %d", n, runner.MaxAbandoned)
@@ -165,7 +167,7 @@ func TestTextsAndArgsAreBoundedByTheirSize(t *testing.T) {
 		b.db.Where(fmt.Sprintf("name = '%s' AND id = %d", long, i)).Find(&[]workerUser{})
 	}
 	memory := b.plugin.Stats().Memory
-	if n := len(b.plugin.registry.loads); memory.Statements > 4<<20 || memory.Templates > 8<<20 || n > 20 {
+	if n := b.plugin.loaders.Len(); memory.Statements > 4<<20 || memory.Templates > 8<<20 || n > 20 {
 		t.Errorf("statements of %d bytes, templates of %d bytes, %d loaders with long args", memory.Statements, memory.Templates, n)
 	}
 }
@@ -386,7 +388,7 @@ func TestPreloadsOfOneKeyAtOnceAreNoError(t *testing.T) {
 // TestEverythingAtOnce ends with nothing left. Run it with -race.
 func TestEverythingAtOnce(t *testing.T) {
 	t.Parallel()
-	b := setup(t, WithTTL(20*time.Millisecond), WithClock(&systemClock{}), WithMaxEntries(5), WithMaxPatterns(6), WithMaxLoaders(5))
+	b := setup(t, WithTTL(20*time.Millisecond), WithClock(&clock.System{}), WithMaxEntries(5), WithMaxPatterns(6), WithMaxLoaders(5))
 	ctx := context.Background()
 	var all sync.WaitGroup
 	for _, do := range []func(i int){
@@ -422,7 +424,7 @@ func TestEverythingAtOnce(t *testing.T) {
 	all.Wait()
 	s := b.plugin.Stats()
 	if s.Entries != 0 || s.Bytes != 0 || s.ActiveTasks != 0 || s.TrackedPatterns != 0 || s.Models["worker_users"].Entries != 0 ||
-		b.plugin.cache.Counts.Tally(own.Table).Entries.Load() != 0 || b.plugin.cache.Index.Size() != 0 || len(b.plugin.registry.loads) != 0 || flightsOf(b) != 0 {
-		t.Errorf("left: %+v, %d guards, %d loaders, %d flights", s, b.plugin.cache.Index.Size(), len(b.plugin.registry.loads), flightsOf(b))
+		b.plugin.cache.Counts.Tally(own.Table).Entries.Load() != 0 || b.plugin.cache.Index.Size() != 0 || b.plugin.loaders.Len() != 0 || flightsOf(b) != 0 {
+		t.Errorf("left: %+v, %d guards, %d loaders, %d flights", s, b.plugin.cache.Index.Size(), b.plugin.loaders.Len(), flightsOf(b))
 	}
 }

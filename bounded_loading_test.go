@@ -472,12 +472,14 @@ func TestReadMapColumnsIsNotRetained(t *testing.T) {
 	clock.Advance(55 * time.Minute)
 	loads := p.Stats().PreloadCount
 	fresh := func() map[string]string { return map[string]string{"home_city": "name"} }
-	if got := get(fresh()); got != "Paris" {
-		t.Fatal(got)
+	for range 2 {
+		if got := get(fresh()); got != "Paris" {
+			t.Fatal(got)
+		}
 	}
 	for deadline := time.Now().Add(worldtest.Patience); p.Stats().PreloadCount == loads; {
 		if time.Now().After(deadline) {
-			t.Fatalf("a read in the last fifth of the TTL started no reload: %+v", p.Stats())
+			t.Fatalf("reads in the last fifth of the TTL started no reload: %+v", p.Stats())
 		}
 		time.Sleep(time.Millisecond) // between two looks at what another goroutine does
 	}
@@ -509,8 +511,10 @@ func TestReadReloadGivesTheSame(t *testing.T) {
 			c.query.Try(db)
 			entries := p.Stats().Entries
 			clock.Advance(55 * time.Minute)
-			if diff := want.Differs(c.query.Try(db)); diff != "" {
-				t.Errorf("%s: %s", c.name, diff)
+			for range 2 {
+				if diff := want.Differs(c.query.Try(db)); diff != "" {
+					t.Errorf("%s: %s", c.name, diff)
+				}
 			}
 			for deadline := time.Now().Add(500 * time.Millisecond); p.Stats().PreloadCount < int64(entries) && time.Now().Before(deadline); {
 				time.Sleep(time.Millisecond)

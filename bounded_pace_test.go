@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gorm-preload/preload/internal/cache"
@@ -16,6 +17,10 @@ import (
 // that is not slow.
 func TestWhatIsSlowIsStillLoadedOnce(t *testing.T) {
 	t.Parallel()
+	synctest.Test(t, whatIsSlow) // a machine that stands still for a while is not a slow load
+}
+
+func whatIsSlow(t *testing.T) {
 	p := New(WithoutWorker(), func(c *config) {
 		c.waits = cache.Waits{Least: time.Millisecond, Most: 20 * time.Millisecond, First: time.Millisecond}
 	})

@@ -227,8 +227,12 @@ func TestMissesTellTheirCauseWhereItIsKnown(t *testing.T) {
 		return tx.Model(&worldtest.ReadCompany{}).Where("id = ?", 1).Update("name", "held").Error
 	}))
 	worldtest.Must(t, b.DB.First(new(worldtest.ReadCompany), 1).Error)
-	want := map[preload.Cause]int64{preload.CauseRefreshed: 1, preload.CauseHeldOut: 1}
-	if s := b.Plugin.Stats(); !reflect.DeepEqual(s.MissCauses, want) || s.Misses != 3 {
+	want := map[preload.Cause]int64{preload.CauseCold: 1, preload.CauseRefreshed: 1, preload.CauseHeldOut: 1}
+	s := b.Plugin.Stats()
+	if !reflect.DeepEqual(s.MissCauses, want) || s.Misses != 3 {
 		t.Errorf("causes %v of %d misses, want %v of 3", s.MissCauses, s.Misses, want)
+	}
+	if !reflect.DeepEqual(s.HeldOut, []string{"read_companies"}) || s.HoldOuts != 1 {
+		t.Errorf("held out %q by %d writes, want read_companies by one", s.HeldOut, s.HoldOuts)
 	}
 }

@@ -116,3 +116,56 @@ func TestWhichOfSeveralRowsComesFirst(t *testing.T) {
 		}
 	})
 }
+
+// limitedCode is found by a text or by a number, either of which is there once.
+type limitedCode struct {
+	_     struct{} `preload:""`
+	Code  string   `gorm:"primaryKey"`
+	Nr    int      `gorm:"uniqueIndex"`
+	Price int
+}
+
+// TestWhichOfSeveralRowsOfOneTextComesFirst: a column may take texts for the same that the index of
+// its key tells apart, so that a query for one text of a key depends on what orders the rows, too.
+func TestWhichOfSeveralRowsOfOneTextComesFirst(t *testing.T) {
+	t.Parallel()
+	d := dbtest.SQLite(t)
+	plain := d.Plain(t)
+	worldtest.Must(t, plain.Exec("CREATE TABLE limited_codes (code text COLLATE NOCASE, nr integer UNIQUE, price integer, PRIMARY KEY (code COLLATE BINARY))").Error)
+	worldtest.Must(t, plain.Create(&[]limitedCode{{Code: "a", Nr: 1, Price: 1}, {Code: "A", Nr: 2, Price: 2}}).Error)
+	w := worldtest.Open(t, d, plain, nil)
+	for name, ask := range map[string]func(db *gorm.DB) (c limitedCode, err error){
+		"a bind value": func(db *gorm.DB) (c limitedCode, err error) {
+			err = db.Where("code = ?", "a").Order("price").Take(&c).Error
+			return c, err
+		},
+		"written out": func(db *gorm.DB) (c limitedCode, err error) {
+			err = db.Where("code = 'a'").Order("price").Take(&c).Error
+			return c, err
+		},
+		"into a slice": func(db *gorm.DB) (limitedCode, error) {
+			var all []limitedCode
+			err := db.Where("code = ?", "a").Order("price").Limit(1).Find(&all).Error
+			return all[0], err
+		},
+	} {
+		for turn := range 4 {
+			var got limitedCode
+			for range 2 {
+				var err error
+				got, err = ask(w.DB)
+				worldtest.Must(t, err)
+				want, err := ask(w.Plain)
+				worldtest.Must(t, err)
+				if got != want {
+					t.Fatalf("%s, turn %d: %+v comes first, want %+v", name, turn, got, want)
+				}
+			}
+			// The other row comes first from now on. Its text is not named.
+			worldtest.Must(t, w.DB.Model(&limitedCode{}).Where("nr = ?", 3-got.Nr).Update("price", got.Price-1).Error)
+		}
+	}
+	if w.Plugin.Stats().Hits == 0 {
+		t.Error("no read was answered from memory: the test tests nothing")
+	}
+}

@@ -1,9 +1,12 @@
 package preload_test
 
 import (
+	"fmt"
+	"reflect"
 	"testing"
 	"time"
 
+	"github.com/gorm-preload/preload/internal/dbtest"
 	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
 )
@@ -112,13 +115,80 @@ func TestARawWriteWhoseRowsAreClosedIsNotHeldOut(t *testing.T) {
 // by a goroutine.
 func rowKeeps(t testing.TB, w *worldtest.World, read func()) {
 	t.Helper()
-	for i := 0; ; i++ {
+	// On a busy machine it may take a while until others notice that the rows are closed.
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
 		before := w.Probe.Queries()
 		if read(); w.Probe.Queries() == before {
 			return
 		}
-		if i == 100 {
+		if time.Now().After(deadline) {
 			t.Fatal("nothing is kept any more")
 		}
+	}
+}
+
+// TestRowsThatShowTheirKeysSurviveWritesOfOthers: what Scan and Rows read is killed by writes of its
+// rows, and not by writes of others, as what Find reads is.
+func TestRowsThatShowTheirKeysSurviveWritesOfOthers(t *testing.T) {
+	t.Parallel()
+	type row struct {
+		ID   uint
+		Name string
+	}
+	users := func(db *gorm.DB) *gorm.DB { return db.Model(&worldtest.ReadUser{}) }
+	for _, c := range []struct {
+		name  string
+		chain func(*gorm.DB) *gorm.DB
+		keys  bool // are shown
+	}{
+		{"with its key", func(db *gorm.DB) *gorm.DB { return users(db).Select("id", "name").Where("age > ?", 30).Order("id") }, true},
+		{"without bind values", func(db *gorm.DB) *gorm.DB { return users(db).Select("id", "name").Where("age > 30").Order("id") }, true},
+		{"whole rows", func(db *gorm.DB) *gorm.DB { return users(db).Where("age > ?", 30).Order("id") }, true},
+		{"limited", func(db *gorm.DB) *gorm.DB {
+			return users(db).Select("id", "name").Where("age > ?", 30).Order("id").Limit(10)
+		}, true},
+		{"joined", func(db *gorm.DB) *gorm.DB {
+			return users(db).Select("read_users.id", "read_users.name").Joins("LEFT JOIN read_companies c ON c.id = read_users.company_id").Where("read_users.age > ?", 30).Order("read_users.id")
+		}, true},
+		{"without its key", func(db *gorm.DB) *gorm.DB { return users(db).Select("name").Where("age > ?", 30).Order("id") }, false},
+		{"another column as its key", func(db *gorm.DB) *gorm.DB {
+			return users(db).Select("age AS id", "name").Where("age > ?", 30).Order("name")
+		}, false},
+		{"a sum", func(db *gorm.DB) *gorm.DB {
+			return users(db).Select("max(id) AS id, max(name) AS name").Where("age > ?", 30)
+		}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			dbtest.Each(t, func(t *testing.T, d *dbtest.Database) {
+				worldtest.SeedReads(t, d.Plain(t))
+				b := readOpen(t, d)
+				worldtest.Must(t, b.Plugin.Register(worldtest.ReadModels...))
+				var all []worldtest.ReadUser
+				worldtest.Must(t, b.Plain.Order("age").Find(&all).Error)
+				young, old := all[0], all[len(all)-1]
+				if young.Age > 30 || old.Age <= 30 {
+					t.Fatal("the users are of one age")
+				}
+				read := func(db *gorm.DB) (rows []row) {
+					worldtest.Must(t, c.chain(db).Scan(&rows).Error)
+					return rows
+				}
+				for turn := range 3 {
+					read(b.DB)
+					for _, u := range []worldtest.ReadUser{young, old} {
+						worldtest.Must(t, b.DB.Model(&worldtest.ReadUser{}).Where("id = ?", u.ID).Update("name", fmt.Sprint(u.Name, turn)).Error)
+						var got []row
+						n := b.Queries(func() { got = read(b.DB) })
+						if want := read(b.Plain); !reflect.DeepEqual(got, want) {
+							t.Errorf("after a write of user %d: got %v, want %v", u.ID, got, want)
+						}
+						if survives := u.ID == young.ID && c.keys; survives != (n == 0) {
+							t.Errorf("after a write of user %d of age %d: %d queries", u.ID, u.Age, n)
+						}
+					}
+				}
+			})
+		})
 	}
 }

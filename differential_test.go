@@ -1,6 +1,8 @@
 package preload_test
 
 import (
+	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -16,12 +18,13 @@ import (
 )
 
 const (
-	diffHits  = 40 // percent of the reads that must have been answered from memory, at least
-	diffReads = 8  // that are asked again after each step
+	diffHits   = 40 // percent of the reads that must have been answered from memory, at least
+	diffInside = 10 // one of so many of those in transactions, more at least
+	diffReads  = 8  // that are asked again after each step
 )
 
 // diffCounts are what the cases of a test did.
-type diffCounts struct{ cases, steps, writes, failed, reads, served int }
+type diffCounts struct{ cases, steps, writes, failed, reads, served, inside, insideServed int }
 
 // diffRun is one case: a database, a plugin, and what was done so far.
 type diffRun struct {
@@ -34,6 +37,8 @@ type diffRun struct {
 	// savepoint, after an error.
 	tx     *gorm.DB
 	broken bool
+	// opts are what transactions are begun with.
+	opts []*sql.TxOptions
 }
 
 func (x *diffRun) note(format string, args ...any) {
@@ -87,7 +92,12 @@ func (x *diffRun) settle() {
 	}
 	if x.tx != nil && !x.broken {
 		q := x.asked[x.Below("asked in the transaction", len(x.asked))]
+		before := x.Probe.Queries()
 		got := q.Ask(x.fresh())
+		x.counts.inside++
+		if x.Probe.Queries() == before {
+			x.counts.insideServed++
+		}
 		if got.Err != nil && got.Err.Error() != gorm.ErrRecordNotFound.Error() {
 			x.broken = x.Dialect == "postgres"
 			return
@@ -164,7 +174,7 @@ func (x *diffRun) begin(depth int) {
 	if depth > 0 || x.tx != nil {
 		return
 	}
-	x.tx, x.broken = x.World.DB.Begin(), false
+	x.tx, x.broken = x.World.DB.Begin(x.opts...), false
 	x.note("begin: %v", x.tx.Error)
 }
 
@@ -234,7 +244,7 @@ func (x *diffRun) function(depth int) {
 				panic(errDiffPanic)
 			}
 			return nil
-		})
+		}, x.opts...)
 	}()
 	x.note("} function: %v", err)
 	if outer == nil || err != nil {
@@ -245,9 +255,9 @@ func (x *diffRun) function(depth int) {
 }
 
 // diffCase draws and plays one case.
-func diffCase(rt *rapid.T, w *worldtest.World, tables []*worldtest.Table, counts *diffCounts) {
+func diffCase(rt *rapid.T, w *worldtest.World, tables []*worldtest.Table, counts *diffCounts, opts ...*sql.TxOptions) {
 	counts.cases++
-	x := &diffRun{Draw: worldtest.NewDraw(rt, w.Dialect, tables), World: w, counts: counts}
+	x := &diffRun{Draw: worldtest.NewDraw(rt, w.Dialect, tables), World: w, counts: counts, opts: opts}
 	defer func() {
 		if x.tx != nil {
 			x.fresh().Rollback()
@@ -269,42 +279,65 @@ func diffCase(rt *rapid.T, w *worldtest.World, tables []*worldtest.Table, counts
 // rollbacks: every answer is plain GORM's, from the moment on at which the write returned.
 func TestDifferential(t *testing.T) {
 	t.Parallel()
-	dbtest.Each(t, func(t *testing.T, d *dbtest.Database) {
-		// The handles are alike in all that decides how values are read.
-		var plain [2]*gorm.DB
-		for i := range plain {
-			plain[i] = d.Plain(t, worldtest.DiffConfig(i == 1, false))
+	dbtest.Each(t, func(t *testing.T, d *dbtest.Database) { differential(t, d, false) })
+}
+
+// The same with transactions whose reads memory may answer.
+func TestDifferentialInTransactions(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, d *dbtest.Database) { differential(t, d, true) })
+}
+
+func differential(t *testing.T, d *dbtest.Database, inside bool) {
+	options := []preload.Option{preload.WithTTL(24 * time.Hour), preload.WithNegativeTTL(24 * time.Hour), preload.WithRaw()}
+	var opts []*sql.TxOptions
+	if inside {
+		options = append(options, preload.WithTransactionReads())
+		if d.Dialect == "mysql" {
+			opts = append(opts, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 		}
-		worldtest.MigrateDiffs(t, d, plain[0])
-		tables := worldtest.DiffTables(t, plain[0])
-		deadline := time.Now().Add(worldtest.Budget(t, 3*time.Second))
-		counts, failing := &diffCounts{}, false
-		property := func(rt *rapid.T) {
-			// A case that fails is played again and again, until it is as short as it gets.
-			if time.Now().After(deadline) && !failing && counts.cases > 0 {
-				return
-			}
-			defer func() { failing = failing || rt.Failed() }()
-			prepare := rapid.IntRange(0, 1).Draw(rt, "prepare")
-			skip := rapid.Bool().Draw(rt, "skip default transaction")
-			worldtest.SeedDiffs(t, d, plain[0])
-			w := writeOpen(t, d, plain[prepare], worldtest.DiffConfig(prepare == 1, skip), preload.WithTTL(24*time.Hour), preload.WithNegativeTTL(24*time.Hour))
-			pool, err := w.DB.DB()
-			if err != nil {
-				rt.Fatal(err)
-			}
-			defer pool.Close()
-			defer w.Plugin.Close()
-			diffCase(rt, w, tables, counts)
+	}
+	// The handles are alike in all that decides how values are read.
+	var plain [2]*gorm.DB
+	for i := range plain {
+		plain[i] = d.Plain(t, worldtest.DiffConfig(i == 1, false))
+	}
+	worldtest.MigrateDiffs(t, d, plain[0])
+	tables := worldtest.DiffTables(t, plain[0])
+	deadline := time.Now().Add(worldtest.Budget(t, 3*time.Second))
+	counts, failing := &diffCounts{}, false
+	property := func(rt *rapid.T) {
+		// A case that fails is played again and again, until it is as short as it gets.
+		if time.Now().After(deadline) && !failing && counts.cases > 0 {
+			return
 		}
-		for time.Now().Before(deadline) {
-			rapid.Check(t, property)
+		defer func() { failing = failing || rt.Failed() }()
+		prepare := rapid.IntRange(0, 1).Draw(rt, "prepare")
+		skip := rapid.Bool().Draw(rt, "skip default transaction")
+		worldtest.SeedDiffs(t, d, plain[0])
+		w := writeOpen(t, d, plain[prepare], worldtest.DiffConfig(prepare == 1, skip), options...)
+		if inside && d.Dialect == "sqlite" {
+			w.DB = w.DB.WithContext(preload.ContextWithTransactionReads(context.Background()))
 		}
-		served := 100 * counts.served / max(counts.reads, 1)
-		t.Logf("%d cases, %d steps, %d writes of which %d failed, %d reads of which %d (%d %%) from memory",
-			counts.cases, counts.steps, counts.writes, counts.failed, counts.reads, counts.served, served)
-		if served < diffHits {
-			t.Errorf("%d %% of the reads were answered from memory, want at least %d %%", served, diffHits)
+		pool, err := w.DB.DB()
+		if err != nil {
+			rt.Fatal(err)
 		}
-	})
+		defer pool.Close()
+		defer w.Plugin.Close()
+		diffCase(rt, w, tables, counts, opts...)
+	}
+	for time.Now().Before(deadline) {
+		rapid.Check(t, property)
+	}
+	served := 100 * counts.served / max(counts.reads, 1)
+	t.Logf("%d cases, %d steps, %d writes of which %d failed, %d reads of which %d (%d %%) from memory",
+		counts.cases, counts.steps, counts.writes, counts.failed, counts.reads, counts.served, served)
+	if served < diffHits {
+		t.Errorf("%d %% of the reads were answered from memory, want at least %d %%", served, diffHits)
+	}
+	t.Logf("%d reads in transactions, of which %d from memory", counts.inside, counts.insideServed)
+	if most := counts.inside / diffInside; counts.inside >= 50 && inside != (counts.insideServed > most) {
+		t.Errorf("%d of %d reads in transactions were answered from memory, want more than %d: %t", counts.insideServed, counts.inside, most, inside)
+	}
 }

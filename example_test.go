@@ -55,13 +55,12 @@ func Example() {
 	db, p, done := open(preload.WithoutWorker())
 	defer done()
 
+	var ann Person
 	for range 2 {
-		var ann Person
 		check(db.Where("name = ?", "Ann").First(&ann).Error)
 		fmt.Println(ann.City, "hits:", p.Stats().Hits)
 	}
 	check(db.Model(&Person{}).Where("name = ?", "Ann").Update("city", "Bergen").Error)
-	var ann Person
 	check(db.Where("name = ?", "Ann").First(&ann).Error)
 	fmt.Println(ann.City, "hits:", p.Stats().Hits)
 	// Output:
@@ -138,6 +137,108 @@ func ExampleLoad() {
 	// fetched
 	// sunny <nil>
 	// sunny <nil>
+}
+
+// What was made of tables is forgotten when they are written to.
+func ExampleLoadWith() {
+	db, p, done := open(preload.WithoutWorker())
+	defer done()
+
+	count := func(context.Context) (n int64, err error) {
+		fmt.Println("counted")
+		err = db.Model(&Person{}).Count(&n).Error
+		return n, err
+	}
+	people := func() {
+		n, err := preload.LoadWith(context.Background(), p, "people", count, preload.Tables(&Person{}), preload.For(time.Minute))
+		fmt.Println(n, err)
+	}
+	people()
+	people()
+	check(db.Create(&Person{Name: "Eve"}).Error)
+	people()
+	// Output:
+	// counted
+	// 1 <nil>
+	// 1 <nil>
+	// counted
+	// 2 <nil>
+}
+
+// One query is kept, whatever its model says: for how long, with the tables that a view reads, and
+// with a name by which it is forgotten.
+func ExampleCache() {
+	db, p, done := open(preload.WithoutWorker())
+	defer done()
+	check(db.Exec("CREATE VIEW v_cities AS SELECT city, count(*) AS n FROM people GROUP BY city").Error)
+
+	report := preload.Cache(preload.For(time.Minute), preload.Tables(&Person{}, "v_cities"), preload.Tags("report"))
+	oslo := func() (n int) {
+		check(db.Clauses(report).Raw("SELECT n FROM v_cities WHERE city = ?", "Oslo").Scan(&n).Error)
+		return n
+	}
+	fmt.Println(oslo(), oslo(), "hits:", p.Stats().Hits)
+	check(db.Create(&Person{Name: "Eve", City: "Oslo"}).Error)
+	fmt.Println(oslo(), "hits:", p.Stats().Hits)
+	check(p.InvalidateTags("report"))
+	fmt.Println(oslo(), "hits:", p.Stats().Hits)
+	// Output:
+	// 1 1 hits: 1
+	// 2 hits: 1
+	// 2 hits: 1
+}
+
+// A context says the same of all queries that run with it.
+func ExampleContextWithCache() {
+	db, p, done := open()
+	defer done()
+
+	check(p.Register(&Person{})) // SQL does not tell what a table is
+	ctx := preload.ContextWithCache(context.Background(), preload.For(time.Minute))
+	for range 3 {
+		var names []string
+		check(db.WithContext(ctx).Raw("SELECT name FROM people ORDER BY name").Scan(&names).Error)
+	}
+	fmt.Println("hits:", p.Stats().Hits)
+	// Output:
+	// hits: 2
+}
+
+// Raw SQL is kept like what GORM builds: the same SQL is found again, whatever it is read into.
+func ExampleWithRaw() {
+	db, p, done := open(preload.WithRaw())
+	defer done()
+	check(p.Register(&Person{}))
+
+	for range 2 {
+		var people []Person
+		check(db.Raw("SELECT * FROM people WHERE city = ?", "Oslo").Find(&people).Error)
+		var rows []map[string]any
+		check(db.Raw("SELECT * FROM people WHERE city = ?", "Oslo").Scan(&rows).Error)
+	}
+	check(db.Exec("UPDATE people SET city = 'Rome' WHERE name = 'Ann'").Error)
+	var people []Person
+	check(db.Raw("SELECT * FROM people WHERE city = ?", "Oslo").Find(&people).Error)
+	fmt.Println(len(people), "hits:", p.Stats().Hits)
+	// Output:
+	// 0 hits: 3
+}
+
+// Functions of the application's own keep nothing out of memory once they are known as pure.
+func ExampleWithFunctions() {
+	db, p, done := open(preload.WithFunctions("slugify"))
+	defer done()
+
+	e, err := p.Explain(func(tx *gorm.DB) *gorm.DB { return tx.Where("slugify(name) = ?", "ann").Find(&[]Person{}) })
+	check(err)
+	fmt.Println("slugify:", e.Cacheable)
+	e, err = p.Explain(func(tx *gorm.DB) *gorm.DB { return tx.Where("other(name) = ?", "ann").Find(&[]Person{}) })
+	check(err)
+	fmt.Println("other:", e.Cacheable, e.Reason)
+	_ = db
+	// Output:
+	// slugify: true
+	// other: false unknown function
 }
 
 // Models that cannot be tagged are opted in by an option.
@@ -290,4 +391,26 @@ func ExampleConnector() {
 	// Oslo Oslo hits: 1
 	// Bergen
 	// *sql.DB: true *sql.Tx: true
+}
+
+// In a snapshot, as all transactions of SQLite are, memory answers what may be as of its own moment.
+func ExampleWithTransactionReads() {
+	db, p, closeAll := open(preload.WithTransactionReads(), preload.WithoutWorker())
+	defer closeAll()
+	check(db.Create(&Person{Name: "Bob", City: "Rome"}).Error)
+	check(db.First(&Person{}, 2).Error)
+
+	err := db.Transaction(func(tx *gorm.DB) error {
+		ctx := preload.ContextWithTransactionReads(context.Background())
+		var bob Person
+		if err := tx.WithContext(ctx).First(&bob, 2).Error; err != nil { // from memory, if it is there
+			return err
+		}
+		return tx.Model(&Person{}).Where("id = ?", 1).Update("city", bob.City).Error
+	})
+	check(err)
+	var ann Person
+	check(db.First(&ann, 1).Error)
+	fmt.Println(ann.City, "hits:", p.Stats().Hits)
+	// Output: Rome hits: 1
 }

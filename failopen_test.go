@@ -335,23 +335,23 @@ func TestReadFailsOpenOnFunctions(t *testing.T) {
 	}
 }
 
-// What leaves for want of room is what was used longest ago.
+// What leaves for want of room is what was not used again.
 func TestReadEviction(t *testing.T) {
 	t.Parallel()
-	b := readSQLite(t, preload.WithMaxEntries(10))
+	b := readSQLite(t, preload.WithMaxEntries(100))
 	get := func(id int) int64 {
 		return b.Queries(func() { var u []worldtest.ReadUser; worldtest.Must(t, b.DB.Where("id = ?", id).Find(&u).Error) })
 	}
-	for id := range 10 {
+	for id := range 100 {
 		get(id)
 	}
-	if s := b.Plugin.Stats(); s.Entries != 10 || s.Evicted != 0 || s.Bytes <= 0 {
+	if s := b.Plugin.Stats(); s.Entries != 100 || s.Evicted != 0 || s.Bytes <= 0 {
 		t.Errorf("full: %+v", s)
 	}
 	for hot := range 3 {
 		get(hot)
 	}
-	for id := 100; id < 150; id++ {
+	for id := 1_000; id < 1_500; id++ {
 		get(id)
 		for hot := range 3 {
 			if n := get(hot); n != 0 {
@@ -360,8 +360,8 @@ func TestReadEviction(t *testing.T) {
 		}
 	}
 	s := b.Plugin.Stats()
-	if s.Entries != 10 || s.Evicted != 50 || s.Models["read_users"].Entries != 10 {
-		t.Errorf("after 50 more: %+v", s)
+	if s.Entries != 100 || s.Evicted != 500 || s.Models["read_users"].Entries != 100 {
+		t.Errorf("after 500 more: %+v", s)
 	}
 	if get(5) != 1 {
 		t.Error("key 5 was never used again and is still there")
@@ -480,7 +480,15 @@ func TestReadStats(t *testing.T) {
 	worldtest.Must(t, b.DB.Find(&[]worldtest.ReadPlain{}).Error)
 	b.Plugin.RecordAccess("mine", "yours")
 	s := b.Plugin.Stats()
-	want := preload.Stats{Hits: 4, Misses: 3, Bypassed: 1, BypassReasons: map[preload.Reason]int64{"no policy": 1}, Kills: map[string]map[string]int64{}, TotalAccesses: 8,
+	cold := map[preload.Cause]int64{preload.CauseCold: 1}
+	for table, m := range s.Models {
+		if !reflect.DeepEqual(m.MissCauses, cold) || m.Bytes <= 0 || m.Queries.Count != 1 || m.Queries.Sum <= 0 {
+			t.Errorf("%s: %+v: want one cold miss with the time of its query, and what its answer weighs", table, m)
+		}
+		m.MissCauses, m.Bytes, m.Queries = nil, 0, preload.Durations{}
+		s.Models[table] = m
+	}
+	want := preload.Stats{Hits: 4, Misses: 3, MissCauses: map[preload.Cause]int64{preload.CauseCold: 3}, Limits: s.Limits, Loads: s.Loads, Bypassed: 1, BypassReasons: map[preload.Reason]int64{"no policy": 1}, Kills: map[string]map[string]int64{}, TotalAccesses: 8,
 		Entries: 3, Bytes: s.Bytes, Memory: s.Memory, TrackedPatterns: s.TrackedPatterns, Associations: s.Associations, Prediction: s.Prediction,
 		Models: map[string]preload.ModelStats{
 			"read_users":     {Hits: 2, Misses: 1, HitRate: 2.0 / 3, Entries: 1},

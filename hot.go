@@ -95,12 +95,12 @@ func (p *Plugin) newHandover() *restart.Handover {
 		Dialect: p.dialect, Partitioned: p.config.partition != nil, MaxPatterns: p.config.maxPatterns, LoadTimeout: p.config.loadTimeout,
 		Report: p.config.report, Closed: p.closed.Load, LoaderOf: p.loaderOf,
 		Limits: func(s *schema.Schema) (limits template.Limits, opted bool, err error) {
-			m := p.models.of(s)
-			if m.err != nil || m.policy == nil {
-				return limits, false, m.err
+			m := p.models.Of(s)
+			if m.Err != nil || m.Policy == nil {
+				return limits, false, m.Err
 			}
-			return m.policy.limits(), true, nil
+			return m.Policy.Limits(), true, nil
 		},
-		Register: func(key string, load cache.Loader) { p.registry.register(key, load, 0) },
+		Register: func(key string, load cache.Loader) { p.loaders.Register(key, load, 0) },
 	})
 }

@@ -14,8 +14,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/gorm-preload/preload"
 )
 
 const (
@@ -30,9 +33,9 @@ const (
 
 var (
 	// houseFirstTier are the packages that know nothing of GORM and could be published alone.
-	houseFirstTier = []string{"clone", "coherence", "hotness", "prediction", "recency", "sqltext"}
+	houseFirstTier = []string{"batch", "clock", "clone", "coherence", "eviction", "hotness", "prediction", "replay", "seen", "sqltext", "store", "strict"}
 	// houseForTests are those that only tests import, and that may import the root package.
-	houseForTests = []string{"dbtest", "dbtest/puresqlite", "worldtest"}
+	houseForTests = []string{"dbtest", "dbtest/puresqlite", "feedtest", "strict/stricttest", "worldtest"}
 )
 
 // TestImportsPointDown keeps the two tiers of internal packages apart from each other, and both
@@ -116,6 +119,46 @@ func TestFilesAreShort(t *testing.T) {
 	}
 }
 
+// TestEveryModuleIsChecked: .ci/run looks at all modules of go.work, wherever they are.
+func TestEveryModuleIsChecked(t *testing.T) {
+	t.Parallel()
+	var found []string
+	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.Name() == "go.mod" && !entry.IsDir() {
+			found = append(found, strings.TrimSuffix("./"+filepath.ToSlash(filepath.Dir(path)), "/."))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(found)
+	script, err := os.ReadFile(filepath.Join(".ci", "run"))
+	if err != nil {
+		t.Skip("there is no .ci/run here: ", err)
+	}
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		t.Skip("there is no bash")
+	}
+	for _, line := range strings.Split(string(script), "\n") {
+		if !strings.HasPrefix(line, "MODULES=") {
+			continue
+		}
+		out, err := exec.Command(bash, "-c", line+`; printf '%s\n' "${MODULES[@]}"`).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		checked := strings.Fields(string(out))
+		slices.Sort(checked)
+		if !slices.Equal(checked, found) {
+			t.Errorf(".ci/run checks the modules %q, and there are %q", checked, found)
+		}
+		return
+	}
+	t.Error(".ci/run does not say which MODULES there are")
+}
+
 func houseComments(t *testing.T, path string, text []byte) {
 	lines := bufio.NewScanner(bytes.NewReader(text))
 	for n := 1; lines.Scan(); n++ {
@@ -167,10 +210,73 @@ func TestTheShortWayIsInlined(t *testing.T) {
 	for _, name := range []string{
 		"(*Entry).Alive", "(*Entry).Fetch", "(*Entry).Due", "(*keyLocks).of", "Hash", "(*recent).is", "(*Recents).Of",
 		"(*Fingerprint).tag", "(*Fingerprint).number", "(*Fingerprint).text", "(*Fingerprint).flag", "(*Fingerprint).typ",
-		"Settle", "Steady", "TypeID", "CodeOf", "MemoryOf", "(*QueryChain).Steps", "(*Data).PublicKey",
+		"Settle", "Steady", "TypeID", "CodeOf", "MemoryOf", "(*QueryChain).Steps", "(*Data).PublicKey", "eviction.(*Node[go.shape.*uint8]).Use",
 	} {
 		if !bytes.Contains(out, []byte("can inline "+name+"\n")) && !bytes.Contains(out, []byte("can inline "+name+" ")) {
 			t.Errorf("%s is not inlined", name)
 		}
 	}
+}
+
+// TestEveryRefusalIsAReason: what keeps an answer out is told in the words of internal/template and
+// internal/cache, which an application looks for among those that are documented. Queries of a
+// shape that is hardly ever asked again qualify nevertheless.
+func TestEveryRefusalIsAReason(t *testing.T) {
+	t.Parallel()
+	reasons, causes := houseWords(t, ".", "Reason"), houseWords(t, ".", "Cause")
+	for _, c := range []struct {
+		of, room, kind string
+		words          []string // that are documented
+	}{
+		{"a Reason", "internal/template", "Refusal", reasons},
+		{"a Reason", "internal/cache", "obstacle", append(slices.Clone(reasons), string(preload.CauseNotRepeated))},
+		{"a Cause", "internal/cache", "obstacle", causes},
+	} {
+		for _, word := range houseWords(t, c.room, c.kind) {
+			if !slices.Contains(c.words, word) {
+				t.Errorf("%s: the %s %q is not %s: want one of %q", c.room, c.kind, word, c.of, c.words)
+			}
+		}
+	}
+}
+
+// houseWords returns the texts of the constants that a package declares of a type.
+func houseWords(t *testing.T, room, of string) (words []string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(room, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range files {
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(node ast.Node) bool {
+			spec, ok := node.(*ast.ValueSpec)
+			if !ok {
+				return true
+			}
+			if kind, ok := spec.Type.(*ast.Ident); !ok || kind.Name != of {
+				return true
+			}
+			for _, value := range spec.Values {
+				literal, ok := value.(*ast.BasicLit)
+				if !ok {
+					t.Errorf("%s: a %s that is no text", path, of)
+					continue
+				}
+				word, err := strconv.Unquote(literal.Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				words = append(words, word)
+			}
+			return true
+		})
+	}
+	if len(words) < 2 {
+		t.Fatalf("%s declares %q of type %s: want more", room, words, of)
+	}
+	return words
 }

@@ -3,25 +3,26 @@ package preload
 import (
 	"bytes"
 	"database/sql"
-	"reflect"
 	"slices"
 	"time"
-	"unsafe"
 
+	"github.com/gorm-preload/preload/internal/args"
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/commit"
 	"github.com/gorm-preload/preload/internal/footprint"
+	"github.com/gorm-preload/preload/internal/mode"
+	"github.com/gorm-preload/preload/internal/optin"
 	"github.com/gorm-preload/preload/internal/shape"
+	"github.com/gorm-preload/preload/internal/shortcut"
 	"github.com/gorm-preload/preload/internal/template"
 	"gorm.io/gorm"
-	"gorm.io/gorm/clause"
 )
 
 // keys finds out whether a query qualifies, and its key.
 type keys struct {
 	config     *config
 	host       *host
-	models     *models
+	models     *optin.Models
 	templates  *template.Set
 	footprints *footprint.Footprints
 	cache      *cache.Cache
@@ -32,32 +33,48 @@ type keys struct {
 
 // read is a query that qualifies.
 type read struct {
-	template  *template.Template
-	key       string
-	said      uint64 // a sum of what the Valuers among its bind values returned for the key
-	now       time.Time
-	hit       *cache.Entry // the answer, if it is in memory
-	refresh   bool
-	cause     Cause // of its miss, where that is known
-	partition string
-	wrapper   string // names what others have put around the connection; a part of the key
-	complete  bool   // GORM completed the clauses of the statement, which it must not do twice
-	rerun
-	prepare *preparation // of a query of which only the template is asked for; nil for others
+	template *template.Template
+	key      string
+	said     uint64 // a sum of what the Valuers among its bind values returned for the key
+	now      time.Time
+	hit      *cache.Entry // the answer, if it is in memory
+	call
+	origin
+	complete bool // GORM completed the clauses of the statement, which it must not do twice
+	dest
+	prepare *shortcut.Preparation // of a query of which only the template is asked for; nil for others
 }
 
-// rerun is what it takes to run a query again.
-type rerun struct {
-	reloadable bool // it can be run outside its request
-	// holds says that the destination holds a primary key; preset is what it held.
-	holds  bool
-	preset reflect.Value
+// call is how the answer of one query is to be treated.
+type call struct {
+	refresh bool
+	cause   Cause           // of a miss, where that is known
+	terms   *template.Terms // on which it is kept, nil where the call has none
+	tags    []string        // by which it is forgotten, as changes name them
+}
+
+// origin is where a query comes from, and as of when it is asked. Its texts are parts of the key.
+type origin struct {
+	moment    time.Time // that it gives, if that is not part of the key; zero otherwise
+	partition string
+	wrapper   string       // names what others have put around the connection
+	view      *commit.View // of the transaction that it is asked in; nil outside of any
+}
+
+// dest is where an answer goes.
+type dest struct {
+	filled     bool // it holds values, of which those stay that the query does not select
+	rows       bool // the application reads the rows itself
+	row        bool // and no more than the first
+	raw        bool // the query is given as SQL
+	reloadable bool // the query can be run outside its request, into another one
 }
 
 // recognize finds out whether a query qualifies, and its key; otherwise it returns why not. It
-// leaves the statement as GORM's own callback would, but for the SQL, which need not be there.
-func (k *keys) recognize(db *gorm.DB, o observer) (q read, reason Reason) {
-	if o != nil {
+// leaves the statement as GORM's own callback would, but for the SQL, which need not be there. to
+// says whether it is given as SQL, and whether the application reads the rows itself.
+func (k *keys) recognize(db *gorm.DB, o observer, to dest) (q read, reason Reason) {
+	if q.dest = to; o != nil {
 		q.prepare = o.prepares()
 	}
 	switch {
@@ -65,8 +82,6 @@ func (k *keys) recognize(db *gorm.DB, o observer) (q read, reason Reason) {
 		return q, ReasonError
 	case db.DryRun && o == nil:
 		return q, ReasonDryRun
-	case db.Statement.Schema == nil:
-		return q, ReasonNoModel
 	}
 	defer func() {
 		if fault := recover(); fault != nil {
@@ -79,26 +94,59 @@ func (k *keys) recognize(db *gorm.DB, o observer) (q read, reason Reason) {
 			}
 		}
 	}()
-	m := k.models.of(db.Statement.Schema)
-	var found shape.Clauses
-	if reason = k.qualify(db, m, &q, &found); reason == "" {
-		f := shape.New()
-		reason = k.identify(db, m.policy, &q, &found, f)
-		f.Free()
+	if db.Statement.Schema == nil || q.raw {
+		reason = k.recognizeText(db, &q)
+	} else {
+		m := k.models.Of(db.Statement.Schema)
+		var found shape.Clauses
+		if reason = k.qualify(db, m, &q, &found); reason == "" {
+			f := shape.New()
+			reason = k.identify(db, m.Policy, &q, &found, f)
+			f.Free()
+		}
+	}
+	if q.view != nil && q.hit != nil && q.view.Shows(&q.hit.Guard) {
+		q.hit, reason = nil, ReasonOwnWrites
 	}
 	return q, reason
 }
 
 // qualify finds out whether a query is of a kind whose answers can be kept, and completes its
 // clauses if it is.
-func (k *keys) qualify(db *gorm.DB, m *model, q *read, found *shape.Clauses) (reason Reason) {
+func (k *keys) qualify(db *gorm.DB, m *optin.Model, q *read, found *shape.Clauses) (reason Reason) {
 	stmt := db.Statement
-	if m.err != nil {
-		_ = db.AddError(m.err)
+	if m.Err != nil {
+		_ = db.AddError(m.Err)
 		return ReasonBadTag
 	}
-	if m.policy == nil {
+	if m.Policy == nil && (m.Off || k.ungoverned(stmt)) {
 		return ReasonNoPolicy
+	}
+	if reason := k.admit(db, q, found); reason != "" {
+		return reason
+	}
+	fits, filled := shape.Vacancy(stmt)
+	if !fits && !q.rows {
+		return ReasonDest
+	}
+	found.Complete(db, filled || q.rows)
+	q.filled = filled && !q.rows
+	if q.complete = true; db.Error != nil {
+		return ReasonError
+	}
+	return ""
+}
+
+// admit finds out whether a query is asked where answers are kept, and how it is to be treated.
+func (k *keys) admit(db *gorm.DB, q *read, found *shape.Clauses) Reason {
+	stmt := db.Statement
+	found.Find(stmt)
+	asked, terms := mode.Of(stmt, found)
+	if terms != nil {
+		if err := k.agree(q, terms); err != nil {
+			_ = db.AddError(err)
+			return ReasonError
+		}
 	}
 	var conn gorm.ConnPool
 	conn, q.wrapper = commit.Reach(stmt.ConnPool)
@@ -112,15 +160,17 @@ func (k *keys) qualify(db *gorm.DB, m *model, q *read, found *shape.Clauses) (re
 			return ReasonPool
 		}
 	case gorm.TxCommitter:
-		return ReasonTransaction
+		word, _ := stmt.Context.Value(transactionReadsKey{}).(bool)
+		if q.view = k.log.View(stmt.ConnPool, k.host.pool, word, k.config.partition != nil); q.view == nil {
+			return ReasonTransaction
+		}
 	default:
 		return ReasonPool
 	}
-	if q.prepare != nil && q.wrapper != "" {
+	if q.prepare != nil && (q.wrapper != "" || len(q.tags) > 0) {
 		return ReasonPool // it may be there for one call and not for another
 	}
-	found.Find(stmt)
-	switch modeOf(stmt, found) {
+	switch asked {
 	case bypass:
 		return ReasonAsked
 	case refresh:
@@ -129,24 +179,25 @@ func (k *keys) qualify(db *gorm.DB, m *model, q *read, found *shape.Clauses) (re
 	if stmt.Context.Err() != nil {
 		return ReasonContext
 	}
-	if resolved(stmt) {
+	if shape.Resolved(stmt) {
 		return ReasonResolver
-	}
-	var vacant bool
-	if vacant, q.holds = shape.Vacancy(stmt); !vacant {
-		return ReasonDest
-	}
-	found.Complete(db, q.holds)
-	if q.complete = true; db.Error != nil {
-		return ReasonError
 	}
 	return ""
 }
 
+// optionsOf returns what else decides the key of a query.
+func (k *keys) optionsOf(stmt *gorm.Statement, q *read) shape.Options {
+	o := shape.Options{Rows: q.rows, Row: q.row, Prepared: commit.Prepares(stmt.ConnPool), PGX: k.host.pgx, Known: k.footprints.Builders()}
+	if q.terms != nil {
+		o.Terms = q.terms.String()
+	}
+	return o
+}
+
 // identify finds the key of a query that qualifies, and its answer if that is in memory.
-func (k *keys) identify(db *gorm.DB, policy *Policy, q *read, found *shape.Clauses, f *shape.Fingerprint) (reason Reason) {
+func (k *keys) identify(db *gorm.DB, policy *optin.Policy, q *read, found *shape.Clauses, f *shape.Fingerprint) (reason Reason) {
 	stmt := db.Statement
-	o := shape.Options{Holds: q.holds, Prepared: commit.Prepares(stmt.ConnPool), PGX: k.host.pgx, Known: k.footprints.Builders()}
+	o := k.optionsOf(stmt, q)
 	if q.prepare != nil {
 		o.Place = placeOfArg
 	}
@@ -165,7 +216,7 @@ func (k *keys) identify(db *gorm.DB, policy *Policy, q *read, found *shape.Claus
 			return ReasonArgs
 		}
 	}
-	if f.Args.Moving {
+	if f.Args.Moving && q.terms == nil {
 		return ReasonVolatile
 	}
 	if len(f.Shape) > shape.MaxLength {
@@ -179,7 +230,7 @@ func (k *keys) identify(db *gorm.DB, policy *Policy, q *read, found *shape.Claus
 	}
 	if q.prepare != nil {
 		q.template = t
-		q.prepare.args, q.prepare.open = bytes.Clone(f.Args.Bytes), slices.Clone(f.Open)
+		q.prepare.Args, q.prepare.Open = bytes.Clone(f.Args.Bytes), slices.Clone(f.Open)
 		return ""
 	}
 	if t == nil {
@@ -189,26 +240,34 @@ func (k *keys) identify(db *gorm.DB, policy *Policy, q *read, found *shape.Claus
 		if stmt.SQL.Len() > shape.MaxLength {
 			return ReasonLong
 		}
-		t = k.templates.Add(k.templates.Make(string(f.Shape), stmt, policy.limits()))
+		t = k.templates.Add(k.templates.Make(string(f.Shape), stmt, o, policy.LimitsOrNone(), q.terms))
+		t.LocateMoment(string(f.Args.Bytes), stmt.Vars)
 	}
+	return k.locate(db, q, t, found, f, o)
+}
+
+// locate finds the key of a query of a template, and its answer if that is in memory.
+func (k *keys) locate(db *gorm.DB, q *read, t *template.Template, found *shape.Clauses, f *shape.Fingerprint, o shape.Options) Reason {
+	stmt := db.Statement
 	if reason := t.Refused(); reason != "" {
 		return Reason(reason)
 	}
 	if k.config.partition != nil {
 		q.partition = k.config.partition(stmt.Context)
-		f.Args.AddTagged('p', q.partition)
 	}
-	if q.wrapper != "" {
-		f.Args.AddTagged('w', q.wrapper)
-	}
-	key := f.Args.Key(t.Prefix)
 	q.template, q.said, q.now = t, f.Args.Said, k.config.now()
-	q.reloadable = q.partition == "" && q.wrapper == ""
+	key := k.keyOfMoment(q, t, &f.Args)
+	if key == nil {
+		key = k.keyOf(q, t, &f.Args)
+	}
+	q.reloadable = q.partition == "" && q.wrapper == "" && q.moment.IsZero() && len(q.tags) == 0
 	if !q.refresh {
-		if q.hit = k.cache.Find(k.lookupKey(key), q.now); mayAnswer(q.hit, stmt) {
+		if q.hit = k.cache.Find(args.Lent(key, k.config.keepsKeys), q.now); q.mayAnswer(q.hit, stmt) {
 			return ""
 		}
-		q.hit = nil
+		if q.hit = nil; found.Keyed && q.filled && k.proved(stmt, q, found, o) {
+			return ""
+		}
 		if reason := k.unkeptReason(t, key, q.now); reason != "" {
 			return reason
 		}
@@ -217,52 +276,72 @@ func (k *keys) identify(db *gorm.DB, policy *Policy, q *read, found *shape.Claus
 	return ""
 }
 
+// proved looks for the answer of the query without the key that GORM takes from the destination.
+func (k *keys) proved(stmt *gorm.Statement, q *read, found *shape.Clauses, o shape.Options) bool {
+	f := shape.New()
+	defer f.Free()
+	if !f.Statement(stmt, found.Keyless(), o) {
+		return false
+	}
+	t := k.templates.Find(f.Shape)
+	if t == nil || t.State.Load() != template.Met || t.Refused() != "" {
+		return false
+	}
+	e := k.cache.Find(args.Lent(k.keyOf(q, t, &f.Args), k.config.keepsKeys), q.now)
+	if e == nil || !q.template.Proves(stmt, t, e) || !t.Tells(stmt, e) {
+		return false
+	}
+	stmt.SQL.Reset() // as after any read that is answered from memory
+	stmt.Vars = nil
+	q.template, q.hit = t, e
+	return true
+}
+
+// keyOf returns the key of the query of a template with these args, in memory that they own.
+func (k *keys) keyOf(q *read, t *template.Template, own *args.Text) []byte {
+	if k.config.partition != nil {
+		own.AddTagged('p', q.partition)
+	}
+	if q.wrapper != "" {
+		own.AddTagged('w', q.wrapper)
+	}
+	for _, tag := range q.tags {
+		own.AddTagged('l', tag)
+	}
+	return own.Key(t.Prefix)
+}
+
+// keyOfMoment returns the key of a query without the moment that it gives; nil where it gives none,
+// or one that is older than that of the answer in memory: such a query has a key of its own.
+func (k *keys) keyOfMoment(q *read, t *template.Template, own *args.Text) []byte {
+	if q.rows || q.filled || !t.GivesMoment() {
+		return nil
+	}
+	rest, at, ok := t.CutMoment(string(own.Bytes))
+	if !ok {
+		return nil
+	}
+	full := own.Bytes
+	own.Bytes = rest
+	own.AddTagged('m', "")
+	key := k.keyOf(q, t, own)
+	if e := k.cache.Find(args.Lent(key, k.config.keepsKeys), q.now); e != nil && at.Before(t.SpanOf(e.Value).From) {
+		own.Bytes = full
+		return nil
+	}
+	q.moment = at
+	return key
+}
+
 // mayAnswer reports whether an entry may answer a statement. One without rows does not answer
 // FirstOrCreate: it would create what another process created since, and all who waited for one
-// query would create at once what they did not find.
-func mayAnswer(e *cache.Entry, stmt *gorm.Statement) bool {
-	return e != nil && (e.Rows > 0 || !orCreates(stmt))
-}
-
-// orCreates reports whether a query is of the form in which FirstOrCreate and FirstOrInit look for
-// a row: Find into one thing, with a limit of one, and ordered by the primary key in the end.
-func orCreates(stmt *gorm.Statement) bool {
-	if stmt.RaiseErrorOnNotFound || stmt.ReflectValue.Kind() == reflect.Slice {
+// query would create at once what they did not find. Nor does one that does not hold for the moment
+// that the statement gives.
+func (q *read) mayAnswer(e *cache.Entry, stmt *gorm.Statement) bool {
+	if e != nil && !q.moment.IsZero() && !q.template.SpanOf(e.Value).Covers(q.moment) {
 		return false
 	}
-	limit, ok := stmt.Clauses["LIMIT"].Expression.(clause.Limit)
-	if !ok || limit.Limit == nil || *limit.Limit != 1 {
-		return false
-	}
-	order, ok := stmt.Clauses["ORDER BY"].Expression.(clause.OrderBy)
-	if !ok || len(order.Columns) == 0 {
-		return false
-	}
-	last := order.Columns[len(order.Columns)-1]
-	return !last.Desc && last.Column == clause.Column{Table: clause.CurrentTable, Name: clause.PrimaryKey}
-}
-
-// resolved reports whether dbresolver was told where to go.
-func resolved(stmt *gorm.Statement) bool {
-	if len(stmt.Plugins) == 1 {
-		return false // there is no dbresolver beside this plugin
-	}
-	if _, ok := stmt.Plugins["gorm:db_resolver"]; !ok {
-		return false
-	}
-	_, write := stmt.Settings.Load("gorm:db_resolver:write")
-	_, read := stmt.Settings.Load("gorm:db_resolver:read")
-	_, use := stmt.Clauses["gorm:db_resolver:using"]
-	return write || read || use
-}
-
-// lookupKey returns a key as a string that shares its memory, which the caller will use again. The
-// default store only looks at keys; another store may keep them, and gets a copy.
-func (k *keys) lookupKey(key []byte) string {
-	if k.config.keepsKeys {
-		return string(key)
-	}
-	return unsafe.String(unsafe.SliceData(key), len(key))
+	return e != nil && (e.Rows > 0 || !shape.OrCreates(stmt)) && (!q.filled || q.template.Tells(stmt, e))
 }
 
 // unkeptReason returns why an answer of the template that is not in memory will not be kept either,

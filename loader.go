@@ -10,10 +10,14 @@ import (
 	"github.com/gorm-preload/preload/internal/own"
 )
 
+// Loader loads a value again, outside any request. It is called with a context of the plugin's own
+// that ends after WithLoadTimeout or with Close, and should return soon after that.
+type Loader func(ctx context.Context) (any, error)
+
 // loaderOf returns the loader of a key: one that was kept, or one that reads off the key how its
 // query is to be run.
 func (p *Plugin) loaderOf(key string) (cache.Loader, bool) {
-	if load, ok := p.registry.loader(key); ok {
+	if load, ok := p.loaders.Of(key); ok {
 		return load, true
 	}
 	return p.source.LoaderOf(key)
@@ -36,25 +40,36 @@ func (p *Plugin) loaderOf(key string) (cache.Loader, bool) {
 // In a partition that has a name (WithPartition) the value is that partition's own, and is not
 // loaded in the background.
 func Load[T any](ctx context.Context, p *Plugin, key string, load func(context.Context) (T, error)) (T, error) {
+	return loadAs(ctx, p, "Load", key, load, nil)
+}
+
+// LoadWith is Load with options: For sets how long the value is kept, and Tables names what it was
+// made of, so that what writes to one of these tables forgets it, as it does the answers of
+// queries, and Tags gives it names for InvalidateTags. Calls for one key are to give
+// the same options. load is not to be called in a transaction that has written: its value would be
+// kept as everybody's. The error is that of load, or says which option is wrong.
+func LoadWith[T any](ctx context.Context, p *Plugin, key string, load func(context.Context) (T, error), options ...CacheOption) (T, error) {
+	return loadAs(ctx, p, "LoadWith", key, load, options)
+}
+
+func loadAs[T any](ctx context.Context, p *Plugin, who, key string, load func(context.Context) (T, error), options []CacheOption) (T, error) {
 	var zero T
 	if load == nil {
-		return zero, errors.New("preload: Load: the loader is nil: want a function that gives the value")
+		return zero, fmt.Errorf("preload: %s: the loader is nil: want a function that gives the value", who)
 	}
 	if ctx == nil {
-		return zero, fmt.Errorf("preload: Load: %w", errNilContext)
+		return zero, fmt.Errorf("preload: %s: %w", who, errNilContext)
 	}
-	if p.idle() || p.closed.Load() {
+	if p.idle() || p.away.Load() {
 		return load(ctx)
 	}
-	value, err := p.own.Load(ctx, key, reflect.TypeFor[T](), func(ctx context.Context) (any, error) { return load(ctx) })
+	terms, err := p.termsOf(who, options)
 	if err != nil {
-		if v, ok := value.(T); ok {
-			return v, err
-		}
 		return zero, err
 	}
+	value, err := p.own.Load(ctx, key, reflect.TypeFor[T](), terms, func(ctx context.Context) (any, error) { return load(ctx) })
 	v, _ := value.(T) // an interface type T may hold nil
-	return v, nil
+	return v, err
 }
 
 // Preload calls loader now and keeps its value under a key for Load, with the loader to load it
@@ -73,7 +88,11 @@ func (p *Plugin) Preload(ctx context.Context, key string, loader Loader) error {
 		return errors.New("preload: Preload: the loader is nil: want a function that gives the value")
 	}
 	if p.closed.Load() {
-		return errors.New("preload: Preload: the plugin is closed")
+		return fmt.Errorf("preload: Preload: %w", ErrClosed)
+	}
+	if p.mode() == ModeOff {
+		_, err := loader(ctx)
+		return err
 	}
 	return p.own.Preload(ctx, key, loader)
 }

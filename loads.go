@@ -8,60 +8,31 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/gorm-preload/preload/internal/agenda"
 	"github.com/gorm-preload/preload/internal/association"
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/failopen"
+	"github.com/gorm-preload/preload/internal/loading"
 	"github.com/gorm-preload/preload/internal/runner"
 	"github.com/gorm-preload/preload/internal/template"
 )
 
-// reload asks for a key to be loaded again.
-type reload struct {
-	key   string
-	asked *atomic.Bool // set by the request; cleared where no load began
-	// outdated says that a load of the key that runs already may have read what was there before a
-	// write, so that the key is loaded once more after it; and that nothing is to be done where a
-	// reader has loaded the key meanwhile.
-	outdated bool
-	// expected is set where the key is expected to be asked for.
-	expected *association.Expected
-	// load is the loader; that of the registry where it is nil.
-	load cache.Loader
-	// with are more keys that the loader loads, by the same query.
-	with []reload
-}
-
-// end notes the fate of an expected key whose load stored nothing.
-func (r *reload) end(o cache.Fate) {
-	if r.expected != nil {
-		r.expected.Trial.End(o)
-	}
-}
-
-// all calls yield with the reload itself and with each one in with.
-func (r *reload) all(yield func(*reload) bool) {
-	if !yield(r) {
-		return
-	}
-	for i := range r.with {
-		if !yield(&r.with[i]) {
-			return
-		}
-	}
-}
-
-// job returns a reload as the runner runs it; false where there is no loader.
-func (w *worker) job(r reload) (j runner.Job, ok bool) {
-	load := r.load
+// job returns a wish as the runner runs it; false where there is no loader.
+func (w *worker) job(r agenda.Wish) (j runner.Job, ok bool) {
+	load := r.Load
 	if load == nil {
-		if load, ok = w.p.registry.loader(r.key); !ok {
+		if load, ok = w.p.loaders.Of(r.Key); !ok {
 			return j, false
 		}
 	}
+	if w.p.away.Load() {
+		return j, false
+	}
+	kept := new(atomic.Bool) // an answer was stored
 	j = runner.Job{
-		Label:    template.Label(r.key),
-		Own:      !strings.HasPrefix(r.key, template.KeyPrefix),
-		Outdated: r.outdated,
+		Label:  template.Label(r.Key),
+		Own:    !strings.HasPrefix(r.Key, template.KeyPrefix),
+		Afresh: r.Killed,
 		Begin: func(ctx context.Context) func() error {
 			run := load(ctx)
 			if run == nil {
@@ -69,26 +40,27 @@ func (w *worker) job(r reload) (j runner.Job, ok bool) {
 			}
 			return func() error {
 				stored, err := run()
-				for one := range r.all {
-					if one.expected != nil {
-						w.loaded(one.expected, stored, err)
+				kept.Store(len(stored) > 0)
+				for one := range r.All {
+					if one.Expected != nil {
+						w.loaded(one.Expected, stored, err)
 					}
 				}
 				return err
 			}
 		},
 		Dropped: func() {
-			for one := range r.all {
-				w.p.registry.unregister(one.key)
+			for one := range r.All {
+				w.p.loaders.Unregister(one.Key)
 			}
 		},
-		Done: func(end runner.Ending) { w.done(r, end) },
+		Done: func(end runner.Ending) { w.done(r, kept.Load(), end) },
 	}
-	for one := range r.all {
-		j.Keys = append(j.Keys, one.key)
+	for one := range r.All {
+		j.Keys = append(j.Keys, one.Key)
 	}
-	if t := w.p.templates.Of(r.key); t != nil {
-		j.Usual = t.Pace.Known()
+	if t := w.p.templates.Of(r.Key); t != nil {
+		j.Slow = t.Pace.Slow()
 	}
 	return j, true
 }
@@ -98,32 +70,55 @@ func (w *worker) loaded(x *association.Expected, stored []*cache.Entry, err erro
 	key := w.p.own.StoreKey(x.Key)
 	i := slices.IndexFunc(stored, func(e *cache.Entry) bool { return e.Key == key })
 	switch {
-	case i < 0 && err == nil:
+	case i < 0 && err == nil && (w.p.cache.Loading(key) || w.p.cache.Find(key, w.p.config.now()) != nil):
+		x.End(cache.Late) // a reader took it over
+	case i < 0 && (err == nil || errors.Is(err, runner.ErrNoConn)):
 		x.End(cache.Void)
 	case i < 0:
 		x.End(cache.Failed)
 	default:
 		if load, ok := w.p.loaderOf(x.Key); ok {
-			w.p.registry.register(x.Key, load, 0)
+			w.p.loaders.Register(x.Key, load, 0)
 		}
 		w.p.learner.Loaded(x, stored[i])
 	}
 }
 
 // done notes how a load ended.
-func (w *worker) done(r reload, end runner.Ending) {
-	for one := range r.all {
-		one.end(cache.Failed) // unless it is known to have ended otherwise
+func (w *worker) done(r agenda.Wish, stored bool, end runner.Ending) {
+	if errors.Is(end.Err, runner.ErrNoConn) {
+		for one := range r.All {
+			one.End(cache.Void)
+		}
+		return
 	}
+	for one := range r.All {
+		one.End(cache.Failed) // unless it is known to have ended otherwise
+	}
+	w.p.loadEnded(&r, stored, end)
 	if end.Err == nil || w.Context().Err() != nil {
 		return
 	}
 	if errors.Is(end.Err, failopen.ErrDatabase) {
-		if t := w.p.templates.Of(r.key); end.Brief && t != nil {
+		if t := w.p.templates.Of(r.Key); end.Brief && t != nil {
 			t.Pace.Took(end.Took) // a load that was given little time says nothing of the database
 			return
 		}
 		w.Pause()
 	}
-	w.p.config.report(slog.LevelWarn, "preload: a background load failed", template.Label(r.key), "err", failopen.Plain(end.Err))
+	w.p.config.report(slog.LevelWarn, "preload: a background load failed", template.Label(r.Key), "err", failopen.Plain(end.Err))
+}
+
+// together takes the first key out of those that are expected, and those that can be loaded by the
+// same query.
+func (p *Plugin) together(expected []*association.Expected) (r agenda.Wish, rest []*association.Expected) {
+	r = agenda.Wish{Key: expected[0].Key, Expected: expected[0]}
+	with, rest, load := loading.Together(p.source, expected, func(x *association.Expected) string { return x.Key })
+	for _, x := range with {
+		r.With = append(r.With, agenda.Wish{Key: x.Key, Expected: x})
+	}
+	if r.Load = load; load == nil {
+		r.Load, _ = p.loaderOf(r.Key)
+	}
+	return r, rest
 }

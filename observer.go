@@ -2,6 +2,7 @@ package preload
 
 import (
 	"github.com/gorm-preload/preload/internal/footprint"
+	"github.com/gorm-preload/preload/internal/shortcut"
 	"gorm.io/gorm"
 )
 
@@ -10,14 +11,14 @@ import (
 type observer interface {
 	// prepares returns what is to be prepared; nil where args that are not given yet are values as
 	// any others.
-	prepares() *preparation
+	prepares() *shortcut.Preparation
 	// query sees a query that was recognized, and runs GORM's own callback if it needs what that
 	// builds.
 	query(db *gorm.DB, q *read, reason Reason, next func(*gorm.DB))
-	// raw sees a statement that is given as SQL.
-	raw(stmt *gorm.Statement)
-	// write sees a statement of GORM's that changes something.
-	write(stmt *gorm.Statement, w footprint.Write)
+	// Raw sees a statement that is given as SQL.
+	Raw(stmt *gorm.Statement)
+	// Write sees a statement of GORM's that changes something.
+	Write(stmt *gorm.Statement, w footprint.Write)
 }
 
 // observerSetting is a Setting of the statement: GORM hands those on to the statements that it

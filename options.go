@@ -7,13 +7,21 @@ import (
 	"log/slog"
 	"math"
 	"reflect"
-	"sync/atomic"
+	"regexp"
+	"strconv"
+	"strings"
 	"time"
 
+	"github.com/gorm-preload/preload/internal/batch"
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/catalog"
+	"github.com/gorm-preload/preload/internal/clock"
 	"github.com/gorm-preload/preload/internal/failopen"
+	"github.com/gorm-preload/preload/internal/optin"
 	"github.com/gorm-preload/preload/internal/runner"
+	"github.com/gorm-preload/preload/internal/seen"
+	"github.com/gorm-preload/preload/internal/store"
+	"github.com/gorm-preload/preload/internal/verify"
 )
 
 // Option configures a Plugin. A bad value is reported by Initialize, that is by db.Use, with the
@@ -40,8 +48,8 @@ type config struct {
 	concurrency      int
 	loadTimeout      time.Duration
 	holdOut          time.Duration
-	policies         []modelPolicy
-	defaultPolicy    *Policy
+	policies         []optin.Given
+	defaultPolicy    *optin.Policy
 	store            Store
 	guarded          *failopen.Store // the same, if it is the application's
 	storeWait        time.Duration
@@ -49,20 +57,26 @@ type config struct {
 	scorer           Scorer
 	logger           *slog.Logger // the application's: only report writes to it
 	report           failopen.Report
+	observe          func(context.Context, Event) // nil where nobody is told
+	faults           *seen.Faults
+	mode             Mode
+	verify           Verify
+	sampler          *verify.Sampler // nil where no hits are compared
 	clock            Clock
 	session          func(context.Context) string
 	partition        func(context.Context) string
+	raw              bool     // raw SQL is served
+	functions        []string // of the application's own that have no side effects, folded
 	worker           bool
+	transactionReads bool
 	waits            cache.Waits
+	maxIdleConns     int
 	brief            time.Duration // how long a load may take that statements of the application wait for
+	feeds            []Feed
+	seal             *batch.Seal // of what feeds are told; nil for none
+	gate             *cache.Gate
 
 	errs []error
-}
-
-// modelPolicy is the policy that WithPolicy gave to a model.
-type modelPolicy struct {
-	model  any
-	policy Policy
 }
 
 const minInterval = 5 * time.Second
@@ -83,11 +97,11 @@ func newConfig(opts []Option) *config {
 		concurrency: 2,
 		loadTimeout: 5 * time.Second,
 		holdOut:     time.Second,
-		clock:       &systemClock{},
+		clock:       &clock.System{},
 		worker:      true,
 		storeWait:   storeWait,
 		waits:       cache.UsualWaits,
-		brief:       runner.BriefTime,
+		brief:       runner.BriefTime, maxIdleConns: 10,
 	}
 	for _, opt := range opts {
 		if opt == nil {
@@ -96,14 +110,22 @@ func newConfig(opts []Option) *config {
 		}
 		opt(c)
 	}
+	c.modeOfEnvironment()
+	c.checkVerify()
 	if c.logger == nil {
 		c.logger = slog.Default()
 	}
-	c.report = failopen.NewReporter(c.logger, c.clock.Now).Report
+	system, _ := c.clock.(*clock.System)
+	if system != nil && len(c.feeds) > 0 {
+		system.Step = cache.GateStep
+	}
+	c.gate = cache.NewGate(system)
+	reporter := failopen.NewReporter(c.logger, c.clock.Now)
+	c.faults, reporter.Noticed, c.report = &seen.Faults{}, c.noticed, reporter.Report
 	if c.store == nil {
 		c.store = NewStore()
 	}
-	if _, own := c.store.(*shardedStore); !own {
+	if _, own := c.store.(*store.Sharded); !own {
 		c.guarded = failopen.NewStore(c.store, cache.IsEntry, c.report, c.storeWait, 2*max(1, c.maxEntries))
 		c.store, c.keepsKeys = c.guarded, true
 	}
@@ -134,47 +156,10 @@ func (c *config) require(ok bool, option string, got any, want string) {
 	}
 }
 
-// systemClock tells a time that never goes back, and by which time passes as soon as either of two
-// clocks says so: the wall clock, which can be set back, or the monotonic one, which a suspended
-// machine does not advance. So what is kept for a while is kept for no longer than that. It reads
-// the wall clock once a second and lets the monotonic clock carry on in between, which costs half
-// as much: steps of the wall clock and the end of a suspension count within a second.
-type systemClock struct{ read atomic.Pointer[reckoning] }
-
-// reckoning is the time that a systemClock told when it read the clocks.
-type reckoning struct {
-	clocks time.Time // with its monotonic reading
-	told   time.Time // without one: it may be ahead of both
-}
-
-func (c *systemClock) Now() time.Time {
-	last := c.read.Load()
-	if last == nil {
-		now := time.Now()
-		c.read.CompareAndSwap(nil, &reckoning{now, now.Round(0)})
-		last = c.read.Load()
-	}
-	passed := time.Since(last.clocks)
-	if passed < time.Second {
-		return last.told.Add(passed)
-	}
-	now := time.Now()
-	next := &reckoning{now, last.after(now.Sub(last.clocks), now.Round(0).Sub(last.clocks.Round(0)))}
-	if !c.read.CompareAndSwap(last, next) {
-		return c.Now()
-	}
-	return next.told
-}
-
-// after is the time to tell when so much has passed by the one clock and by the other.
-func (r *reckoning) after(monotonic, wall time.Duration) time.Time {
-	return r.told.Add(max(monotonic, wall))
-}
-
 // holdClock returns the time that hold-outs are measured with: they protect what may still be under
 // way, so that they last as long as the clock says that goes forward only while the machine runs.
 func (c *config) holdClock() func() time.Time {
-	if _, system := c.clock.(*systemClock); system {
+	if _, system := c.clock.(*clock.System); system {
 		return time.Now
 	}
 	return c.clock.Now
@@ -201,7 +186,8 @@ func WithNegativeTTL(ttl time.Duration) Option {
 	}
 }
 
-// WithMaxEntries limits how many answers are kept; the least recently used leave first.
+// WithMaxEntries limits how many answers are kept. What was not used again leaves first: answers
+// that are asked for once, however many, push out few of those that are asked for again and again.
 // Default 10,000; it must be positive.
 func WithMaxEntries(n int) Option {
 	return func(c *config) {
@@ -211,9 +197,9 @@ func WithMaxEntries(n int) Option {
 }
 
 // WithMaxBytes limits the memory of the answers that are kept, in bytes, with all that is there on
-// their account: the heap grows by up to 15 % more. The least recently used leave first. What is
-// learned of what follows what takes up to five eighths of it besides, and MemoryStats has the
-// rest. A string counts with its own length, though one that a loader or a Scanner cut out of a
+// their account: the heap grows by up to 15 % more. What leaves first is as WithMaxEntries has it.
+// What is learned of what follows what takes up to five eighths of it besides, and MemoryStats has
+// the rest. A string counts with its own length, though one that a loader or a Scanner cut out of a
 // longer one keeps all of that: give strings.Clone of a short part. Default 64 MiB; it must be
 // positive.
 func WithMaxBytes(n int64) Option {
@@ -292,6 +278,19 @@ func WithConcurrency(loads int) Option {
 	}
 }
 
+// WithMaxIdleConns limits how many idle connections the plugin has the pool keep, where the
+// application left database/sql's default: two, with which a pool closes connections and opens
+// others all the time when several goroutines read and not each read asks the database. The pool
+// then keeps as many as were in use at a time within the last minute. What the application set by
+// SetMaxIdleConns before db.Use stays, unless it is two, which cannot be told from the default.
+// Default 10; with 0 the pool is left as it is.
+func WithMaxIdleConns(n int) Option {
+	return func(c *config) {
+		c.require(n >= 0, "WithMaxIdleConns", n, "a number of connections, or 0")
+		c.maxIdleConns = n
+	}
+}
+
 // WithLoadTimeout limits how long a background load may take. Default 5 seconds; it must be
 // positive.
 func WithLoadTimeout(d time.Duration) Option {
@@ -319,8 +318,9 @@ func WithPolicy(model any, policy Policy) Option {
 	return func(c *config) {
 		t := catalog.StructType(reflect.TypeOf(model))
 		c.require(t != nil && t.Kind() == reflect.Struct, "WithPolicy", reflect.TypeOf(model), "a model, such as &User{}")
-		c.errs = append(c.errs, policy.check("WithPolicy")...)
-		c.policies = append(c.policies, modelPolicy{model, policy})
+		given := optin.Given{Model: model, Policy: optin.Policy(policy)}
+		c.errs = append(c.errs, given.Policy.Check("WithPolicy")...)
+		c.policies = append(c.policies, given)
 	}
 }
 
@@ -328,8 +328,9 @@ func WithPolicy(model any, policy Policy) Option {
 // opt-in.
 func WithDefaultPolicy(policy Policy) Option {
 	return func(c *config) {
-		c.errs = append(c.errs, policy.check("WithDefaultPolicy")...)
-		c.defaultPolicy = &policy
+		given := optin.Policy(policy)
+		c.errs = append(c.errs, given.Check("WithDefaultPolicy")...)
+		c.defaultPolicy = &given
 	}
 }
 
@@ -379,6 +380,33 @@ func WithPartition(partition func(context.Context) string) Option {
 		c.partition = partition
 	}
 }
+
+// WithRaw has the answers of raw SQL kept as those of queries that GORM builds are:
+// db.Raw("SELECT ...") with Find, First, Scan, Row or Rows, where the SQL is a plain read of tables
+// of models that are opted in. What is kept is what the database gave, which each reader scans into
+// what it has. Raw SQL with preload.Cache is kept without this option.
+func WithRaw() Option {
+	return func(c *config) { c.raw = true }
+}
+
+// WithFunctions says that these SQL functions of the application's own, in queries and in raw SQL,
+// do nothing but work out their result from their arguments. Others count as functions that may
+// write: queries that call one are not kept, and raw SQL that does so forgets all answers. A name
+// is as statements have it, with its schema if they name that: WithFunctions("slugify",
+// "app.distance"). Case does not matter. A function that has the name of one of the database's own
+// counts as that.
+func WithFunctions(names ...string) Option {
+	return func(c *config) {
+		for _, name := range names {
+			folded := strings.ToLower(name)
+			c.require(functionName.MatchString(folded), "WithFunctions", strconv.Quote(name), `the name of a function, such as "slugify"`)
+			c.functions = append(c.functions, folded)
+		}
+	}
+}
+
+// functionName is what a function may be called, with its schema before it.
+var functionName = regexp.MustCompile(`^[\pL_][\pL\pN_$]*(\.[\pL_][\pL\pN_$]*)?$`)
 
 // WithSession says which queries belong together where ContextWithSession does not: those for which
 // the function returns the same string, such as the id of their trace (of OpenTelemetry:

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gorm-preload/preload/internal/hotness"
 	"github.com/gorm-preload/preload/internal/own"
 )
 
@@ -21,7 +20,7 @@ func (p *Plugin) RecordAccess(key string, related ...string) {
 	if key = own.ShortKey(key); len(related) > 0 || p.patterns.Lookup(key) == nil {
 		key = strings.Clone(key)
 	}
-	related = newestKeys(key, related)
+	related = own.Newest(key, related)
 	p.patterns.Touch(key, now)
 	if p.config.worker {
 		p.learner.Declare(key, related, now)
@@ -30,22 +29,6 @@ func (p *Plugin) RecordAccess(key string, related ...string) {
 		p.patterns.Relate(key, related...)
 	}
 	p.stats.recorded.Add(1)
-}
-
-// newestKeys returns copies of the keys of a list that are kept as related to a key, in their
-// order, with the newest at the end.
-func newestKeys(key string, related []string) []string {
-	var newest []string
-	for _, one := range slices.Backward(related) {
-		if one = own.ShortKey(one); one != key && !slices.Contains(newest, one) {
-			newest = append(newest, strings.Clone(one))
-		}
-		if len(newest) == hotness.MaxRelated {
-			break
-		}
-	}
-	slices.Reverse(newest)
-	return newest
 }
 
 // ShouldPreload reports whether a key's score has reached the threshold.

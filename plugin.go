@@ -11,12 +11,16 @@ import (
 	"github.com/gorm-preload/preload/internal/coherence"
 	"github.com/gorm-preload/preload/internal/commit"
 	"github.com/gorm-preload/preload/internal/failopen"
+	"github.com/gorm-preload/preload/internal/feeds"
 	"github.com/gorm-preload/preload/internal/footprint"
 	"github.com/gorm-preload/preload/internal/gormprivate"
 	"github.com/gorm-preload/preload/internal/hotness"
+	"github.com/gorm-preload/preload/internal/loaders"
 	"github.com/gorm-preload/preload/internal/loading"
+	"github.com/gorm-preload/preload/internal/optin"
 	"github.com/gorm-preload/preload/internal/own"
 	"github.com/gorm-preload/preload/internal/restart"
+	"github.com/gorm-preload/preload/internal/shortcut"
 	"github.com/gorm-preload/preload/internal/template"
 	"gorm.io/gorm"
 	"gorm.io/gorm/schema"
@@ -31,7 +35,7 @@ type Plugin struct {
 	config *config
 	host
 	life
-	models models
+	models *optin.Models
 
 	catalog    *catalog.Catalog
 	footprints *footprint.Footprints
@@ -44,8 +48,9 @@ type Plugin struct {
 }
 
 // pipelines holds the reader, through which queries go, and the writer, through which writes go,
-// with the keys and the accesses that the reader uses.
+// with the keys and the accesses that the reader uses, and the feeds that are told of writes.
 type pipelines struct {
+	feeds    connected
 	keys     keys
 	accesses accesses
 	reader   reader
@@ -59,9 +64,12 @@ type host struct {
 	pool    *commit.Pool
 	dialect string         // the name of db's
 	query   func(*gorm.DB) // the callback gorm:query as it was before the plugin replaced it
+	rows    func(*gorm.DB) // the callback gorm:row, likewise
 	source  *loading.Source
 	pgx     bool // its driver may be pgx
 	chain   gormprivate.QueryChain
+	// shortcuts take prepared queries to answers that are in memory.
+	shortcuts *shortcut.Set
 	// handover hands the hot keys of this process to the next.
 	handover *restart.Handover
 }
@@ -70,7 +78,7 @@ type host struct {
 type ahead struct {
 	own      *own.Data
 	patterns *hotness.Table
-	registry *registry
+	loaders  *loaders.Loaders
 	worker   *worker
 	learner  *association.Learner
 }
@@ -82,30 +90,38 @@ func New(opts ...Option) *Plugin {
 	p, index := &Plugin{config: c}, coherence.New(c.holdClock())
 	// Some of the functions below read fields of p that are set further down: none is called before
 	// Initialize.
-	p.registry = newRegistry(max(1, c.maxLoaders))
+	p.loaders = loaders.New(max(1, c.maxLoaders))
 	p.worker = newWorker(p)
 	p.cache = cache.New(cache.Config{
 		Store: c.store, Guarded: c.guarded, KeepsKeys: c.keepsKeys, MaxEntries: c.maxEntries, MaxBytes: c.maxBytes,
-		Waits: c.waits, Index: index, Now: p.config.now,
-		Pushed: func(victim *cache.Entry) { p.learner.Pushed(victim) },
+		Waits: c.waits, Index: index, Now: p.config.now, Gate: c.gate,
+		Pushed: func(victim *cache.Entry) { p.learner.Pushed(victim) }, Invalidated: c.invalidated(),
 	})
 	p.patterns = hotness.New(max(1, c.maxPatterns), c.scorer)
 	p.own = own.New(own.Config{
 		Cache: p.cache, Index: index, TTL: c.ttl, Partition: c.partition, Report: c.report,
-		Pattern: p.patterns.Lookup, Record: p.patterns.Touch, Hit: p.accesses.hit, Note: p.accesses.note,
-		Missed:   func(cause string) { p.stats.cause(Cause(cause)) },
-		Register: func(key string, load cache.Loader) { p.registry.register(key, load, 0) },
+		Pattern: p.patterns.Lookup, Record: p.patterns.Touch, Hit: p.accesses.hit, Note: p.accesses.missed,
+		Joined: p.accesses.joined, Missed: p.accesses.lacked,
+		Register: func(key string, load cache.Loader) { p.loaders.Register(key, load, 0) },
 	})
-	p.catalog = catalog.New(catalog.Hooks{Dialect: func() string { return p.dialect }, Settle: p.models.settle, Depends: p.models.depends, Changed: func(l catalog.Learned) { p.log.Changed(l) }})
-	p.models.config, p.models.catalog = c, p.catalog
-	p.footprints = footprint.New(p.catalog)
+	p.enter(c.mode)
+	p.models = optin.New(optin.Config{
+		Given: c.policies, Default: c.defaultPolicy, Settings: template.Limits{TTL: c.ttl, Negative: c.negativeTTL, MaxRows: c.maxRows},
+	})
+	p.catalog = catalog.New(catalog.Hooks{Dialect: func() string { return p.dialect }, Settle: p.models.Settle, Depends: p.models.Depends, Changed: func(l catalog.Learned) { p.log.Changed(l) }})
+	p.models.Teach(p.catalog)
+	p.footprints = footprint.New(p.catalog, len(c.feeds) > 0, c.functions...)
+	p.feeds.Feeds = feeds.New(feeds.Config{
+		Catalog: p.catalog, Gate: c.gate, Log: func() *commit.Log { return p.log }, Seal: c.seal, Report: c.report,
+	})
 	p.log = commit.New(commit.Config{
 		Catalog: p.catalog, Footprints: p.footprints, Cache: p.cache, Index: index, HoldOut: c.holdOut,
-		Now: c.holdClock(), Dialect: func() string { return p.dialect }, Report: c.report, Gate: &p.worker.Gate, Killed: p.reviveKilled,
+		Now: c.holdClock(), Report: c.report, Gate: &p.worker.Gate, Killed: p.reviveKilled, Others: p.feeds.Feeds,
+		Reads: c.transactionReads,
 	})
 	p.templates = template.NewSet(template.Config{
 		Catalog: p.catalog, Footprints: p.footprints, Cache: p.cache, Index: index, Salt: p.own.Prefix(),
-		Report: c.report, Prepares: commit.Prepares,
+		Report: c.report, Rule: p.models.Rule,
 	})
 	p.learner = association.New(association.Config{
 		Context: p.worker.Context(), Cache: p.cache, Templates: p.templates, OwnPrefix: p.own.Prefix(),
@@ -114,15 +130,15 @@ func New(opts ...Option) *Plugin {
 	})
 	p.accesses = accesses{config: c, life: &p.life, cache: p.cache, own: p.own, patterns: p.patterns, learner: p.learner, worker: p.worker}
 	p.keys = keys{
-		config: c, host: &p.host, models: &p.models, templates: p.templates, footprints: p.footprints, cache: p.cache, log: p.log,
+		config: c, host: &p.host, models: p.models, templates: p.templates, footprints: p.footprints, cache: p.cache, log: p.log,
 		confirm: func(t *template.Template, db *gorm.DB, own []byte) bool { return p.handover.Confirm(t, db, own) },
 	}
 	p.writer = writer{
-		life: &p.life, config: c, log: p.log, footprints: p.footprints, catalog: p.catalog, models: &p.models, gate: &p.worker.Gate,
+		life: &p.life, config: c, log: p.log, footprints: p.footprints, catalog: p.catalog, models: p.models, gate: &p.worker.Gate,
 	}
 	p.reader = reader{
 		config: c, life: &p.life, host: &p.host, keys: &p.keys, accesses: &p.accesses, log: p.log, cache: p.cache,
-		registry: p.registry, stats: &p.stats, writes: &p.writer,
+		loaders: p.loaders, stats: &p.stats, writes: &p.writer,
 	}
 	return p
 }
@@ -150,7 +166,7 @@ func (p *Plugin) Initialize(db *gorm.DB) error {
 	p.initialize.Lock()
 	defer p.initialize.Unlock()
 	if p.closed.Load() {
-		return errors.New("preload: the plugin is closed: make another one with New")
+		return fmt.Errorf("preload: %w", ErrClosed)
 	}
 	_, hub := commit.Observable(db.ConnPool)
 	direct := hub != nil // opened with Connector or Driver, so that no wrapper is needed
@@ -170,6 +186,7 @@ func (p *Plugin) Initialize(db *gorm.DB) error {
 		return fmt.Errorf("preload: registering callbacks: %w", err)
 	}
 	p.dialect = db.Name()
+	p.log.Serve(db, direct)
 	p.pool = p.log.Wrap(db)
 	switch p.dialect {
 	case "sqlite", "mysql", "sqlserver":
@@ -179,18 +196,29 @@ func (p *Plugin) Initialize(db *gorm.DB) error {
 	// A handle of the plugin's own: what the application does to db later does not change what
 	// loaders run on.
 	p.db = db.Session(&gorm.Session{NewDB: true, Context: context.Background()})
-	p.models.db = p.db
+	p.models.Serve(p.db)
 	p.footprints.Serve(p.db)
-	p.log.Serve(p.db, direct)
-	p.templates.Serve(p.db, p.pool)
+	p.templates.Serve(p.db, p.pool, commit.Prepares(p.db.Statement.ConnPool))
 	p.source = loading.New(loading.Config{
-		Log: p.log, Cache: p.cache, Templates: p.templates, Patterns: p.patterns, Pool: p.pool, Query: p.query, Gate: &p.worker.Gate,
+		Log: p.log, Cache: p.cache, Templates: p.templates, Patterns: p.patterns, Pool: p.pool, Query: p.query, Rows: p.rows, Gate: &p.worker.Gate,
+	}, p.db, p.config.worker)
+	p.shortcuts = shortcut.New(shortcut.Config{
+		DB: p.db, Chain: &p.chain, Cache: p.cache, Partition: p.config.partition, KeepsKeys: p.config.keepsKeys, Clock: p.config.clock,
+		Closed: &p.away, Report: p.config.report,
 	})
 	p.handover = p.newHandover()
+	if err := p.openFeeds(); err != nil {
+		p.close() // GORM's callbacks are replaced already: another plugin is to be made
+		return errors.Join(err, p.closeFeeds(p.feeds.cancel))
+	}
+	if p.config.transactionReads {
+		p.log.AskIsolation(p.pool)
+	}
 	p.ready.Store(true)
 	if p.config.worker {
 		p.worker.start()
 	}
+	p.greet()
 	return nil
 }
 
@@ -233,7 +261,7 @@ func (p *Plugin) idle() bool { return p == nil || p.config == nil }
 
 var errNoPlugin = errors.New("preload: the *Plugin is nil, or not of New: want one that New made, or that From found")
 
-var errNotInitialized = errors.New("preload: the plugin is not in use yet: call db.Use with it first")
+var errNotInitialized = fmt.Errorf("preload: %w", ErrNotInitialized)
 
 // Register checks the tags of models and learns their tables and relations, which otherwise happens
 // at their first query. The error names every model and setting that is wrong.
@@ -243,12 +271,12 @@ func (p *Plugin) Register(models ...any) error {
 	}
 	var errs []error
 	for _, value := range models {
-		s, err := p.models.parse(value)
+		s, err := p.models.Parse(value)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("preload: Register: model %T: %w", value, err))
 			continue
 		}
-		errs = append(errs, p.models.of(s).err)
+		errs = append(errs, p.models.Of(s).Err)
 	}
 	return errors.Join(errs...)
 }
@@ -262,34 +290,12 @@ func (p *Plugin) Invalidate(models ...any) error {
 		return errNoPlugin
 	}
 	if len(models) == 0 {
-		p.log.Invalidate([]coherence.Change{coherence.Everything})
+		p.log.InvalidateEverywhere([]coherence.Change{coherence.Everything})
 		return nil
 	}
-	var (
-		changes []coherence.Change
-		errs    []error
-	)
-	for _, value := range models {
-		name, ok := value.(string)
-		if ok && name == "" {
-			errs = append(errs, errors.New(`preload: Invalidate(""): want the name of a table, or no argument for everything`))
-			continue
-		}
-		if !ok {
-			if !p.ready.Load() {
-				return errNotInitialized
-			}
-			s, err := p.models.parse(value)
-			if err != nil {
-				errs = append(errs, fmt.Errorf("preload: Invalidate: model %T: %w", value, err))
-				continue
-			}
-			name = s.Table
-		}
-		changes = append(changes, coherence.Loose(catalog.TableName(name), coherence.Any))
-	}
-	p.log.Invalidate(changes)
-	return errors.Join(errs...)
+	tables, err := p.tablesOf("Invalidate", models)
+	p.forget(tables)
+	return err
 }
 
 // Clear forgets all answers, patterns, associations and loaders, and sets the counters to zero.
@@ -298,15 +304,17 @@ func (p *Plugin) Clear() {
 	if p.idle() {
 		return
 	}
-	p.log.Invalidate([]coherence.Change{coherence.Everything})
+	p.log.InvalidateEverywhere([]coherence.Change{coherence.Everything})
 	p.patterns.Clear()
-	p.registry.clear()
+	p.loaders.Clear()
 	p.templates.Clear()
 	p.footprints.Clear()
-	p.cache.ForgetUnkept()
+	p.cache.ForgetPast()
 	p.stats.clear()
+	p.config.faults.Clear()
 	p.cache.ClearCounts()
 	p.learner.Clear()
+	p.templates.Restore()
 }
 
 // Close ends the worker, waits for what runs in the background, and forgets all answers; from then
@@ -316,13 +324,17 @@ func (p *Plugin) Close() error {
 	if p.idle() {
 		return errNoPlugin
 	}
-	p.closed.Store(true)
+	if p.close() {
+		p.farewell()
+	}
 	p.cache.Close()
-	err := p.worker.stop()
+	err := errors.Join(p.worker.stop(), p.closeFeeds(p.disconnect()))
 	p.log.Close()
 	p.log.Invalidate([]coherence.Change{coherence.Everything})
+	p.cache.ForgetPast()
+	p.stats.unserved.Clear()
 	p.patterns.Close()
-	p.registry.close()
+	p.loaders.Close()
 	p.templates.Close()
 	p.footprints.Close()
 	return err
@@ -349,7 +361,7 @@ func (p *Plugin) Warm(ctx context.Context, queries ...func(*gorm.DB) *gorm.DB) e
 			errs = append(errs, fmt.Errorf("preload: Warm: query %d and those after it were not run: %w", i, err))
 			break
 		}
-		tx := query(p.db.WithContext(ctx))
+		tx := query(p.db.WithContext(context.WithValue(ctx, warmKey{}, true)))
 		if tx != nil && tx.Error != nil && !errors.Is(tx.Error, gorm.ErrRecordNotFound) {
 			errs = append(errs, fmt.Errorf("preload: Warm: query %d: %w", i, failopen.PlainError(tx.Error)))
 		}

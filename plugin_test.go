@@ -2,6 +2,7 @@ package preload_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -137,20 +138,62 @@ func (brokenStore) Get(string) (any, bool) { panic("broken") }
 func (brokenStore) Set(string, any)        { panic("broken") }
 func (brokenStore) Delete(string)          { panic("broken") }
 
+// keepingStore is a Store that panics where it is to forget something.
+type keepingStore struct{ preload.Store }
+
+func (keepingStore) Delete(string) { panic("broken") }
+
+type brokenScorer struct{}
+
+func (brokenScorer) Weigh(float64, int64, time.Time) float64            { panic("broken") }
+func (brokenScorer) Score(float64, int64, time.Time, time.Time) float64 { panic("broken") }
+
+type brokenClock struct{}
+
+func (brokenClock) Now() time.Time { panic("broken") }
+
+// brokenHandler is the handler of a log.
+type brokenHandler struct{ slog.Handler }
+
+func (brokenHandler) Enabled(context.Context, slog.Level) bool  { panic("broken") }
+func (brokenHandler) Handle(context.Context, slog.Record) error { panic("broken") }
+
 func TestFailsOpen(t *testing.T) {
 	t.Parallel()
-	b := promise(t, preload.WithStore(brokenStore{}))
-	for range 2 {
-		if p, queries := b.find(t, b.db, 1); p.Name != "ann" || queries != 1 {
-			t.Errorf("name %q with %d queries", p.Name, queries)
-		}
-	}
-	worldtest.Must(t, b.db.Model(&promised{ID: 1}).Update("name", "new").Error)
-	if p, _ := b.find(t, b.db, 1); p.Name != "new" {
-		t.Errorf("name %q after the write", p.Name)
-	}
-	if b.log.Len() == 0 {
-		t.Error("nobody is told")
+	for name, test := range map[string]struct {
+		broken  []preload.Option
+		queries int64 // that a read takes the second time
+		told    bool
+	}{
+		"a store":                 {[]preload.Option{preload.WithStore(brokenStore{})}, 1, true},
+		"a store forgets nothing": {[]preload.Option{preload.WithStore(keepingStore{preload.NewStore()})}, 0, true},
+		"a scorer":                {[]preload.Option{preload.WithScorer(brokenScorer{})}, 0, true},
+		"a partition":             {[]preload.Option{preload.WithPartition(func(context.Context) string { panic("broken") })}, 1, true},
+		"a clock":                 {[]preload.Option{preload.WithClock(brokenClock{})}, 0, false},
+		"a log":                   {[]preload.Option{preload.WithStore(brokenStore{}), preload.WithLogger(slog.New(brokenHandler{}))}, 1, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := promise(t, append(test.broken, preload.WithStoreWait(time.Minute))...)
+			for n, want := range []int64{1, test.queries} {
+				if p, queries := b.find(t, b.db, 1); p.Name != "ann" || queries != want {
+					t.Errorf("read %d: name %q with %d queries, want ann with %d", n, p.Name, queries, want)
+				}
+			}
+			worldtest.Must(t, b.db.Model(&promised{ID: 1}).Update("name", "new").Error)
+			if p, _ := b.find(t, b.db, 1); p.Name != "new" {
+				t.Errorf("name %q after the write", p.Name)
+			}
+			worldtest.Must(t, b.db.Transaction(func(tx *gorm.DB) error {
+				return tx.Model(&promised{ID: 1}).Update("name", "newer").Error
+			}))
+			if p, _ := b.find(t, b.db, 1); p.Name != "newer" {
+				t.Errorf("name %q after the commit", p.Name)
+			}
+			if test.told != (b.log.Len() > 0) {
+				t.Errorf("told is %q", b.log)
+			}
+		})
 	}
 }
 
@@ -177,11 +220,38 @@ func TestBounded(t *testing.T) {
 func TestResultsArePrivate(t *testing.T) {
 	t.Parallel()
 	b := promise(t)
-	b.find(t, b.db, 1)
-	p, _ := b.find(t, b.db, 1)
-	p.Tags[0] = "changed"
-	if p, queries := b.find(t, b.db, 1); p.Tags[0] != "a" || queries != 0 {
-		t.Errorf("tags %q with %d queries: another reader's change shows", p.Tags, queries)
+	prepared, err := preload.Prepare[promised](b.db, func(tx *gorm.DB) *gorm.DB { return tx.Where("id = ?", preload.Arg(0)) })
+	worldtest.Must(t, err)
+	for name, ask := range map[string]func() (promised, error){
+		"Find": func() (p promised, err error) {
+			err = b.db.Find(&p, "id = ?", 1).Error
+			return p, err
+		},
+		"a list": func() (promised, error) {
+			var all []promised
+			err := b.db.Order("id").Find(&all).Error
+			return all[0], err
+		},
+		"prepared": func() (promised, error) { return prepared.First(t.Context(), 1) },
+		"a prepared list": func() (promised, error) {
+			all, err := prepared.Find(t.Context(), 1)
+			return all[0], err
+		},
+		"own data": func() (promised, error) {
+			return preload.Load(t.Context(), b.plugin, "own", func(context.Context) (promised, error) {
+				return promised{Tags: []string{"a"}}, nil
+			})
+		},
+	} {
+		for turn := range 5 {
+			before := b.probe.Queries()
+			p, err := ask()
+			worldtest.Must(t, err)
+			if queries := b.probe.Queries() - before; p.Tags[0] != "a" || turn > 0 && queries != 0 {
+				t.Errorf("%s, turn %d: tags %q with %d queries: another reader's change shows", name, turn, p.Tags, queries)
+			}
+			p.Tags[0] = "changed"
+		}
 	}
 }
 

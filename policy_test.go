@@ -320,7 +320,7 @@ func TestReadBadOptions(t *testing.T) {
 		{"WithThreshold", preload.WithThreshold(-0.1)}, {"WithThreshold", preload.WithThreshold(math.NaN())}, {"WithThreshold", preload.WithThreshold(math.Inf(1))},
 		{"WithDecay", preload.WithDecay(0)}, {"WithDecay", preload.WithDecay(1.1)}, {"WithDecay", preload.WithDecay(-1)}, {"WithDecay", preload.WithDecay(math.NaN())},
 		{"WithMaxPatterns", preload.WithMaxPatterns(0)}, {"WithMaxLoaders", preload.WithMaxLoaders(0)}, {"WithMaxLoaders", preload.WithMaxLoaders(-5)},
-		{"WithBatch", preload.WithBatch(0)}, {"WithConcurrency", preload.WithConcurrency(0)}, {"WithConcurrency", preload.WithConcurrency(-1)},
+		{"WithBatch", preload.WithBatch(0)}, {"WithMaxIdleConns", preload.WithMaxIdleConns(-1)}, {"WithConcurrency", preload.WithConcurrency(0)}, {"WithConcurrency", preload.WithConcurrency(-1)},
 		{"WithLoadTimeout", preload.WithLoadTimeout(0)}, {"WithHoldOut", preload.WithHoldOut(0)},
 		{"WithPolicy", preload.WithPolicy(nil, preload.Policy{})}, {"WithPolicy", preload.WithPolicy(&readTTL{}, preload.Policy{TTL: -1})},
 		{"WithPolicy", preload.WithPolicy(&readTTL{}, preload.Policy{MaxRows: -1})}, {"WithPolicy", preload.WithPolicy(&readTTL{}, preload.Policy{Depends: []string{" "}})},

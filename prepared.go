@@ -10,7 +10,9 @@ import (
 	"strings"
 
 	"github.com/gorm-preload/preload/internal/binding"
+	"github.com/gorm-preload/preload/internal/footprint"
 	"github.com/gorm-preload/preload/internal/gormprivate"
+	"github.com/gorm-preload/preload/internal/shortcut"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 	"gorm.io/gorm/logger"
@@ -26,7 +28,7 @@ type Prepared[T any] struct {
 	err    error    // what every call returns, if anything
 
 	// How each finisher is answered from memory; nil in a transaction.
-	first, find, count *shortcuts
+	first, find, count *shortcut.Finisher
 }
 
 // Arg stands in the function of Prepare where a value goes that each call gives: preload.Arg(0)
@@ -82,11 +84,11 @@ func Prepare[T any](db *gorm.DB, build func(tx *gorm.DB) *gorm.DB) (*Prepared[T]
 	case build == nil:
 		return nil, errors.New("preload: Prepare: build is nil: want a function that puts conditions on its argument")
 	case inTransaction(db):
-		return nil, errors.New("preload: Prepare: the *gorm.DB is a transaction, which ends: prepare the query outside, and ask it in here with WithTx")
+		return nil, fmt.Errorf("preload: Prepare: %w, which ends: prepare the query outside, and ask it in here with WithTx", ErrInTransaction)
 	}
 	p := &Prepared[T]{
 		plugin: plugin, query: build(db.Session(&gorm.Session{})),
-		first: &shortcuts{}, find: &shortcuts{}, count: &shortcuts{},
+		first: plugin.shortcuts.Finisher(), find: plugin.shortcuts.Finisher(), count: plugin.shortcuts.Finisher(),
 	}
 	if p.query == nil {
 		return nil, errors.New("preload: Prepare: build returned nil: want its argument with conditions")
@@ -99,7 +101,7 @@ func Prepare[T any](db *gorm.DB, build func(tx *gorm.DB) *gorm.DB) (*Prepared[T]
 	}
 	p.query = p.query.Session(&gorm.Session{})
 	met := map[int]bool{}
-	tx := p.query.Session(&gorm.Session{DryRun: true, Logger: logger.Discard}).Set(observerSetting, &explainer{p: plugin}).Scopes(func(tx *gorm.DB) *gorm.DB {
+	tx := p.query.Session(&gorm.Session{DryRun: true, Logger: logger.Discard}).Set(observerSetting, plugin.newExplainer()).Scopes(func(tx *gorm.DB) *gorm.DB {
 		(&binding.Binding{Place: placeOfArg, Met: met}).Statement(tx.Statement)
 		(&binding.Binding{Place: placeOfArg, Values: make([]any, len(met))}).Statement(tx.Statement)
 		return tx
@@ -125,8 +127,9 @@ func inTransaction(db *gorm.DB) bool {
 }
 
 // WithTx returns the query as part of a transaction: it is asked of the database on the connection
-// of tx, and what it reads is not kept. A clause that tx has and the query has not, such as
-// clause.Locking, holds for it; the query returns an error where tx has more than that.
+// of tx, and what it reads is not kept, unless WithTransactionReads says otherwise. A clause that
+// tx has and the query has not, such as clause.Locking, holds for it; the query returns an error
+// where tx has more than that.
 func (p *Prepared[T]) WithTx(tx *gorm.DB) *Prepared[T] {
 	if p == nil || p.query == nil {
 		return p
@@ -168,7 +171,7 @@ func (p *Prepared[T]) First(ctx context.Context, args ...any) (row T, err error)
 	if p == nil {
 		return row, errNotPrepared[T]()
 	}
-	if hit := p.first.look(p.plugin, ctx, args); hit.entry != nil && hit.entry.Rows > 0 && take(p.plugin, &hit, &row) {
+	if hit := p.first.Look(ctx, args); hit.Entry != nil && hit.Entry.Rows > 0 && take(p.plugin, p.first, ctx, &hit, &row) {
 		return row, nil
 	}
 	return ask(p, p.first, ctx, args, func(tx *gorm.DB, row *T) *gorm.DB { return tx.First(row) })
@@ -179,7 +182,7 @@ func (p *Prepared[T]) Find(ctx context.Context, args ...any) (rows []T, err erro
 	if p == nil {
 		return rows, errNotPrepared[T]()
 	}
-	if hit := p.find.look(p.plugin, ctx, args); hit.entry != nil && hit.entry.Rows > 0 && take(p.plugin, &hit, &rows) {
+	if hit := p.find.Look(ctx, args); hit.Entry != nil && hit.Entry.Rows > 0 && take(p.plugin, p.find, ctx, &hit, &rows) {
 		return rows, nil
 	}
 	return ask(p, p.find, ctx, args, func(tx *gorm.DB, rows *[]T) *gorm.DB { return tx.Find(rows) })
@@ -190,9 +193,9 @@ func (p *Prepared[T]) Count(ctx context.Context, args ...any) (n int64, err erro
 	if p == nil {
 		return n, errNotPrepared[T]()
 	}
-	if hit := p.count.look(p.plugin, ctx, args); hit.entry != nil && take(p.plugin, &hit, &n) {
-		if hit.entry.Rows != 1 {
-			n = hit.entry.Rows // as GORM counts
+	if hit := p.count.Look(ctx, args); hit.Entry != nil && take(p.plugin, p.count, ctx, &hit, &n) {
+		if hit.Entry.Rows != 1 {
+			n = hit.Entry.Rows // as GORM counts
 		}
 		return n, nil
 	}
@@ -204,12 +207,21 @@ func (p *Prepared[T]) Count(ctx context.Context, args ...any) (n int64, err erro
 	})
 }
 
+// take gives a reader a copy of an answer; false if it cannot be copied.
+func take[D any](p *Plugin, by *shortcut.Finisher, ctx context.Context, hit *shortcut.Hit, dest *D) bool {
+	if !shortcut.Take(by, hit, dest) {
+		return false
+	}
+	p.accesses.hit(ctx, hit.Entry, hit.Template.Tally, hit.Now)
+	return true
+}
+
 func errNotPrepared[T any]() error {
 	return fmt.Errorf("preload: a Prepared[%v] that Prepare did not make", reflect.TypeFor[T]())
 }
 
 // ask asks the query in the way in which it is written out, and makes a shortcut for the next time.
-func ask[T, D any](p *Prepared[T], s *shortcuts, ctx context.Context, args []any, finish func(*gorm.DB, *D) *gorm.DB) (dest D, err error) {
+func ask[T, D any](p *Prepared[T], by *shortcut.Finisher, ctx context.Context, args []any, finish func(*gorm.DB, *D) *gorm.DB) (dest D, err error) {
 	switch {
 	case p.query == nil:
 		return dest, errNotPrepared[T]()
@@ -223,10 +235,29 @@ func ask[T, D any](p *Prepared[T], s *shortcuts, ctx context.Context, args []any
 		b.Statement(tx.Statement)
 		return tx
 	}), &dest).Error
-	if s != nil && s.due(p.plugin, p.query) {
-		made := &preparation{p: p.plugin}
+	if by != nil && by.Due(p.query) {
+		made := preparer{p.plugin.shortcuts.Preparation()}
 		finish(p.query.Session(&gorm.Session{DryRun: true, Logger: logger.Discard}).Set(observerSetting, made), new(D))
-		s.made(p.plugin, p.query, made.shortcut, reflect.TypeFor[D]())
+		by.Prepared(p.query, made.Preparation, reflect.TypeFor[D]())
 	}
 	return dest, err
 }
+
+// preparer is the observer by which a shortcut is made.
+type preparer struct{ *shortcut.Preparation }
+
+// prepares implements observer.
+func (pr preparer) prepares() *shortcut.Preparation { return pr.Preparation }
+
+// query implements observer.
+func (pr preparer) query(db *gorm.DB, q *read, reason Reason, _ func(*gorm.DB)) {
+	if reason == "" && q.template != nil && !q.refresh {
+		pr.Query(db.Statement, q.template)
+	}
+}
+
+// Raw implements observer: nothing is known of such a query.
+func (pr preparer) Raw(*gorm.Statement) {}
+
+// Write implements observer.
+func (pr preparer) Write(*gorm.Statement, footprint.Write) {}

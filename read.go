@@ -2,13 +2,20 @@ package preload
 
 import (
 	"cmp"
+	"context"
+	"log/slog"
 	"maps"
+	"time"
 
 	"github.com/gorm-preload/preload/internal/args"
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/commit"
+	"github.com/gorm-preload/preload/internal/loaders"
 	"github.com/gorm-preload/preload/internal/loading"
+	"github.com/gorm-preload/preload/internal/mode"
+	"github.com/gorm-preload/preload/internal/seen"
 	"github.com/gorm-preload/preload/internal/shape"
+	"github.com/gorm-preload/preload/internal/sqltext"
 	"github.com/gorm-preload/preload/internal/template"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
@@ -23,7 +30,7 @@ type reader struct {
 	accesses *accesses
 	log      *commit.Log
 	cache    *cache.Cache
-	registry *registry
+	loaders  *loaders.Loaders
 	stats    *counters
 	writes   *writer
 }
@@ -36,64 +43,83 @@ func (r *reader) aroundQuery(next func(*gorm.DB)) func(*gorm.DB) {
 		switch o := observing(db.Statement); {
 		case !r.life.active() || r.log.Refuses(db):
 			next(db)
-		case db.Statement.SQL.Len() > 0:
-			inherit(db.Statement)
-			if o == nil {
-				r.stats.bypass(ReasonRaw)
-			}
-			r.writes.bracket(db, next, false)
 		case o != nil:
-			q, reason := r.keys.recognize(db, o)
-			o.query(db, &q, reason, r.render(db, &q, next))
+			r.observe(db, o, next)
 		default:
 			r.read(db, next)
 		}
 	}
 }
 
-// read answers a query that GORM builds: from memory, from the one load that all readers share who
+// observe has an observer see a query. What may write is told as a write.
+func (r *reader) observe(db *gorm.DB, o observer, next func(*gorm.DB)) {
+	q, reason := r.keys.recognize(db, o, dest{raw: db.Statement.SQL.Len() > 0})
+	r.tell(db, o, &q, reason, r.render(db, &q, next))
+}
+
+// tell tells an observer of a query, or of a write.
+func (r *reader) tell(db *gorm.DB, o observer, q *read, reason Reason, next func(*gorm.DB)) {
+	switch reason {
+	case ReasonRaw, ReasonNotPlain, ReasonFunction:
+		if q.raw {
+			r.writes.bracket(db, next, q.rows)
+			return
+		}
+	}
+	o.query(db, q, reason, next)
+}
+
+// read answers a query: from memory, from the one load that all readers share who
 // ask for the same, or, for what does not qualify, from the database alone.
 func (r *reader) read(db *gorm.DB, next func(*gorm.DB)) {
-	q, reason := r.keys.recognize(db, nil)
+	to := dest{raw: db.Statement.SQL.Len() > 0}
+	mode := r.life.mode()
+	if mode == ModeOff {
+		r.pass(db, &read{dest: to}, off(db), next)
+		return
+	}
+	q, reason := r.keys.recognize(db, nil, to)
+	if q.hit == nil || mode == ModeShadow || !r.serve(db, &q, q.hit) {
+		r.unserved(db, q, reason, mode, next)
+		return
+	}
+	if r.host.chain.Others() {
+		shape.Settle(db.Statement)
+	}
+	r.accesses.hit(db.Statement.Context, q.hit, q.template.Tally, q.now)
+}
+
+// unserved answers a query that memory does not. It has a copy of what is known of the query, so
+// that a hit leaves nothing on the heap.
+func (r *reader) unserved(db *gorm.DB, q read, reason Reason, mode Mode, next func(*gorm.DB)) {
 	switch {
-	case q.hit != nil && r.serve(db, q.template, q.hit):
-		if r.host.chain.Others() {
-			shape.Settle(db.Statement)
-		}
-		r.accesses.hit(db.Statement.Context, q.hit, q.template.Tally, q.now)
+	case q.hit != nil && mode == ModeShadow:
+		r.shadow(db, &q, r.render(db, &q, next))
 	case q.hit != nil:
 		r.pass(db, &q, ReasonFault, r.render(db, &q, next))
 	case reason != "":
 		r.pass(db, &q, reason, r.render(db, &q, next))
+	case q.view != nil:
+		r.within(db, &q, r.render(db, &q, next))
 	default:
 		r.answer(db, &q, r.render(db, &q, next))
 	}
 }
 
-// aroundRow runs queries whose rows the application reads itself.
-func (r *reader) aroundRow(next func(*gorm.DB)) func(*gorm.DB) {
-	next = r.writes.gated(next)
-	return func(db *gorm.DB) {
-		if !r.life.active() || r.log.Refuses(db) {
-			next(db)
-			return
-		}
-		r.stats.bypass(ReasonRows)
-		switch {
-		case db.Statement.SQL.Len() > 0:
-			r.writes.bracket(db, next, true)
-		case shape.Unusual(db.Statement):
-			r.writes.unusual(db, next, false, true)
-		default:
-			r.log.Ask(db, next)
-			commit.Ran(db.Statement.ConnPool, db.Error)
-		}
+// off returns why a read is not served in ModeOff.
+func off(db *gorm.DB) Reason {
+	switch {
+	case db.Error != nil:
+		return ReasonError
+	case db.DryRun:
+		return ReasonDryRun
 	}
+	return ReasonOff
 }
 
 // render renders a statement whose clauses are complete, and returns what runs it.
 func (r *reader) render(db *gorm.DB, q *read, next func(*gorm.DB)) func(*gorm.DB) {
-	inherit(db.Statement)
+	mode.Inherit(db.Statement)
 	if !q.complete {
 		return next
 	}
@@ -105,15 +131,46 @@ func (r *reader) render(db *gorm.DB, q *read, next func(*gorm.DB)) func(*gorm.DB
 func (r *reader) pass(db *gorm.DB, q *read, reason Reason, next func(*gorm.DB)) {
 	// GORM renders a subquery in DryRun, with logger.Discard. The query around the subquery is
 	// counted, the subquery is not.
-	if reason != ReasonDryRun || db.Logger != logger.Discard || r.host.db.Logger == logger.Discard {
-		r.stats.bypass(reason)
+	ask := func() {
+		switch {
+		case q.raw, db.Statement.Schema == nil && db.Statement.SQL.Len() > 0 && reason == ReasonNotPlain:
+			r.writes.bracket(db, next, q.rows)
+		case reason == ReasonNotPlain, shape.Unusual(db.Statement):
+			r.writes.unusual(db, next, q.complete, q.rows)
+		default:
+			r.ask(db, next)
+		}
+		if q.rows {
+			r.log.Opened(db.Statement)
+		}
 	}
-	if reason == ReasonNotPlain || shape.Unusual(db.Statement) {
-		r.writes.unusual(db, next, q.complete, false)
+	if reason == ReasonDryRun && db.Logger == logger.Discard && r.host.db.Logger != logger.Discard {
+		ask()
 		return
 	}
+	r.bypass(db, reason, ask)
+}
+
+// bypass counts a read that goes to the database untouched, with what that takes.
+func (r *reader) bypass(db *gorm.DB, reason Reason, ask func()) {
+	r.stats.bypass(reason)
+	began := time.Now()
+	ask()
+	if reason == ReasonDryRun || reason == ReasonError || db.DryRun {
+		return
+	}
+	took := time.Since(began)
+	r.stats.unserved.Record(string(reason), db.Statement.SQL.String(), took, func(text string) string { return sqltext.Plain(db.Name(), text) })
+	if r.config.observe != nil {
+		r.config.tell(db.Statement.Context, Event{Outcome: OutcomeBypass, Table: db.Statement.Table, Reason: reason, Rows: max(0, db.RowsAffected), Took: took})
+	}
+}
+
+// ask has the database answer a query whose answer is not kept.
+func (r *reader) ask(db *gorm.DB, next func(*gorm.DB)) {
 	r.log.Ask(db, next)
-	commit.Ran(db.Statement.ConnPool, db.Error)
+	r.log.Ran(db.Statement.ConnPool, db.Error)
+	r.log.Passed(db.Statement)
 }
 
 // completed returns next for a statement whose clauses are complete: GORM adds those of the model
@@ -133,31 +190,42 @@ func completed(stmt *gorm.Statement, next func(*gorm.DB)) func(*gorm.DB) {
 // that is under way, or from the database.
 func (r *reader) answer(db *gorm.DB, q *read, next func(*gorm.DB)) {
 	var (
-		w     cache.Waiter
-		found *cache.Entry
+		w      cache.Waiter
+		found  *cache.Entry
+		joined bool
+		began  = time.Now()
+		shadow = r.life.mode() == ModeShadow
 	)
 	for became := cache.Again; became == cache.Again && found == nil; {
 		flight, lead := r.board(q, db.Statement, w.Past)
+		if lead != nil && q.rows {
+			r.leadRows(db, q, lead, next)
+			return
+		}
 		if lead != nil {
 			r.lead(db, q, lead, next)
 			return
 		}
-		if flight == nil {
+		if flight == nil || shadow {
 			found = q.hit
 			break
 		}
 		if became = w.Wait(db.Statement.Context, flight); became == cache.Answered {
-			found = flight.Entry
+			found, joined = flight.Entry, true
 		} else if db.Statement.Context.Err() == nil { // otherwise the database tells it in its own words
 			found = r.cache.Find(q.key, r.config.now())
 		}
 	}
-	if mayAnswer(found, db.Statement) && r.serve(db, q.template, found) {
-		r.accesses.hit(db.Statement.Context, found, q.template.Tally, q.now)
+	if !shadow && q.mayAnswer(found, db.Statement) && r.serve(db, q, found) {
+		if joined {
+			r.accesses.shared(db.Statement.Context, found, q.template.Tally, q.now, time.Since(began))
+		} else {
+			r.accesses.hit(db.Statement.Context, found, q.template.Tally, q.now)
+		}
 		return
 	}
-	r.miss(q)
-	r.stats.cause(q.cause)
+	why := r.miss(q)
+	defer func() { r.lacked(db, q, cmp.Or(q.cause, why), time.Since(began)) }()
 	r.log.Ask(db, next)
 }
 
@@ -184,11 +252,17 @@ func (r *reader) board(q *read, stmt *gorm.Statement, past *cache.Flight) (join 
 			}
 		}
 		mine := q.template.NewLoad(cache.NewEntry(q.key, q.template.Tally))
+		mine.Tags = q.tags
 		mine.Leader.Store(self)
+		mine.Moment = q.moment
+		mine.Alone = q.rows && !r.promptly(q, stmt)
 		if !mine.Lease(vars) {
 			r.log.GiveUpRaw()
 			if !r.log.SweepRows() || !mine.Lease(vars) {
-				if q.template.State.Load() != template.Refuted {
+				switch {
+				case !r.cache.Open():
+					q.cause = CauseClosed
+				case q.template.State.Load() != template.Refuted:
 					q.cause = CauseHeldOut
 				}
 				return
@@ -201,7 +275,7 @@ func (r *reader) board(q *read, stmt *gorm.Statement, past *cache.Flight) (join 
 			// Another flight may have come and gone since the key was not in memory.
 			q.hit = r.cache.Find(q.key, r.config.now())
 		}
-		if !mayAnswer(q.hit, stmt) {
+		if !q.mayAnswer(q.hit, stmt) {
 			lead = mine
 			return
 		}
@@ -217,29 +291,44 @@ func (r *reader) lead(db *gorm.DB, q *read, f *template.Load, next func(*gorm.DB
 	// Also when the query panics: then one of those who wait leads the next, and the panic goes its
 	// way.
 	defer r.cache.Land(&f.Flight)
-	r.miss(q)
+	why := r.miss(q)
+	took := time.Duration(0)
+	defer func() { r.lacked(db, q, cmp.Or(q.cause, Cause(f.Unkept), why), took) }()
 	vars := db.Statement.Vars
 	steady := r.steady(q, vars)
-	if rv := db.Statement.ReflectValue; q.holds {
-		q.preset, _ = q.template.Image(rv)
-		q.reloadable = q.reloadable && q.preset.IsValid()
-	}
 	// general says that the database answered as it would have answered anybody.
-	general := r.host.source.Ask(db, q.template, next)
+	general, answer := r.host.source.AskFor(f, db, q.filled, next)
+	took = f.Age()
 	f.Ran(db.Statement.Context, db.Error)
 	r.config.guard("keeping an answer", func() {
+		if !r.keeps(db.Statement.Context, q) {
+			if f.Unkept = cache.NotRepeated; general && template.Succeeded(db) {
+				r.cache.Outdate(&f.Flight)
+			}
+			return
+		}
 		f.Entry.Pattern = r.accesses.patterns.Touch(q.key, q.now)
 		f.Entry.Before = f.Entry.Pattern.Count() - 1
 		if general && steady && r.steady(q, vars) {
-			if stored := f.Fill(db) && r.cache.Keep(&f.Flight); stored && q.reloadable {
+			if stored := answer != nil && f.Fill(answer) && r.cache.Keep(&f.Flight); stored {
 				r.remember(q, vars)
 			} else if !stored && template.Succeeded(db) {
 				r.cache.Outdate(&f.Flight)
 			}
 		}
-		r.accesses.note(db.Statement.Context, f.Entry, q.now, false)
+		r.accesses.missed(db.Statement.Context, f.Entry, q.now)
 	})
-	r.stats.cause(cmp.Or(q.cause, Cause(f.Unkept)))
+}
+
+// keeps reports whether the answer of a query is to be kept: where that was asked for, and where
+// the queries of its shape are asked again now and then.
+func (r *reader) keeps(ctx context.Context, q *read) bool {
+	keep, news := q.template.Keep()
+	if news {
+		r.config.report(slog.LevelInfo, "preload: hardly any query of this shape is asked again, so that most of its answers are not kept; "+
+			"is there a time among its values that could be rounded, or a random number?", template.Label(q.template.Prefix))
+	}
+	return keep || q.refresh || ctx.Value(warmKey{}) != nil
 }
 
 // steady reports whether the Valuers among the bind values of a query return the same now as when
@@ -252,13 +341,30 @@ func (r *reader) steady(q *read, vars []any) (same bool) {
 	return same
 }
 
-func (r *reader) miss(q *read) {
+// miss counts a read whose answer is not in memory, and returns why the last one left it.
+func (r *reader) miss(q *read) Cause {
 	q.template.Tally.Misses.Add(1)
+	if !r.cache.Open() {
+		return CauseClosed
+	}
+	return Cause(r.cache.Past(q.key))
+}
+
+// lacked notes why an answer was not in memory, and how long it took to ask for it.
+func (r *reader) lacked(db *gorm.DB, q *read, why Cause, took time.Duration) {
+	r.accesses.lacked(db.Statement.Context, q.template.Tally, q.template.Table, template.Label(q.template.Prefix), seen.Cause(why), max(0, db.RowsAffected), took)
 }
 
 // serve gives a reader its own copy of an answer; false where that failed, which the log tells.
-func (r *reader) serve(db *gorm.DB, t *template.Template, e *cache.Entry) bool {
-	if err := t.Serve(db, e); err != nil {
+func (r *reader) serve(db *gorm.DB, q *read, e *cache.Entry) bool {
+	switch {
+	case q.row:
+		q.template.PlayRow(db, e)
+		return true
+	case q.rows:
+		return q.template.Play(db, e)
+	}
+	if err := q.template.Serve(db, e, q.filled); err != nil {
 		r.config.fault("copying an answer of "+template.Label(e.Key), err)
 		return false
 	}
@@ -267,13 +373,18 @@ func (r *reader) serve(db *gorm.DB, t *template.Template, e *cache.Entry) bool {
 
 // remember registers a loader for the query of a key that was just answered.
 func (r *reader) remember(q *read, vars []any) {
+	if register := r.loader(q, vars); r.steady(q, vars) {
+		register()
+	}
+}
+
+// loader returns what registers a loader for the query of a key, which asks no values any more.
+func (r *reader) loader(q *read, vars []any) (register func()) {
 	kept, ok := loading.Keep(vars)
-	if !ok || !r.steady(q, vars) {
-		return
+	if !ok || !q.reloadable {
+		return func() {}
 	}
-	if !q.holds {
-		q.template.LearnBinding(q.key, vars)
-	}
-	load, held := r.host.source.Again(q.template, q.key, kept, q.preset)
-	r.registry.register(q.key, load, held)
+	q.template.LearnBinding(q.key, vars)
+	load, held := r.host.source.Again(q.template, q.key, kept)
+	return func() { r.loaders.Register(q.key, load, held) }
 }

@@ -2,8 +2,9 @@ package preload
 
 import (
 	"math"
-	"math/bits"
 	"time"
+
+	"github.com/gorm-preload/preload/internal/hotness"
 )
 
 // Scorer says how hot a key is. Implementations must be safe for concurrent use.
@@ -37,26 +38,6 @@ func hours(t time.Time) float64 {
 	return (float64(t.Unix()-epoch) + float64(t.Nanosecond())*1e-9) * (1. / 3600)
 }
 
-// logs are the logarithms of the counts that most keys have.
-var logs = func() (logs [1 << 10]float64) {
-	for n := range logs {
-		logs[n] = math.Log(float64(n))
-	}
-	return logs
-}()
-
-// logOf returns the logarithm of a count: in full up to len(logs), and a little less than that
-// above, by less than 3e-9. It never falls from a count to the next.
-func logOf(count int64) float64 {
-	if count < int64(len(logs)) {
-		return logs[max(0, count)]
-	}
-	low := bits.Len64(uint64(count)) - bits.Len(uint(len(logs)-1))
-	base := count >> low
-	x := float64(count-base<<low) / float64(base<<low)
-	return logs[base] + float64(low)*math.Ln2 + x - x*x/2
-}
-
 // NewCountScorer returns the scorer whose score is count * decay^(hours since the last access).
 // decay is in (0, 1].
 //
@@ -69,7 +50,7 @@ func NewCountScorer(decay float64) Scorer {
 type countScorer struct{ decay, lambda float64 }
 
 func (s *countScorer) Weigh(_ float64, count int64, now time.Time) float64 {
-	return logOf(count) + s.lambda*hours(now)
+	return hotness.Log(count) + s.lambda*hours(now)
 }
 
 func (s *countScorer) Score(_ float64, count int64, last, now time.Time) float64 {

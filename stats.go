@@ -5,10 +5,12 @@ import (
 	"math"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/coherence"
 	"github.com/gorm-preload/preload/internal/own"
+	"github.com/gorm-preload/preload/internal/seen"
 )
 
 // Stats is what the plugin did since New or the last Clear (counters), and what it holds now
@@ -16,7 +18,9 @@ import (
 type Stats struct {
 	Hits          int64           // reads answered from memory, or by a query that another reader had under way
 	Misses        int64           // reads that qualified and went to the database
-	MissCauses    map[Cause]int64 // misses whose cause is known, nil while there are none; most others are of what was not asked for before
+	Joined        int64           // of the hits: answered by the query of another reader
+	Stale         int64           // of the hits: answered from memory while the answer was loaded again
+	MissCauses    map[Cause]int64 // nil while there are no misses; of a miss that is under way the cause is not known yet
 	Bypassed      int64           // reads that did not qualify
 	BypassReasons map[Reason]int64
 	Evicted       int64 // answers that left for want of room
@@ -32,7 +36,7 @@ type Stats struct {
 	PreloadHits   int64 // those of them whose answer was then read
 
 	Entries         int   // answers in memory
-	Bytes           int64 // what they hold
+	Bytes           int64 // what they hold, and what is remembered of those that left for want of room or were killed
 	Memory          MemoryStats
 	TrackedPatterns int
 	Associations    int
@@ -45,25 +49,84 @@ type Stats struct {
 	Prediction PredictionStats // what is loaded because it is expected
 
 	PreloadHitRate float64 // PreloadHits / PreloadCount; 0 while nothing was loaded
-	HotUsed        float64 // the share of what ticks loaded lately, because it is hot, that was used; 0 while there was little of that
-	Models         map[string]ModelStats
+	Mode           Mode
+	Limits         Limits // what is limited, by the side of what there is
+	// HeldOut are the tables whose answers are not kept now, since the end of a write cannot be
+	// seen, "" for all tables; HoldOuts are the writes that had some held out since New.
+	HeldOut  []string
+	HoldOuts int64
+	Faults   map[string]int64 // by the part of the plugin; nil while there are none
+	Verify   VerifyStats
+	Loads    LoadStats
+
+	HotUsed float64               // the share of what ticks loaded lately, because it is hot, that was used; 0 while there was little of that
+	Models  map[string]ModelStats // by table
+	Own     ModelStats            // of own data
+}
+
+// Limits are the limits that options set, and those that are fixed.
+type Limits struct {
+	Entries   int   // WithMaxEntries
+	Bytes     int64 // WithMaxBytes
+	Patterns  int   // WithMaxPatterns
+	Loaders   int   // WithMaxLoaders
+	Shapes    int   // told by Plugin.Shapes
+	Unserved  int   // told by Plugin.Unserved
+	LoadSlots int   // WithConcurrency
+}
+
+// VerifyStats counts the answers in memory that were compared with those of the database, in
+// ModeShadow or as WithVerify has it.
+type VerifyStats struct {
+	Equal, Mismatches int64
+	// Skipped could not be compared: a write came in between, or the database may give several
+	// answers, as with a LIMIT without ORDER BY.
+	Skipped   int64
+	Failed    int64    // the database gave no answer
+	Withdrawn []string // tables whose models are not served any more, as WithVerify.DisableAfter has it
+}
+
+// LoadStats counts the loads in the background that have ended, by why they were made, "tick",
+// "expiry", "write" or "association", and by their result, "stored", "dead" (what it found could
+// not be kept), "error", "timeout" or "cancelled".
+type LoadStats struct {
+	Results map[string]map[string]int64
+	Took    Durations
+}
+
+// Durations tell how long something took: how often, in all, and how often it took at most so long
+// and longer than the next lower bound. What took longer than all bounds is in Count alone.
+type Durations struct {
+	Count   int64
+	Sum     time.Duration
+	Buckets map[time.Duration]int64
+}
+
+func durations(sum time.Duration, buckets seen.Buckets) Durations {
+	d := Durations{Sum: sum, Buckets: make(map[time.Duration]int64, len(seen.Bounds))}
+	for i, n := range buckets {
+		if d.Count += n; i < len(seen.Bounds) {
+			d.Buckets[seen.Bounds[i]] = n
+		}
+	}
+	return d
 }
 
 // PredictionStats tells how loading by association goes: how useful that was, how eager it is, and
 // what that is judged by. Shares are 0 where there is nothing they could be of.
 type PredictionStats struct {
-	Level     int     // from 0, nothing is loaded, to 5
+	Level     int     // why the last loads were made: from 0, to see whether they are used, to 5, since such loads are
 	Accuracy  float64 // the share of the loads whose answer was asked for
 	Lateness  float64 // the share of those that was asked for before it was there
 	Pollution float64 // the share of the misses whose answer had left for one that was loaded
 
 	Useful, Late, Wasted int64 // loads whose answer was read, asked for before it was there, or neither
 
-	Treated, Control float64 // the hit ratios of the keys that may be loaded so, and of 1 in 16 that never are; of three intervals
+	Treated, Control float64 // the hit ratios of the keys that may be loaded so, and of 1 in 16 that never are
 
 	Waiting int // loads that wait for their turn, or run
 
-	Learned, Lost int64 // accesses that were learned from, and that there was no room for
+	Learned, Lost int64 // accesses that were learned from, which are a sample of all, and that were to be but found no room
 }
 
 // MemoryStats is what the plugin holds, in bytes and by part. All parts are bounded: answers by
@@ -79,11 +142,13 @@ type MemoryStats struct {
 	Loaders    int64
 	Patterns   int64 // statistics of keys
 	Prediction int64 // what follows what
+	Seen       int64 // why answers left memory, and what was not served
+	Recordings int64 // rows that are being read, and kept once that is done: half of WithMaxBytes at most
 }
 
 // Sum returns what all parts hold.
 func (m MemoryStats) Sum() int64 {
-	return m.Answers + m.Prepared + m.Templates + m.Statements + m.Loaders + m.Patterns + m.Prediction
+	return m.Answers + m.Prepared + m.Templates + m.Statements + m.Loaders + m.Patterns + m.Prediction + m.Recordings + m.Seen
 }
 
 // ModelStats is the part of Stats that belongs to one table.
@@ -91,6 +156,34 @@ type ModelStats struct {
 	Hits, Misses int64
 	HitRate      float64 // of Hits + Misses; 0 while there were none
 	Entries      int
+	Joined       int64 // of the hits
+	Stale        int64 // of the hits
+	MissCauses   map[Cause]int64
+	Bytes        int64     // that the answers weigh
+	Queries      Durations // of the misses
+	Verify       VerifyStats
+}
+
+// take takes over what shapes of the model counted.
+func (m *ModelStats) take(f *seen.Figures) {
+	m.Joined, m.Stale, m.Bytes = f.Joined, f.Stale, f.Bytes
+	m.MissCauses, m.Queries = causesOf(f), durations(f.DBTime, f.Queries)
+	m.Verify = verifiedOf(f)
+}
+
+// causesOf returns the causes of misses as they are documented.
+func causesOf(f *seen.Figures) (causes map[Cause]int64) {
+	for why, n := range f.Causes {
+		if causes == nil {
+			causes = map[Cause]int64{}
+		}
+		causes[Cause(why)] += n
+	}
+	return causes
+}
+
+func verifiedOf(f *seen.Figures) VerifyStats {
+	return VerifyStats{Equal: f.Verdicts[seen.Equal], Mismatches: f.Verdicts[seen.Mismatch], Skipped: f.Verdicts[seen.Skipped], Failed: f.Verdicts[seen.Failed]}
 }
 
 // Reason says why a read went to the database untouched: the keys of Stats.BypassReasons.
@@ -100,18 +193,19 @@ type Reason string
 const (
 	ReasonError       Reason = "error"            // the statement had failed before
 	ReasonDryRun      Reason = "dry run"          // nothing is to be asked
-	ReasonRaw         Reason = "raw SQL"          // the statement was given as SQL
-	ReasonRows        Reason = "rows"             // Rows, Row and Scan
-	ReasonNoModel     Reason = "no model"         // the statement has no model
-	ReasonNoPolicy    Reason = "no policy"        // the model is not opted in
+	ReasonRaw         Reason = "raw SQL"          // the statement was given as SQL, without WithRaw or Cache
+	ReasonRows        Reason = "rows"             // Row, Rows and Scan that cannot be kept
+	ReasonNoModel     Reason = "no model"         // the statement has no model, and its table none that is opted in
+	ReasonNoPolicy    Reason = "no policy"        // the model of the table is not opted in, or one that is read is opted out
 	ReasonBadTag      Reason = "bad tag"          // the model's tag is wrong, which is an error, too
-	ReasonTransaction Reason = "transaction"      // a transaction reads the database
+	ReasonTransaction Reason = "transaction"      // a transaction reads the database, but for what WithTransactionReads allows
+	ReasonOwnWrites   Reason = "own writes"       // what its transaction wrote could show in the answer
 	ReasonPool        Reason = "other pool"       // a connection or pool that is not the plugin's
 	ReasonAsked       Reason = "asked"            // Bypass, or ContextWithBypass
 	ReasonContext     Reason = "context done"     // the statement's context has ended
 	ReasonLocking     Reason = "locking"          // FOR UPDATE and the like
 	ReasonResolver    Reason = "dbresolver"       // a choice of dbresolver
-	ReasonDest        Reason = "destination"      // of a kind that cannot be copied, or holding values already
+	ReasonDest        Reason = "destination"      // of a kind that cannot be copied
 	ReasonArgs        Reason = "args"             // bind values that cannot be told apart
 	ReasonLong        Reason = "long statement"   // of more text than is remembered, such as a list of tens of thousands of ids
 	ReasonVolatile    Reason = "volatile"         // a function or value that changes by itself
@@ -121,6 +215,8 @@ const (
 	ReasonTooLarge    Reason = "too large"        // its answer was too large to be kept when it was asked for lately
 	ReasonNotKeepable Reason = "not keepable"     // its answer holds what cannot be copied, such as a channel
 	ReasonFault       Reason = "fault"            // in the plugin, see the log
+	ReasonOff         Reason = "off"              // the plugin is in ModeOff
+	ReasonWithdrawn   Reason = "withdrawn"        // answers of the model were wrong, so that WithVerify switched it off
 )
 
 // Cause says why a read that qualifies was not answered from memory: the keys of Stats.MissCauses.
@@ -128,9 +224,16 @@ type Cause string
 
 // The causes.
 const (
+	CauseCold        Cause = "cold"         // it was not in memory before, as far as is remembered
+	CauseInvalidated Cause = "invalidated"  // a write, Invalidate or Clear invalidated it
+	CauseExpired     Cause = "expired"      // it outlived its TTL
+	CauseEvicted     Cause = "evicted"      // it left for want of room
+	CauseClosed      Cause = "closed"       // a feed did not say in time what other processes have written
 	CauseTooLarge    Cause = "too large"    // more rows than MaxRows, or heavier than WithMaxBytes
 	CauseNotKeepable Cause = "not keepable" // the answer holds what cannot be copied, such as a channel
+	CauseNotRepeated Cause = "not repeated" // hardly any of the thousand queries of this shape before was asked again, while others had to leave; a few are kept, to see whether that changes
 	CauseRefreshed   Cause = "refreshed"    // Refresh, or ContextWithRefresh
+	CauseTransaction Cause = "transaction"  // asked in a transaction, and not kept: that writes what could show in it, or is not at READ COMMITTED
 	CauseHeldOut     Cause = "held out"     // a write of what the answer depends on has not ended, or its end cannot be seen
 )
 
@@ -138,19 +241,14 @@ const (
 type counters struct {
 	recorded atomic.Int64
 	hotUsed  atomic.Uint64 // bits of the share
+	heat     atomic.Int64  // bytes that are held to tell what is hot
 
 	bypassed sync.Map // reason -> *atomic.Int64
-	causes   sync.Map // cause -> *atomic.Int64
+	unserved seen.Unserved
+	loads    seen.Loads
 }
 
 func (c *counters) bypass(reason Reason) { add(&c.bypassed, reason) }
-
-// cause counts why a miss was one; "" counts nothing.
-func (c *counters) cause(cause Cause) {
-	if cause != "" {
-		add(&c.causes, cause)
-	}
-}
 
 func add[K comparable](counts *sync.Map, key K) {
 	n, ok := counts.Load(key)
@@ -163,8 +261,10 @@ func add[K comparable](counts *sync.Map, key K) {
 func (c *counters) clear() {
 	c.recorded.Store(0)
 	c.hotUsed.Store(0)
+	c.heat.Store(0)
 	c.bypassed.Clear()
-	c.causes.Clear()
+	c.unserved.Clear()
+	c.loads.Clear()
 }
 
 // Stats returns what the plugin did and holds. The figures are read one after the other, so that
@@ -191,7 +291,16 @@ func (p *Plugin) Stats() Stats {
 	s.Entries, s.Bytes = p.cache.Size()
 	s.Memory = MemoryStats{
 		Answers: s.Bytes, Templates: p.templates.Size(), Statements: p.footprints.Size(),
-		Loaders: p.registry.size(), Patterns: p.patterns.Bytes(), Prediction: p.learner.Bytes(),
+		Loaders: p.loaders.Size(), Patterns: p.patterns.Bytes() + c.heat.Load(), Prediction: p.learner.Bytes(),
+		Seen: p.cache.PastBytes() + c.unserved.Bytes(),
+	}
+	s.Mode, s.Limits, s.Faults = p.Mode(), p.limits(), p.config.faults.Parts()
+	s.HeldOut, s.HoldOuts = p.cache.Index.HeldOut()
+	s.Verify.Withdrawn = p.templates.Withdrawn()
+	took, buckets := c.loads.Took.Load()
+	s.Loads = LoadStats{Results: c.loads.Results(), Took: durations(took, buckets)}
+	if p.ready.Load() {
+		s.Memory.Recordings = p.source.Recordings.Held()
 	}
 	f := p.learner.Figures()
 	s.Prediction = PredictionStats{
@@ -207,13 +316,6 @@ func (p *Plugin) Stats() Stats {
 		s.BypassReasons[reason.(Reason)] = n.(*atomic.Int64).Load()
 		return true
 	})
-	c.causes.Range(func(cause, n any) bool {
-		if s.MissCauses == nil {
-			s.MissCauses = map[Cause]int64{}
-		}
-		s.MissCauses[cause.(Cause)] = n.(*atomic.Int64).Load()
-		return true
-	})
 	counts.EachKill(func(table string, reason coherence.Reason, n int64) {
 		if s.Kills[table] == nil {
 			s.Kills[table] = map[string]int64{}
@@ -224,18 +326,42 @@ func (p *Plugin) Stats() Stats {
 	for n := range maps.Values(s.BypassReasons) {
 		s.Bypassed += n
 	}
+	figures := map[string]*seen.Figures{}
 	counts.EachTally(func(table string, t *cache.Tally) {
-		one := ModelStats{Hits: t.Hits.Load(), Misses: t.Misses.Load(), Entries: int(t.Entries.Load())}
+		if figures[table] == nil {
+			figures[table] = &seen.Figures{}
+		}
+		t.Seen.Into(figures[table])
+		s.Memory.Prepared += t.Found.Load()
+		one := s.Models[table]
+		one.Hits += t.Hits.Load()
+		one.Misses += t.Misses.Load()
+		one.Entries += int(t.Entries.Load())
+		s.Models[table] = one
+	})
+	for table, one := range s.Models {
+		s.Hits += one.Hits
+		s.Misses += one.Misses
 		if one.Hits+one.Misses > 0 {
 			one.HitRate = float64(one.Hits) / float64(one.Hits+one.Misses)
 		}
-		s.Memory.Prepared += t.Found.Load()
-		s.Hits += one.Hits
-		s.Misses += one.Misses
-		if table != own.Table {
-			s.Models[table] = one
+		one.take(figures[table])
+		s.Models[table] = one
+		s.Joined += one.Joined
+		s.Stale += one.Stale
+		for why, n := range one.MissCauses {
+			if s.MissCauses == nil {
+				s.MissCauses = map[Cause]int64{}
+			}
+			s.MissCauses[why] += n
 		}
-	})
+		s.Verify.Equal += one.Verify.Equal
+		s.Verify.Mismatches += one.Verify.Mismatches
+		s.Verify.Skipped += one.Verify.Skipped
+		s.Verify.Failed += one.Verify.Failed
+	}
+	s.Own = s.Models[own.Table]
+	delete(s.Models, own.Table)
 	s.TotalAccesses = s.Hits + s.Misses + c.recorded.Load()
 	if s.PreloadCount > 0 {
 		s.PreloadHitRate = float64(s.PreloadHits) / float64(s.PreloadCount)

@@ -166,7 +166,7 @@ func readFormCases() []readCase {
 			u := m{}
 			return u, users1(db).Where("age > 1000").Take(&u)
 		}},
-		{"map that holds values", "destination", func(db *gorm.DB) (any, *gorm.DB) {
+		{"map that holds values", "", func(db *gorm.DB) (any, *gorm.DB) {
 			u := m{"before": 1}
 			return u, flat(db).Take(&u)
 		}},
@@ -176,7 +176,7 @@ func readFormCases() []readCase {
 			u := []m{}
 			return &u, users1(db).Where("age > 1000").Find(&u)
 		}},
-		{"maps into a slice that holds maps", "destination", func(db *gorm.DB) (any, *gorm.DB) {
+		{"maps into a slice that holds maps", "", func(db *gorm.DB) (any, *gorm.DB) {
 			u := []m{{"before": 1}}
 			return &u, flat(db).Find(&u)
 		}},
@@ -236,19 +236,19 @@ func readFormCases() []readCase {
 		{"composite rows", "", worldtest.Find[[]worldtest.ReadLine](func(db *gorm.DB) *gorm.DB {
 			return db.Where("(order_id, no) IN ?", [][]any{{1, 1}, {2, 1}}).Order("order_id, no")
 		})},
-		{"other values set", "destination", func(db *gorm.DB) (any, *gorm.DB) {
+		{"other values set", "", func(db *gorm.DB) (any, *gorm.DB) {
 			u := worldtest.ReadUser{Age: 5, Tags: []string{"before"}}
 			return &u, db.Select("name").Take(&u)
 		}},
-		{"hidden value set", "destination", func(db *gorm.DB) (any, *gorm.DB) {
+		{"hidden value set", "", func(db *gorm.DB) (any, *gorm.DB) {
 			u := worldtest.ReadHiding(5)
 			return &u, db.Take(&u)
 		}},
-		{"association set", "destination", func(db *gorm.DB) (any, *gorm.DB) {
+		{"association set", "", func(db *gorm.DB) (any, *gorm.DB) {
 			u := worldtest.ReadUser{Company: &worldtest.ReadCompany{Name: "before"}}
 			return &u, db.Joins("Company").Order("read_users.id desc").Take(&u)
 		}},
-		{"smaller struct that holds values", "destination", func(db *gorm.DB) (any, *gorm.DB) {
+		{"smaller struct that holds values", "", func(db *gorm.DB) (any, *gorm.DB) {
 			u := readSmall{ID: 5}
 			return &u, users1(db).Order("id").Take(&u)
 		}},

@@ -107,6 +107,7 @@ func TestLoadsInTheBackgroundAreSentAsTheirReaderDid(t *testing.T) {
 					sendingRead(t, handle, prepared)
 					clock.Advance(55 * time.Second) // in the last fifth
 					sendingRead(t, handle, prepared)
+					sendingRead(t, handle, prepared)
 					deadline := time.Now().Add(20 * time.Second)
 					for b.Plugin.Stats().PreloadCount == before && time.Now().Before(deadline) {
 						time.Sleep(time.Millisecond)

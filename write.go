@@ -7,6 +7,7 @@ import (
 	"github.com/gorm-preload/preload/internal/commit"
 	"github.com/gorm-preload/preload/internal/footprint"
 	"github.com/gorm-preload/preload/internal/gormprivate"
+	"github.com/gorm-preload/preload/internal/optin"
 	"github.com/gorm-preload/preload/internal/runner"
 	"github.com/gorm-preload/preload/internal/shape"
 	"gorm.io/gorm"
@@ -19,7 +20,7 @@ type writer struct {
 	log        *commit.Log
 	footprints *footprint.Footprints
 	catalog    *catalog.Catalog
-	models     *models
+	models     *optin.Models
 	gate       *runner.Gate
 }
 
@@ -48,7 +49,7 @@ func (w *writer) unbracketedRaw(db *gorm.DB) {
 // change and its finish.
 func (w *writer) bracket(db *gorm.DB, next func(*gorm.DB), unseenEnd bool) {
 	if o := observing(db.Statement); o != nil {
-		o.raw(db.Statement)
+		o.Raw(db.Statement)
 	}
 	if db.Error != nil || db.DryRun {
 		next(db)
@@ -57,7 +58,7 @@ func (w *writer) bracket(db *gorm.DB, next func(*gorm.DB), unseenEnd bool) {
 	tok := w.log.RecognizeRaw(db.Statement, unseenEnd)
 	if tok == nil {
 		next(db)
-		commit.Ran(db.Statement.ConnPool, db.Error)
+		w.log.Ran(db.Statement.ConnPool, db.Error)
 		return
 	}
 	e := commit.Ending{Err: commit.ErrUnknownOutcome, Unseen: unseenEnd}
@@ -66,7 +67,7 @@ func (w *writer) bracket(db *gorm.DB, next func(*gorm.DB), unseenEnd bool) {
 		if !unseenEnd || e.Err != nil || tok.Within.Load() != nil || !w.log.Watch(db.Statement, tok.Done) {
 			tok.Done(e)
 		}
-		commit.Ran(db.Statement.ConnPool, e.Err)
+		w.log.Ran(db.Statement.ConnPool, e.Err)
 	}()
 	commit.Accompanied(db, tok, next)
 	e.Err = db.Error
@@ -113,7 +114,7 @@ func (w *writer) aroundWrite(exactly, loosely func(*gorm.Statement, bool) footpr
 					if own {
 						by = exactly
 					}
-					o.write(db.Statement, w.changes(db, by))
+					o.Write(db.Statement, w.changes(db, by))
 				}
 				return
 			}
@@ -125,7 +126,7 @@ func (w *writer) aroundWrite(exactly, loosely func(*gorm.Statement, bool) footpr
 			defer func() {
 				w.log.Reconsider(db.Statement, tok, commit.Ending{Err: answer})
 				tok.Done(commit.Ending{Err: answer})
-				commit.Ran(conn, outcome)
+				w.log.Ran(conn, outcome)
 			}()
 			var seen *commit.Witness
 			if own {
@@ -143,6 +144,9 @@ func (w *writer) aroundWrite(exactly, loosely func(*gorm.Statement, bool) footpr
 				commit.Accompanied(db, tok, next)
 			}
 			outcome, answer = db.Error, db.Error
+			if own && db.Error == nil {
+				w.log.Returned(db.Statement, tok, db.RowsAffected)
+			}
 			if own && seen.Answered {
 				answer = seen.Err
 			}
@@ -159,7 +163,7 @@ func (w *writer) changes(db *gorm.DB, by func(*gorm.Statement, bool) footprint.W
 		}
 	}()
 	if db.Statement.Schema != nil {
-		w.models.of(db.Statement.Schema)
+		w.models.Of(db.Statement.Schema)
 	} else {
 		w.catalog.Update()
 	}

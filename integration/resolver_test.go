@@ -2,6 +2,7 @@
 package integration
 
 import (
+	"context"
 	"database/sql"
 	"fmt"
 	"net/url"
@@ -80,7 +81,7 @@ func openBy(t *testing.T, dialector gorm.Dialector, config *gorm.Config) *gorm.D
 
 // setup: items are read from a replica and written to the main file; orders live in a source of
 // their own.
-func setup(t *testing.T, s setting) *world {
+func setup(t *testing.T, s setting, options ...preload.Option) *world {
 	t.Helper()
 	dir := t.TempDir()
 	w := &world{mainFile: filepath.Join(dir, "main.db"), second: filepath.Join(dir, "orders.db"), replica2: filepath.Join(dir, "replica.db")}
@@ -100,7 +101,7 @@ func setup(t *testing.T, s setting) *world {
 		driver = observedDriver
 	}
 	w.db = openBy(t, dialectorBy(driver, w.mainFile), &gorm.Config{PrepareStmt: s.prepare, SkipDefaultTransaction: s.skipTransaction})
-	w.p = preload.New(preload.WithoutWorker())
+	w.p = preload.New(append(options, preload.WithoutWorker())...)
 	t.Cleanup(func() { _ = w.p.Close() })
 	w.resolver = dbresolver.Register(dbresolver.Config{Replicas: []gorm.Dialector{dialectorBy(driver, w.replica2)}}, &item{}).
 		Register(dbresolver.Config{Sources: []gorm.Dialector{dialectorBy(driver, w.second)}}, &order{}, "orders_too")
@@ -297,6 +298,37 @@ func TestResolverLimits(t *testing.T) {
 		}
 		if err := pool.Ping(); err != nil {
 			t.Errorf("Ping: %v", err)
+		}
+	})
+}
+
+// In transactions of any pool, the answers are those of the database that the transaction is in,
+// whatever memory has of others.
+func TestResolverTransactionReads(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s setting) {
+		w := setup(t, s, preload.WithTransactionReads())
+		ctx := preload.ContextWithTransactionReads(context.Background())
+		w.main.Save(&order{ID: 1, Name: "of the main file"})
+		for _, handle := range []*gorm.DB{w.db, w.db.Clauses(dbresolver.Use("orders_too")), w.db.Clauses(dbresolver.Write)} {
+			name[item](t, w.db)
+			name[order](t, w.db)
+			err := handle.Session(&gorm.Session{}).Transaction(func(tx *gorm.DB) error {
+				tx = tx.WithContext(ctx)
+				plain := tx.Session(&gorm.Session{}).Clauses(preload.Bypass)
+				for range 3 {
+					if got, want := name[item](t, tx), name[item](t, plain.Session(&gorm.Session{})); got != want {
+						t.Errorf("items: %s, want %s", got, want)
+					}
+					if got, want := name[order](t, tx), name[order](t, plain.Session(&gorm.Session{})); got != want {
+						t.Errorf("orders: %s, want %s", got, want)
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
 		}
 	})
 }

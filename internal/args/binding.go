@@ -3,7 +3,6 @@ package args
 import (
 	"reflect"
 	"slices"
-	"strings"
 )
 
 // Binding says how the bind values of a template's queries come from the args in their keys, so
@@ -106,15 +105,13 @@ func (b *Binding) Plain(text string, into []string) (values []string, ok bool) {
 	return values, true
 }
 
-// Text returns the args of the key whose plain ones these are.
-func (b *Binding) Text(plain []string) (text string, ok bool) {
+// Append appends the args of the key whose plain ones these are to into.
+func (b *Binding) Append(into []byte, plain []string) ([]byte, bool) {
 	if len(plain) != len(b.args) {
-		return "", false
+		return into, false
 	}
-	var all strings.Builder
 	for i, v := range plain {
-		all.WriteString(b.args[i].prefix)
-		all.WriteString(v)
+		into = append(append(into, b.args[i].prefix...), v...)
 	}
-	return all.String(), all.Len() <= Long
+	return into, true
 }

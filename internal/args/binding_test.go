@@ -65,7 +65,7 @@ func TestBindValuesAreReadOffAKey(t *testing.T) {
 			}
 		}
 		values, ok := b.Plain(text, nil)
-		if again, ok2 := b.Text(values); !ok || !ok2 || again != text {
+		if again, ok2 := b.Append(nil, values); !ok || !ok2 || string(again) != text {
 			t.Errorf("%#v: %q through plain values: %q", vars, text, again)
 		}
 	}
@@ -76,7 +76,7 @@ func TestBindValuesAreReadOffAKey(t *testing.T) {
 		{encode(5, 5), []any{5, 5}},             // in either order
 		{encode(1, 2), []any{2, 1}},             // in another order
 		{encode(1, 2), []any{1}},                // not all
-		{"h1:a;" + encode(1), []any{1}},         // of the destination
+		{"p1:a;" + encode(1), []any{1}},         // of a partition
 		{"sha256:00ff", []any{1}},               // not there
 		{"s9:abc;", []any{"abc"}},               // broken
 		{"#;", []any{decodeID(1)}}, {"i1", nil}, // broken

@@ -11,8 +11,7 @@
 //	gf3ff8...;      a float32                             b2:..;    bytes
 //	t1.5@3600;      a time: seconds, nanoseconds, offset; ,CET before the end where its zone has a name
 //	#1a2b;i5;       an integer of a named type, by the type's identity in this process
-//	h1:a;           a text in a primary key that the destination holds, which is no bind value
-//	p1:a; w1:a;     the partition, and what others have put around the connection, likewise
+//	p1:a; w1:a;     the partition, and what others have put around the connection: no bind values
 //
 // From Long bytes on a key has the SHA-256 of the text instead.
 package args

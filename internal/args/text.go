@@ -69,7 +69,7 @@ func (t *Text) Add(value any) bool {
 		t.AddInt(int64(v))
 		return true
 	case uint:
-		return t.unsigned(uint64(v))
+		return t.AddUint(uint64(v))
 	case driver.Valuer:
 		if t.Refuses(v) {
 			return false
@@ -166,7 +166,7 @@ func (t *Text) driverValue(value any) bool {
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		t.AddInt(rv.Int())
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return t.unsigned(rv.Uint())
+		return t.AddUint(rv.Uint())
 	case reflect.Bool:
 		t.boolean(rv.Bool())
 	case reflect.Float32:
@@ -216,7 +216,8 @@ func (t *Text) AddInt(v int64) {
 	t.Bytes = append(t.Bytes, ';')
 }
 
-func (t *Text) unsigned(v uint64) bool {
+// AddUint appends an integer that is not negative. It reports true.
+func (t *Text) AddUint(v uint64) bool {
 	if v > math.MaxInt64 {
 		t.Bytes = append(t.Bytes, 'u')
 		t.Bytes = strconv.AppendUint(t.Bytes, v, 10)
@@ -268,25 +269,6 @@ func (t *Text) measured(tag byte, length int) {
 	}
 }
 
-// AddPrimaryKey appends what a primary key in the destination holds. A Valuer may not tell the
-// whole of it.
-func (t *Text) AddPrimaryKey(key reflect.Value) {
-	switch key.Kind() {
-	case reflect.String:
-		t.AddTagged('h', key.String())
-	case reflect.Array:
-		for i := range key.Len() {
-			t.AddInt(int64(key.Index(i).Uint()))
-		}
-	case reflect.Bool:
-		t.boolean(key.Bool())
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		t.AddInt(key.Int())
-	default:
-		t.unsigned(key.Uint())
-	}
-}
-
 // Long is from how many bytes on the args of a key are replaced by their SHA-256.
 const Long = 512
 
@@ -301,4 +283,13 @@ func (t *Text) Key(prefix string) []byte {
 		t.whole = append(t.whole, t.Bytes...)
 	}
 	return t.whole
+}
+
+// Lent returns a key as a string that shares its memory, which the caller will use again. Whoever
+// may keep the keys that it is asked for gets a copy.
+func Lent(key []byte, keeps bool) string {
+	if keeps {
+		return string(key)
+	}
+	return unsafe.String(unsafe.SliceData(key), len(key))
 }

@@ -36,22 +36,22 @@ func (x *Expected) Outcome() (prediction.Outcome, bool) {
 	return 0, false
 }
 
-// controlShare: 1 key in 16 is never loaded by association, to tell whether that helps.
-const controlShare = 16
+// group returns the group of the key of a hash, which is that of cache.Hash. One in
+// prediction.Groups is the control group: it is never loaded by association, to tell whether that
+// helps.
+func group(hash uint64) int { return int(hash % prediction.Groups) }
 
-// Control reports whether the key of a hash, which is that of cache.Hash, is never loaded by
-// association.
-func Control(hash uint64) bool { return hash%controlShare == 0 }
+// Control reports whether the key of a hash is of the control group.
+func Control(hash uint64) bool { return group(hash) == 0 }
 
 // walk has loaded what is expected after a query.
 func (l *Learner) walk(from prediction.Prediction) {
-	reach := l.governor.Reach()
-	if reach.Loads == 0 || l.Context.Err() != nil {
+	if l.Context.Err() != nil {
 		return
 	}
 	now := l.Now()
 	l.walks++
-	l.predictor.Walk(from, reach, func(next *prediction.Prediction) bool {
+	l.predictor.Walk(from, l.governor.Reach(), func(next *prediction.Prediction) bool {
 		stored := template.StoreKey(l.OwnPrefix, next.Key)
 		if e := l.Cache.Find(stored, now); e != nil {
 			next.Query = l.query(next.Key, e)
@@ -63,13 +63,28 @@ func (l *Learner) walk(from prediction.Prediction) {
 		if !l.Loadable(next.Key) {
 			return false
 		}
+		trust := l.trust(next)
+		if !l.governor.Allows(next, trust, now.UnixNano()) {
+			return false
+		}
 		x := &Expected{Key: next.Key, Prediction: *next, Walk: l.walks, of: l.forgot}
 		x.Prediction.Query = prediction.Query{}
 		if !l.Expect(x) {
 			return false
 		}
 		l.pending[next.Key] = x
-		l.governor.Begin(x, next.Rule)
+		l.governor.Begin(x, next, trust, now.UnixNano())
 		return true
 	})
+}
+
+// trust returns the account that a key is expected on.
+func (l *Learner) trust(next *prediction.Prediction) *prediction.Trust {
+	if next.Trust != nil {
+		return next.Trust
+	}
+	if f := l.form(next.Key); f != nil {
+		return &f.Trust
+	}
+	return &l.governor.Keys
 }

@@ -3,10 +3,8 @@ package association
 import (
 	"context"
 	"math"
-	"runtime"
 	"sync/atomic"
 	"time"
-	"weak"
 
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/failopen"
@@ -15,16 +13,15 @@ import (
 )
 
 const (
-	// nodesPerEntry is how many keys are remembered with what follows them, for each answer that is
-	// kept. With as many as answers a key would be forgotten just when it becomes a miss.
+	// nodesPerEntry is how many keys are remembered with what follows them, for each answer that
+	// is kept. With as many as answers a key would be forgotten just when it becomes a miss.
 	nodesPerEntry = 20
 	// maxSessions bounds the sessions that are learned from at a time.
 	maxSessions = 1_024
-	// learningShare: learning takes 1/20 of the time of all processors at most, on one of them.
-	// What comes meanwhile and has no room is not learned from.
-	learningShare = 20
 	// learnedAtOnce bounds the accesses that are learned from before learning rests.
 	learnedAtOnce = 128
+	// lull is how long what is not urgent waits for more of its kind.
+	lull = 20 * time.Millisecond
 	// Of an access that was longer ago what follows is not loaded: it was asked for by now.
 	recently = 300 * time.Millisecond
 )
@@ -62,13 +59,15 @@ type Learner struct {
 type mind struct {
 	predictor *prediction.Predictor
 	governor  *prediction.Governor
-	ticked    int64
 	forgot    int32
-	templates map[weak.Pointer[template.Template]]*prediction.Template // of those that were not dropped, and some that were
-	known     map[*prediction.Template]weak.Pointer[template.Template]
+	forms     map[string]*form // by the prefix of keys
+	known     map[*prediction.Template]*form
+	looking   *form // at an answer
 	pending   map[string]*Expected
 	walks     int64
-	args      []prediction.Value
+	begun     int64 // loads that walks led to
+	leads     map[*cache.Tally]*lead
+	pace
 }
 
 // published is what a learner tells others.
@@ -89,21 +88,37 @@ func New(config Config) *Learner {
 			asked:  make(chan question),
 		},
 		mind: mind{
-			predictor: prediction.New(nodesPerEntry*max(1, config.MaxEntries), config.GraphBytes, maxSessions),
-			governor:  prediction.NewGovernor(),
-			templates: map[weak.Pointer[template.Template]]*prediction.Template{},
-			known:     map[*prediction.Template]weak.Pointer[template.Template]{},
-			pending:   map[string]*Expected{},
+			predictor: prediction.New(prediction.Config{
+				Nodes: nodesPerEntry * max(1, config.MaxEntries), Bytes: config.GraphBytes, Sessions: maxSessions, Prefix: template.PrefixOf,
+			}),
+			governor: prediction.NewGovernor(),
+			forms:    map[string]*form{},
+			known:    map[*prediction.Template]*form{},
+			pending:  map[string]*Expected{},
+			leads:    map[*cache.Tally]*lead{},
 		},
+	}
+	l.Expect = func(x *Expected) bool {
+		expected := config.Expect(x)
+		if expected {
+			l.begun++
+		}
+		return expected
 	}
 	l.publish()
 	return l
 }
 
+// started is the level of eagerness at which a learner starts. Above it, what is loaded is worth
+// it.
+var started = prediction.NewGovernor().Figures().Level
+
 func (l *Learner) publish() {
 	f := l.governor.Figures()
 	l.figures.Store(&f)
-	l.bytes.Store(l.predictor.Bytes() + l.governor.Bytes() + int64(len(l.templates))*learnedBytes)
+	l.bytes.Store(l.predictor.Bytes() + l.governor.Bytes() + int64(len(l.forms))*learnedBytes)
+	l.rare.Store(l.rarity(f.Level > started))
+	l.patient.Store(f.Level == 0)
 }
 
 // Figures returns what the learner goes by in what it expects.
@@ -121,8 +136,8 @@ func (l *Learner) Rests() bool { return l.resting.Load() && len(l.told) == 0 && 
 // forgetTemplates lets go of what was learned of templates.
 func (l *Learner) forgetTemplates() {
 	l.predictor.ForgetRules()
-	l.templates = map[weak.Pointer[template.Template]]*prediction.Template{}
-	l.known = map[*prediction.Template]weak.Pointer[template.Template]{}
+	l.letGo()
+	l.forms, l.known = map[string]*form{}, map[*prediction.Template]*form{}
 }
 
 // current reports whether something is from after the last Clear, and forgets what was before.
@@ -139,7 +154,8 @@ func (l *Learner) forgetAll() {
 	l.predictor.Clear()
 	l.forgetTemplates()
 	l.governor = prediction.NewGovernor()
-	l.pending, l.args = map[string]*Expected{}, nil
+	l.forgetLeads()
+	l.pending, l.pace = map[string]*Expected{}, pace{}
 }
 
 // Run learns until the context ends.
@@ -153,34 +169,47 @@ func (l *Learner) Run() {
 	}()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	rest := max(1, learningShare/time.Duration(runtime.GOMAXPROCS(0)))
+	lulled := false
 	for {
 		var (
 			first any
 			some  bool
 			q     question
+			ended <-chan time.Time
 		)
-		wait := l.buffer.Wait()
-		l.resting.Store(len(l.told) == 0 && len(wait) == 0)
+		wake, waiting := l.buffer.Wait()
+		l.resting.Store(len(l.told) == 0 && !waiting)
+		if waiting {
+			if ended = timer.C; !lulled {
+				timer.Reset(lull)
+			}
+		}
+		lulled = waiting
 		select {
 		case <-l.Context.Done():
 			return
-		case <-wait:
+		case <-wake:
+			if !l.buffer.Hurries() {
+				continue // a lull begins
+			}
+		case <-ended:
 		case first = <-l.told:
 			some = true
 		case q = <-l.asked:
 		}
+		lulled = false
 		l.resting.Store(false)
-		begun := time.Now()
+		l.buffer.Busy()
+		begun, n := time.Now(), 0
 		failopen.Guard(l.Report, "learning associations", func() {
 			if some {
 				l.hear(first)
 			}
-			l.turn()
+			n = l.turn()
 		})
 		l.publish()
 		l.tellRelated(q)
-		timer.Reset(rest * time.Since(begun))
+		timer.Reset(l.rest(n, time.Since(begun)))
 		for rests := true; rests; {
 			select {
 			case <-l.Context.Done():
@@ -188,10 +217,13 @@ func (l *Learner) Run() {
 			case <-timer.C:
 				rests = false
 			case q := <-l.asked:
-				failopen.Guard(l.Report, "learning associations", l.turn)
+				failopen.Guard(l.Report, "learning associations", func() { l.turn() })
 				l.publish()
 				l.tellRelated(q)
 			}
+		}
+		if n >= learnedAtOnce {
+			l.buffer.Hurry()
 		}
 	}
 }
@@ -212,28 +244,28 @@ func (l *Learner) tellRelated(q question) {
 }
 
 // usual is how likely those are that Related tells, and how many.
-var usual = prediction.Reach{Probability: 0.5, Depth: 1, Loads: 16, Tell: true}
+var usual = prediction.Reach{Probability: 0.5, Depth: 1, Loads: 16}
 
-// turn learns from what is there.
-func (l *Learner) turn() {
+// turn learns from what is there, and returns how much that was.
+func (l *Learner) turn() (n int) {
+	defer l.letGo()
 	l.current(0)
 	for range len(l.told) {
+		n++
 		l.hear(<-l.told)
 	}
-	l.buffer.Take(learnedAtOnce, func(a *noted) {
+	learned := int64(0)
+	n += l.buffer.Take(learnedAtOnce, func(a *noted) {
 		if l.current(a.of) {
+			learned++
 			l.learn(template.PublicKey(l.OwnPrefix, a.entry.Key), a)
-			l.learned.Add(1)
 		}
 	})
+	l.learned.Add(learned)
 	if l.predictor.RuleBytes() > l.RuleBytes {
 		l.forgetTemplates()
 	}
-	l.governor.Settle()
-	if n := l.ticks.Load(); n != l.ticked {
-		l.ticked = n
-		l.governor.Tick(l.failed.Swap(false))
-	}
+	l.governor.Settle(l.Now().UnixNano())
 	if len(l.pending) > 2*MaxExpected {
 		for key, x := range l.pending {
 			if x.Over() {
@@ -241,6 +273,7 @@ func (l *Learner) turn() {
 			}
 		}
 	}
+	return n
 }
 
 // hear learns from what was told.
@@ -267,15 +300,27 @@ func (l *Learner) hear(what any) {
 }
 
 func (l *Learner) learn(key string, a *noted) {
-	hash := cache.Hash(key)
+	hash, hit := cache.Hash(key), a.kind != Miss
 	polluted := false
-	if at := &l.polluted[hash%pollutionMemory]; !a.hit && at.Load() == hash {
+	if at := &l.polluted[hash%pollutionMemory]; !hit && at.Load() == hash {
 		at.Store(0)
 		polluted = true
 	}
-	l.governor.Access(Control(hash), a.hit, polluted)
-	from := l.predictor.Observe(prediction.Access{Query: l.query(key, a.entry), Session: a.session, At: a.at})
-	if l.Now().UnixNano()-a.at < int64(recently) {
-		l.walk(from)
+	if a.whole { // others are not a sample of all accesses
+		l.governor.Access(group(hash), hit, polluted, 1)
+	}
+	from := l.predictor.Observe(prediction.Access{
+		Query: l.query(key, a.entry), Session: a.session, At: a.at, Whole: a.whole, Rarity: a.rarity,
+	})
+	if a.kind == Hit && uint32(a.rarity) < l.rarity(false) || l.Now().UnixNano()-a.at >= int64(recently) {
+		return
+	}
+	if !l.timely() {
+		return
+	}
+	before := l.begun
+	l.walk(from)
+	if a.kind == Hit || a.kind == Leading {
+		l.led(a.entry.Tally, l.begun-before)
 	}
 }

@@ -35,7 +35,7 @@ type world struct {
 }
 
 // setup returns a learner that does not run yet. Keys that begin with "unknown" cannot be loaded.
-func setup(t *testing.T) *world {
+func setup(t testing.TB) *world {
 	t.Helper()
 	w := &world{now: time.Unix(1_000_000, 0)}
 	now := func() time.Time { return w.now }
@@ -158,7 +158,7 @@ func TestClearForgets(t *testing.T) {
 	if x == nil {
 		t.Fatalf("%s is not expected", b)
 	}
-	w.Note(0, prediction.Session{}, w.entry(a), w.now, true)
+	w.Note(0, prediction.Session{}, w.entry(a), w.now, Hit)
 	w.took()
 	if w.Learned() != 1 {
 		t.Errorf("learned from %d accesses, want 1", w.Learned())
@@ -223,7 +223,7 @@ func TestAMissOfWhatLeftForWhatIsExpectedIsItsFault(t *testing.T) {
 		if want == 0.5 {
 			w.Pushed(e)
 		}
-		w.Note(0, prediction.Session{}, e, w.now, false)
+		w.Note(0, prediction.Session{}, e, w.now, Miss)
 		w.took()
 		if got := w.Figures().Pollution; got != want {
 			t.Errorf("pollution %v, want %v", got, want)
@@ -231,14 +231,26 @@ func TestAMissOfWhatLeftForWhatIsExpectedIsItsFault(t *testing.T) {
 	}
 }
 
+// TestNotingAllocatesNothing also where there is no room, and nothing is noted of what is not
+// sampled.
 func TestNotingAllocatesNothing(t *testing.T) { //nolint:paralleltest // AllocsPerRun does not allow it
 	w := setup(t)
 	e := w.entry("a")
-	if n := testing.AllocsPerRun(1_000, func() { w.Note(0, prediction.Session{}, e, w.now, true) }); n != 0 {
-		t.Errorf("%v allocations", n)
+	for _, kind := range []Kind{Hit, First, Miss} {
+		if n := testing.AllocsPerRun(1_000, func() { w.Note(0, prediction.Session{}, e, w.now, kind) }); n != 0 {
+			t.Errorf("%v allocations", n)
+		}
+		if lost := w.Lost() > 0; lost != (kind != Hit) {
+			t.Errorf("kind %d: lost is %v, though hits may be left out, and nobody learns", kind, lost)
+		}
 	}
-	if w.Lost() == 0 {
-		t.Error("none was lost, though nobody learns")
+	w = setup(t)
+	w.rare.Store(64)
+	for range 1_000 {
+		w.Note(0, prediction.Session{}, e, w.now, Hit)
+	}
+	if _, some := w.buffer.Wait(); some || w.Lost() > 0 {
+		t.Errorf("hits are noted that are not sampled: some %v, lost %d", some, w.Lost())
 	}
 }
 
@@ -260,5 +272,69 @@ func TestWhatIsLoadedAfterTheEndIsNotAwaited(t *testing.T) {
 	load("after")
 	if n := w.Cache.Awaited(); n != 0 {
 		t.Errorf("%d are awaited after the end, want none", n)
+	}
+}
+
+// TestHitsAreNotedWhereTheyLeadToLoads has hits of one table lead to loads, until they do not.
+func TestHitsAreNotedWhereTheyLeadToLoads(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	table := w.Cache.Counts.Tally("t")
+	for n := range int64(enoughHits) {
+		w.led(table, n%leadsFrom/(leadsFrom-1))
+		if leads := table.Leads.Load(); leads != (n+1 >= enoughHits) {
+			t.Fatalf("after %d hits: %v", n+1, leads)
+		}
+	}
+	for n := 0; table.Leads.Load(); n++ {
+		if w.led(table, 0); n > lastHits {
+			t.Fatal("they lead to nothing for long, and are still noted")
+		}
+	}
+	for range enoughHits {
+		w.led(table, 1)
+	}
+	if !table.Leads.Load() {
+		t.Error("they lead to loads again, and are not noted")
+	}
+	w.forgetAll()
+	if table.Leads.Load() {
+		t.Error("it is still said that they lead to loads")
+	}
+}
+
+// TestWhatIsNotedDependsOnWhatIsKnown notes accesses of each kind in a session that is not sampled.
+func TestWhatIsNotedDependsOnWhatIsKnown(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		patient bool
+		want    []Kind
+	}{{"eager", false, []Kind{Leading, First, Miss}}, {"nothing is loaded", true, []Kind{First, Miss}}} {
+		w := setup(t)
+		w.rare.Store(64)
+		w.patient.Store(c.patient)
+		for _, kind := range []Kind{Hit, Leading, First, Miss} {
+			w.Note(0, prediction.Session{}, w.entry("a"), w.now, kind)
+		}
+		if hurries := w.buffer.Hurries(); hurries == c.patient {
+			t.Errorf("%s: hurries is %v", c.name, hurries)
+		}
+		var got []Kind
+		w.buffer.Take(10, func(a *noted) { got = append(got, a.kind) })
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: kinds %v are noted, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+// BenchmarkNote notes hits that are not sampled.
+func BenchmarkNote(b *testing.B) {
+	w := setup(b)
+	w.rare.Store(64)
+	e := w.entry("a")
+	b.ReportAllocs()
+	for i := uint64(0); b.Loop(); i++ {
+		w.Note(i, prediction.Session{ID: i}, e, w.now, Hit)
 	}
 }

@@ -1,6 +1,7 @@
 package association
 
 import (
+	"math/bits"
 	"sync/atomic"
 	"time"
 
@@ -14,7 +15,7 @@ const (
 	maxTold = 256
 	// bufferStripes is how many goroutines can note an access at the same time without coming in
 	// each other's way.
-	bufferStripes = 16
+	bufferStripes = 8
 	// pollutionMemory is how many of the answers that left for expected ones are remembered.
 	pollutionMemory = 1 << 10
 )
@@ -24,12 +25,24 @@ type mailbox struct {
 	buffer  *prediction.Buffer[noted]
 	told    chan any // *Expected that were loaded, declared
 	asked   chan question
-	ticks   atomic.Int64
-	failed  atomic.Bool // the database failed loads since the tick before
 	cleared atomic.Int32
+	// rare is how rare sessions are of which all accesses are noted, and patient says that nothing
+	// is going to be loaded on account of an access.
+	rare    atomic.Uint32
+	patient atomic.Bool
 	// polluted has the hashes of keys whose answers left for expected ones.
 	polluted [pollutionMemory]atomic.Uint64
 }
+
+// Kind says how an access found its answer.
+type Kind uint8
+
+const (
+	Hit     Kind = iota // in memory, as it was for one before
+	Leading             // the same, of a shape of query whose hits lead to loads
+	First               // in memory, where it was loaded ahead, and nobody has read it before
+	Miss                // not in memory
+)
 
 // noted is an access on its way to the learner: to the answer of a query, or to a key that was
 // declared.
@@ -38,7 +51,9 @@ type noted struct {
 	session prediction.Session
 	at      int64
 	of      int32 // the number of Clears before it
-	hit     bool
+	kind    Kind
+	rarity  uint8 // of the session
+	whole   bool  // of its session all accesses are noted
 }
 
 // declared are keys that an application says follow another.
@@ -55,10 +70,48 @@ type question struct {
 	reply chan []string
 }
 
-// Note notes an access to an answer. spread tells apart those who note at the same time. It takes
-// no lock and allocates nothing.
-func (l *Learner) Note(spread uint64, session prediction.Session, e *cache.Entry, now time.Time, hit bool) {
-	l.buffer.Put(spread, noted{e, session, now.UnixNano(), l.cleared.Load(), hit})
+// Note notes an access to an answer, unless it is a Hit in a session that is not sampled, or
+// nothing is loaded for now on account of a Leading one. spread tells apart those who note at the
+// same time, and sessions. It takes no lock and allocates nothing; for what is not noted it writes
+// nothing.
+func (l *Learner) Note(spread uint64, session prediction.Session, e *cache.Entry, now time.Time, kind Kind) {
+	at := now.UnixNano()
+	rarity := rarityOf(spread, session, at)
+	whole := uint32(rarity) >= l.rare.Load()
+	urgency := prediction.Urgent
+	if patient := l.patient.Load(); kind == Hit || kind == Leading && patient {
+		if urgency = prediction.Spare; !whole {
+			return
+		}
+	} else if patient {
+		urgency = prediction.Due
+	}
+	l.buffer.Put(spread, noted{e, session, at, l.cleared.Load(), kind, rarity, whole}, urgency)
+}
+
+const (
+	// A session with a name is sampled for as long as it lasts, but names that come again and
+	// again take turns, every 18 minutes. Others, which may last as long as the process, are
+	// sampled for about a second at a time.
+	namedTurn   = 40 // the number of bits of so many nanoseconds
+	unnamedTurn = 30
+)
+
+// rarityOf draws how rare a session is: one in 2^n has a rarity of n or more.
+func rarityOf(spread uint64, session prediction.Session, at int64) uint8 {
+	turn := uint64(at >> unnamedTurn)
+	switch {
+	case session.Done != nil:
+	case session.ID != 0:
+		turn = uint64(at >> namedTurn)
+	default:
+		spread = 0
+	}
+	// The finalizer of SplitMix64, after Stafford.
+	x := spread ^ turn*0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return uint8(bits.TrailingZeros64(x ^ x>>31))
 }
 
 // Lost returns how many accesses there was no room for since the last Clear.
@@ -100,21 +153,15 @@ func (l *Learner) Pushed(victim *cache.Entry) {
 	l.polluted[hash%pollutionMemory].Store(hash)
 }
 
-// Tick says that an interval is over, and whether the database failed loads in it.
-func (l *Learner) Tick(failed bool) {
-	if failed {
-		l.failed.Store(true)
-	}
-	l.ticks.Add(1)
-	l.tell(nil)
-}
+// Tick has the learner look what became of loads, also where nothing is asked.
+func (l *Learner) Tick() { l.tell(nil) }
 
 // Clear has everything forgotten that was learned.
 func (l *Learner) Clear() {
 	l.cleared.Add(1)
 	l.learned.Store(0)
 	l.buffer.Forget()
-	l.figures.Store(&prediction.Figures{Level: prediction.NewGovernor().Figures().Level})
+	l.figures.Store(&prediction.Figures{Level: started})
 	l.tell(nil)
 }
 

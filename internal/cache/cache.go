@@ -6,18 +6,20 @@ import (
 	"time"
 
 	"github.com/gorm-preload/preload/internal/coherence"
+	"github.com/gorm-preload/preload/internal/eviction"
 	"github.com/gorm-preload/preload/internal/failopen"
-	"github.com/gorm-preload/preload/internal/recency"
+	"github.com/gorm-preload/preload/internal/seen"
 )
 
 // Cache has the answers by key, and the loads of them that are under way.
 type Cache struct {
 	Config
-	recency *recency.Ring[*Entry]
+	queues  *eviction.Queues[*Entry] // what is stored, in the order in which it leaves
 	locks   keyLocks
 	flights flights
 	unkept  unkept
 	trials  trials
+	past    *seen.Past
 	Counts  counts
 	closed  atomic.Bool
 }
@@ -32,8 +34,13 @@ type Config struct {
 	Waits      Waits
 	Index      *coherence.Index
 	Now        func() time.Time
+	// Gate says when answers may be served and kept: always, where it is nil.
+	Gate *Gate
 	// Pushed is called with an answer that left for one that was loaded ahead.
 	Pushed func(victim *Entry)
+	// Invalidated is called with how many answers of one shape a change killed, and the key of one
+	// of them; nil where nobody wants to know.
+	Invalidated func(by seen.By, key string, n int64)
 }
 
 // Store keeps entries by key.
@@ -45,10 +52,14 @@ type Store interface {
 
 // New returns an empty cache.
 func New(config Config) *Cache {
+	if config.Gate == nil {
+		config.Gate = NewGate(nil)
+	}
 	return &Cache{
 		Config:  config,
-		recency: recency.New[*Entry](max(1, config.MaxEntries), max(1, config.MaxBytes)),
+		queues:  eviction.New[*Entry](max(1, config.MaxEntries), max(1, config.MaxBytes)),
 		flights: flights{byKey: map[string]*Flight{}},
+		past:    seen.NewPast(config.MaxEntries),
 	}
 }
 
@@ -71,8 +82,19 @@ func (l *keyLocks) of(key string) *sync.Mutex {
 	return &l[h%uint32(len(l))]
 }
 
-// Find returns the live entry of a key, if any. The key is not retained.
+// Open reports whether answers may be served and kept now.
+func (c *Cache) Open() bool { return c.Gate.Open(c.Now()) }
+
+// Find returns the live entry of a key, if any, and if it may be served. The key is not retained.
 func (c *Cache) Find(key string, now time.Time) *Entry {
+	if !c.Gate.Open(now) {
+		return nil
+	}
+	return c.find(key, now)
+}
+
+// find returns the live entry of a key, whether it may be served now or not.
+func (c *Cache) find(key string, now time.Time) *Entry {
 	value, ok := c.Store.Get(key)
 	if !ok {
 		return nil
@@ -86,7 +108,7 @@ func (c *Cache) Find(key string, now time.Time) *Entry {
 	}
 	if !e.Guard.Dead() {
 		if c.discard(e) {
-			c.Counts.Expired.Add(1)
+			c.expired(e)
 		}
 	}
 	return nil
@@ -99,27 +121,23 @@ func (c *Cache) Keep(f *Flight) bool {
 	if e.Guard.Dead() || c.Guarded.IsOut() {
 		return false
 	}
-	victims, ok := c.recency.Add(&e.node, f.weighs)
-	if !ok {
-		return false
+	if e.preloaded.Load() {
+		c.Counts.Preloads.Add(1) // before anybody can read it
 	}
-	e.Tally.Entries.Add(1)
-	e.counted.Store(true)
+	victims, ok := c.set(f)
 	for _, victim := range victims {
 		v := victim.Owner
 		if c.discard(v) {
 			c.Counts.Evicted.Add(1)
+			c.past.Left(Hash(v.Key), seen.Evicted)
 		}
-		if e.Background {
+		if e.Background && v != e {
 			c.Pushed(v)
 		}
 	}
-	if e.preloaded.Load() {
-		c.Counts.Preloads.Add(1) // before anybody can read it
-	}
-	if !c.set(f) || e.Guard.Dead() || c.closed.Load() {
+	if !ok || e.Guard.Dead() || c.closed.Load() {
 		// Killed between the check above and now: the killer, or Close, may have come too early to
-		// find it.
+		// find it. Or it was one of the victims.
 		c.discard(e)
 		if e.preloaded.Swap(false) {
 			c.Counts.Preloads.Add(-1)
@@ -133,7 +151,7 @@ func (c *Cache) Keep(f *Flight) bool {
 // store it, such as one without rows: who has seen that one must not be served the one before it.
 // What a newer flight stored stays.
 func (c *Cache) Outdate(f *Flight) {
-	before := c.Find(f.Entry.Key, c.Now())
+	before := c.find(f.Entry.Key, c.Now())
 	switch {
 	case c.flights.taken(f):
 	case before != nil:
@@ -143,30 +161,43 @@ func (c *Cache) Outdate(f *Flight) {
 	}
 }
 
-// set puts the entry of a flight into the store. It reports false where there is a newer answer,
-// which stays.
-func (c *Cache) set(f *Flight) bool {
+// set puts the entry of a flight into the store and returns those that have to leave for it. It
+// reports false where it did not: the entry alone is more than there may be, there is a newer
+// answer, which stays, or the store is out of service.
+func (c *Cache) set(f *Flight) (victims []*eviction.Node[*Entry], ok bool) {
 	e := f.Entry
 	lock := c.locks.of(e.Key)
 	lock.Lock()
 	defer lock.Unlock()
 	if e.Guard.Dead() {
-		return false
+		return nil, false
 	}
-	before, _ := c.Store.Get(e.Key)
+	value, _ := c.Store.Get(e.Key)
+	before, _ := value.(*Entry)
+	if before != nil && before.Key != e.Key {
+		before = nil
+	}
 	// A flight that is taken over after this look stores after it, too: it waits for the lock.
-	if other, ok := before.(*Entry); ok && other.Key == e.Key && other.Alive(c.Now()) && c.flights.taken(f) {
-		return false
+	if before != nil && before.Alive(c.Now()) && c.flights.taken(f) {
+		return nil, false
 	}
-	if c.Store.Set(e.Key, e); c.Guarded.IsOut() {
-		return false
+	// No lock is taken under the key's lock but the leaves.
+	var replaced *eviction.Node[*Entry]
+	if before != nil {
+		replaced = &before.node
 	}
-	if before, ok := before.(*Entry); ok && before != e && before.Key == e.Key {
-		// What it replaces. No lock is taken under the key's lock but these leaves.
+	if victims, ok = c.queues.Add(&e.node, Hash(e.Key), f.weighs, replaced); !ok {
+		return nil, false
+	}
+	e.Tally.Entries.Add(1)
+	e.Tally.Seen.Bytes.Add(f.weighs)
+	e.counted.Store(true)
+	c.Store.Set(e.Key, e)
+	if before != nil && before != e {
 		c.uncount(before)
 		c.Index.Release(&before.Guard)
 	}
-	return true
+	return victims, !c.Guarded.IsOut()
 }
 
 // drop takes an entry out of the store and of what is counted. It reports whether it was still
@@ -194,13 +225,14 @@ func (c *Cache) discard(e *Entry) bool {
 }
 
 func (c *Cache) uncount(e *Entry) bool {
-	c.recency.Remove(&e.node)
+	c.queues.Remove(&e.node)
 	if !e.counted.Swap(false) {
 		return false
 	}
 	e.leave()
 	e.settle(Wasted)
 	e.Tally.Entries.Add(-1)
+	e.Tally.Seen.Bytes.Add(-e.node.Weight())
 	return true
 }
 
@@ -213,41 +245,94 @@ type Killed struct {
 
 // Forget drops the entries that changes killed.
 func (c *Cache) Forget(kills []coherence.Kill) (all []Killed) {
+	var told map[toldOf]*toldBy
 	for _, kill := range kills {
 		e := kill.Guard.Owner.(*Entry)
 		stored := c.drop(e)
+		c.past.Left(Hash(e.Key), seen.Invalidated) // also of an answer that was being loaded
 		if stored {
 			c.Counts.kill(kill.Table, kill.Reason)
+			by := seen.By{Table: kill.Table, Rule: kill.Reason.String()}
+			if e.Tally.Seen.Invalidate(by); c.Invalidated != nil {
+				if told == nil {
+					told = map[toldOf]*toldBy{}
+				}
+				of := toldOf{by, e.Tally}
+				if told[of] == nil {
+					told[of] = &toldBy{key: e.Key}
+				}
+				told[of].n++
+			}
 		}
 		// The pattern of what a reader is loading is not known yet.
 		if (stored || e.Background) && e.Pattern != nil {
 			all = append(all, Killed{e, !stored})
 		}
 	}
+	for of, by := range told {
+		c.Invalidated(of.By, by.key, by.n)
+	}
 	return all
+}
+
+// toldOf is what kills are told by.
+type toldOf struct {
+	seen.By
+	tally *Tally
+}
+
+type toldBy struct {
+	key string // of one of them
+	n   int64
 }
 
 // Expire discards the entries that have outlived their TTL.
 func (c *Cache) Expire(now time.Time) {
-	c.recency.Each(func(e *Entry) {
+	c.queues.Each(func(e *Entry) {
 		if now.UnixNano() >= e.expires && c.discard(e) {
-			c.Counts.Expired.Add(1)
+			c.expired(e)
 		}
 	})
 }
 
-// Hit notes that an entry was read. tally is the entry's, which the caller has at hand.
-func (c *Cache) Hit(e *Entry, tally *Tally) {
+// expired notes that an entry left because it had outlived its TTL.
+func (c *Cache) expired(e *Entry) {
+	c.Counts.Expired.Add(1)
+	c.past.Left(Hash(e.Key), seen.Expired)
+}
+
+// Past returns why the last answer of a key, which is not in memory, left it.
+func (c *Cache) Past(key string) seen.Cause { return c.past.Of(Hash(key)) }
+
+// PastBytes returns what is held to tell that, and the counters that many add to at a time.
+func (c *Cache) PastBytes() int64 {
+	n := c.past.Bytes()
+	c.Counts.EachTally(func(_ string, t *Tally) { n += t.Hits.Bytes() })
+	return n
+}
+
+// Refute drops an answer that was found to be wrong.
+func (c *Cache) Refute(e *Entry) {
+	if c.discard(e) {
+		c.past.Left(Hash(e.Key), seen.Invalidated)
+	}
+}
+
+// Hit notes that an entry was read. tally is the entry's, which the caller has at hand. It reports
+// whether the entry was loaded in the background and not read before.
+func (c *Cache) Hit(e *Entry, tally *Tally) (first bool) {
 	e.node.Use()
 	tally.Hits.Add(1)
 	if e.preloaded.Load() && e.counted.Load() && e.preloaded.Swap(false) {
 		c.Counts.PreloadHits.Add(1)
 		e.settle(Used)
+		return true
 	}
+	return false
 }
 
 // Size returns how many answers there are, and what they weigh in bytes.
-func (c *Cache) Size() (entries int, bytes int64) { return c.recency.Size() }
+func (c *Cache) Size() (entries int, bytes int64) { return c.queues.Size() }
 
 // Awaited returns how many trials wait for their turn, run, or were loaded and not heard of.
 func (c *Cache) Awaited() int64 { return c.trials.awaited.Load() }
@@ -260,10 +345,14 @@ func (c *Cache) Await(t *Trial) { c.trials.begin(t) }
 func (c *Cache) ObstacleOf(key []byte, now time.Time) obstacle { return c.unkept.of(key, now) }
 
 // Each calls do with each answer.
-func (c *Cache) Each(do func(*Entry)) { c.recency.Each(do) }
+func (c *Cache) Each(do func(*Entry)) { c.queues.Each(do) }
 
 // ClearCounts sets the counters to zero.
 func (c *Cache) ClearCounts() { c.Counts.clear() }
 
-// ForgetUnkept forgets whose answers cannot be kept.
-func (c *Cache) ForgetUnkept() { c.unkept.clear() }
+// ForgetPast forgets whose answers cannot be kept, and whose answers left lately.
+func (c *Cache) ForgetPast() {
+	c.unkept.clear()
+	c.past.Clear()
+	c.queues.Forget()
+}

@@ -10,9 +10,11 @@
 // What the package guards: no entry is found whose guard is dead (package coherence), or that has
 // outlived its TTL; what a newer load stored is not replaced by an older one; an entry is counted
 // while it can be found and as long as its memory is held for that; a reader waits for others no
-// longer than its patience, and never for itself.
+// longer than its patience, and never for itself; while the Gate is closed no entry is found, no
+// flight joined, and no lease is to be taken, but what is there stays.
 //
 // All types are safe for concurrent use, but a Waiter, which is one reader's. Lock order: the lock
-// of a key (keyLocks), then the leaves: the index of guards, the ring of recency, the flights. A
-// Store is called under the lock of a key only.
+// of a key (keyLocks), then the leaves: the index of guards (whose own locks package coherence
+// orders), the queues by which entries leave, the
+// flights. A Store is called under the lock of a key only.
 package cache

@@ -8,13 +8,13 @@ import (
 	"unsafe"
 
 	"github.com/gorm-preload/preload/internal/coherence"
+	"github.com/gorm-preload/preload/internal/eviction"
 	"github.com/gorm-preload/preload/internal/hotness"
-	"github.com/gorm-preload/preload/internal/recency"
 )
 
 // Entry is the answer of a key: made with its lease, filled by the load, and stored if the lease
 // still lives then. After that its value does not change. What every hit looks at fills one cache
-// line: from node.used, at the end of node, to the first byte of guard, which says that it is dead.
+// line: from node.uses, at the end of node, to the first byte of guard, which says that it is dead.
 type Entry struct {
 	Key string
 	// trial is what it was loaded for; nil for what was asked for, and once the trial is over.
@@ -22,7 +22,7 @@ type Entry struct {
 	// recent is by what a prepared query finds it; nil if none does.
 	recent atomic.Pointer[recent]
 
-	node recency.Node[*Entry]
+	node eviction.Node[*Entry]
 	// Value is a copy of what Statement.ReflectValue held; for own data, an any that holds the
 	// value.
 	Value     unsafe.Pointer
@@ -42,6 +42,9 @@ type Entry struct {
 	// Background says that it is loaded in the background. It is set, with pattern and before,
 	// before the lease is taken.
 	Background bool
+	// Recorded says that more than the value was kept of the query, for readers whom the value does
+	// not tell enough: its template knows where that is.
+	Recorded bool
 	// awaited says that readers waited for it when it was loaded in the background.
 	awaited bool
 }
@@ -63,6 +66,28 @@ func (e *Entry) Stored() bool { return e.counted.Load() }
 
 // Due reports whether it is time to load the entry again before it expires.
 func (e *Entry) Due(now time.Time) bool { return now.UnixNano() >= e.stale }
+
+// Read returns how often the entry was read since it was loaded, as far as reads are counted:
+// besides the one that asked for it.
+func (e *Entry) Read() (n int64) {
+	if e.Pattern == nil {
+		return 0
+	}
+	if n = e.Pattern.Count() - e.Before; !e.Background {
+		n--
+	}
+	return n
+}
+
+// Passed returns how much of the entry's TTL has passed.
+func (e *Entry) Passed(now time.Time) float64 {
+	return 1 - float64(e.expires-now.UnixNano())/(reloadFraction*float64(e.expires-e.stale))
+}
+
+// Age returns how long ago the entry was loaded.
+func (e *Entry) Age(now time.Time) time.Duration {
+	return time.Duration(reloadFraction*(e.expires-e.stale) - (e.expires - now.UnixNano()))
+}
 
 // Fetch looks at what a hit will change, so that it comes from memory together with the value that
 // is about to be copied, and not after it.

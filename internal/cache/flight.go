@@ -16,70 +16,6 @@ import (
 	"gorm.io/gorm"
 )
 
-// How long a reader waits for what another one loads: four times as long as such a load usually
-// takes, within bounds. It is the bound of all that one reader waits; half of it after a load began
-// one of those who wait for it takes it over, so that the others still have time to wait for that
-// one.
-const (
-	WaitFactor = 4
-	leastWait  = 20 * time.Millisecond
-	mostWait   = time.Second
-	// firstWait is for loads of which none was seen to end.
-	firstWait = 250 * time.Millisecond
-	// A load that usually takes longer than mostWait is waited for all the same, in three times
-	// that: to run it once for each reader costs most where it is slow.
-	waitSlow = 3
-)
-
-// Waits are the bounds.
-type Waits struct{ Least, Most, First time.Duration }
-
-// UsualWaits are the bounds that the package is made for.
-var UsualWaits = Waits{Least: leastWait, Most: mostWait, First: firstWait}
-
-// Pace is a moving estimate of how long a load usually takes, in nanoseconds; 0 while none is
-// known. It rises quickly and falls slowly, so that a load is seldom thought to be late.
-type Pace struct{ Usual atomic.Int64 }
-
-// Took notes how long a load took that was answered. A single one that was stuck for a while says
-// little, so that none counts for much more than is usual. A note that is lost to another one at
-// the same time does not matter.
-func (p *Pace) Took(d time.Duration) {
-	usual := p.Usual.Load()
-	most := max(WaitFactor*usual, int64(leastWait))
-	if usual == 0 {
-		most = int64(mostWait)
-	}
-	last := max(1, min(int64(d), most))
-	switch {
-	case usual == 0:
-		usual = last
-	case last > usual:
-		usual += (last - usual + 1) / 2
-	default:
-		usual -= (usual - last) / 8
-	}
-	p.Usual.Store(usual)
-}
-
-// Known returns how long such a load usually takes, 0 while that is not known.
-func (p *Pace) Known() time.Duration { return time.Duration(p.Usual.Load()) }
-
-// patience is how long a reader waits for such a load.
-func (p *Pace) patience(w *Waits) time.Duration {
-	usual := time.Duration(p.Usual.Load())
-	if usual == 0 {
-		return w.First
-	}
-	return max(w.Least, min(WaitFactor*usual, w.Most), waitSlow*usual)
-}
-
-// OwnPaces has the paces of own data, of which there are no templates: keys share places.
-type OwnPaces [256]Pace
-
-// Of returns the pace of a key.
-func (ps *OwnPaces) Of(key string) *Pace { return &ps[Hash(key)%uint64(len(ps))] }
-
 // Flight is one load of a key and the readers that wait for it.
 type Flight struct {
 	Entry    *Entry    // with the lease
@@ -97,10 +33,14 @@ type Flight struct {
 	// Leader is the goroutine that runs the query, where code of the application runs on it
 	// meanwhile: it must not wait for itself. 0 where it does not matter, or is not known yet.
 	Leader atomic.Int64
-	// taken says that another flight took it over, and older is the one that it took over itself
-	// and that has not ended. They belong to flights.
-	taken bool
-	older *Flight
+	// unsent says that it is one of the background's whose query was not sent yet: a reader takes
+	// it over. taken says that another flight did, and older is the one that it took over itself
+	// and that has not ended. They belong to flights, as began does once there is a flight.
+	unsent, taken bool
+	older         *Flight
+	// Alone says that nobody may wait for it: who reads what it gives may take any time. It is set
+	// before the flight starts.
+	Alone bool
 }
 
 // NewFlight returns a flight for an entry, of a load whose usual time the pace tells.
@@ -124,14 +64,22 @@ func (f *Flight) Ran(ctx context.Context, err error) {
 	f.Left = ctx.Err() != nil
 }
 
+// Age returns for how long the flight has been under way.
+func (f *Flight) Age() time.Duration { return time.Since(f.began) }
+
 // overdue is when a reader takes the flight over.
 func (f *Flight) overdue() time.Time { return f.began.Add(f.patience / 2) }
 
-// joinable reports whether a reader may wait for the newest flight of a key: its lease lives, and
-// it does not take too long.
-func (f *Flight) joinable() bool {
+// inTime reports whether the newest flight of a key has a lease that lives, and does not take too
+// long.
+func (f *Flight) inTime() bool {
 	return !f.taken && !f.Entry.Guard.Dead() && time.Now().Before(f.overdue())
 }
+
+// joinable reports whether a reader may wait for the newest flight of a key. While the query of a
+// load in the background is not sent, the reader is sooner there with its own: the goroutine of
+// the load waits for a processor, or for a connection.
+func (f *Flight) joinable() bool { return !f.unsent && !f.Alone && f.inTime() }
 
 // Waiter is all the waiting of one reader.
 type Waiter struct {
@@ -233,7 +181,7 @@ func (c *Cache) Loading(key string) bool {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	f := fs.byKey[key]
-	return f != nil && f.joinable()
+	return f != nil && f.inTime()
 }
 
 // taken reports whether another flight took this one over.
@@ -246,6 +194,9 @@ func (fs *flights) taken(f *Flight) bool {
 // Join returns the flight of a key that is under way, if it can be joined, and is not the one that
 // the reader waited for long enough.
 func (c *Cache) Join(key string, past *Flight) *Flight {
+	if !c.Open() {
+		return nil
+	}
 	fs := &c.flights
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
@@ -279,9 +230,10 @@ func (c *Cache) Start(f *Flight, force bool, past *Flight) (join *Flight) {
 	return join
 }
 
-// StartAhead makes f, for which nobody waits, the flight of its key; false where another one that
-// can be joined came first.
+// StartAhead makes f, for which nobody waits, the flight of its key until a reader takes it over;
+// false where another one that is in time came first. Its query is sent after Send only.
 func (c *Cache) StartAhead(f *Flight) bool {
+	f.unsent = true
 	other, _ := c.flights.start(f, false, false, nil)
 	if other != nil {
 		c.Index.Release(&f.Entry.Guard)
@@ -289,11 +241,22 @@ func (c *Cache) StartAhead(f *Flight) bool {
 	return other == nil
 }
 
+// Send is called when the query of a flight that StartAhead began is about to be sent: from then on
+// readers wait for it. It returns false where a reader took the flight over, whose own query is
+// under way: then none is to be sent.
+func (c *Cache) Send(f *Flight) bool {
+	fs := &c.flights
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	f.unsent, f.began = false, time.Now()
+	return !f.taken
+}
+
 func (fs *flights) start(f *Flight, force, waits bool, past *Flight) (join *Flight, displaced []*Flight) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	newest := fs.byKey[f.Entry.Key]
-	if newest != nil && newest != past && !force && newest.joinable() {
+	if newest != nil && newest != past && !force && newest.inTime() && (!waits || newest.joinable()) {
 		if waits {
 			newest.await()
 		}
@@ -376,12 +339,14 @@ type Content struct {
 	Weighs int64 // the value alone, in bytes
 	Found  int   // by how many values changes find it
 	TTL    time.Duration
+	// Recorded says that more than the value was kept of the query.
+	Recorded bool
 }
 
 // Fill gives the entry of a flight its answer, so that those who wait have it. It does not store
 // it.
 func (c *Cache) Fill(f *Flight, with Content) {
-	f.Entry.Value, f.Entry.Rows = with.Value, with.Rows
+	f.Entry.Value, f.Entry.Rows, f.Entry.Recorded = with.Value, with.Rows, with.Recorded
 	f.weighs = f.weight(with.Weighs, with.Found)
 	f.Entry.live(c.Now(), with.TTL)
 	f.filled = true

@@ -14,19 +14,25 @@ func (s mapStore) Get(key string) (any, bool) { v, ok := s[key]; return v, ok }
 func (s mapStore) Set(key string, v any)      { s[key] = v }
 func (s mapStore) Delete(key string)          { delete(s, key) }
 
-// TestWhoAwaitsAFlight: readers do, and loads in the background that find it under way do not.
-func TestWhoAwaitsAFlight(t *testing.T) {
-	t.Parallel()
+// flightsOfOneKey returns a cache, and what makes flights of one key, each with its lease.
+func flightsOfOneKey(t *testing.T) (c *Cache, flight func() *Flight) {
+	t.Helper()
 	index := coherence.New(time.Now)
 	group := coherence.NewGroup(coherence.Reading{})
-	c := New(Config{Store: mapStore{}, MaxEntries: 10, MaxBytes: 1 << 20, Waits: UsualWaits, Index: index, Now: time.Now, Pushed: func(*Entry) {}})
-	flight := func() *Flight {
+	c = New(Config{Store: mapStore{}, MaxEntries: 10, MaxBytes: 1 << 20, Waits: UsualWaits, Index: index, Now: time.Now, Pushed: func(*Entry) {}})
+	return c, func() *Flight {
 		f := c.NewFlight(NewEntry("key", c.Counts.Tally("table")), new(Pace))
 		if !index.Lease(group, &f.Entry.Guard, nil) {
 			t.Fatal("no lease")
 		}
 		return f
 	}
+}
+
+// TestWhoAwaitsAFlight: readers do, and loads in the background that find it under way do not.
+func TestWhoAwaitsAFlight(t *testing.T) {
+	t.Parallel()
+	c, flight := flightsOfOneKey(t)
 	leads := flight()
 	switch {
 	case c.Start(leads, false, nil) != nil || leads.Awaited():
@@ -43,7 +49,39 @@ func TestWhoAwaitsAFlight(t *testing.T) {
 	}
 	c.Land(leads)
 	<-leads.done
-	if !c.StartAhead(flight()) || c.Join("key", nil) == nil {
-		t.Error("the next one does not begin, or cannot be joined")
+	ahead := flight()
+	switch {
+	case !c.StartAhead(ahead) || !c.Loading("key"):
+		t.Fatal("the next one does not begin")
+	case c.StartAhead(flight()):
+		t.Fatal("another load in the background began beside it")
+	case c.Join("key", nil) != nil:
+		t.Fatal("a reader waits for a query that is not sent")
+	case !c.Send(ahead) || c.Join("key", nil) != ahead:
+		t.Fatal("it is not sent, or cannot be joined then")
+	}
+	c.Land(ahead)
+}
+
+// TestAReaderTakesOverWhatIsNotSent: a load in the background whose query was not sent is a
+// reader's who comes before that, and sends none.
+func TestAReaderTakesOverWhatIsNotSent(t *testing.T) {
+	t.Parallel()
+	c, flight := flightsOfOneKey(t)
+	ahead, reader := flight(), flight()
+	switch {
+	case !c.StartAhead(ahead):
+		t.Fatal("the load in the background does not begin")
+	case c.Start(reader, false, nil) != nil:
+		t.Fatal("the reader waits for it")
+	case c.Send(ahead):
+		t.Fatal("it is sent all the same")
+	case c.Join("key", nil) != reader:
+		t.Fatal("others do not wait for the reader's query")
+	}
+	c.Land(ahead)
+	c.Land(reader)
+	if c.Loading("key") {
+		t.Error("something is left")
 	}
 }

@@ -1,10 +1,13 @@
 package cache
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 
 	"github.com/gorm-preload/preload/internal/coherence"
+	"github.com/gorm-preload/preload/internal/seen"
 )
 
 // counts are what a cache did. All are safe for concurrent use.
@@ -13,14 +16,54 @@ type counts struct {
 	Preloads, PreloadHits atomic.Int64 // loads in the background whose answer was stored, and of these those whose answer was read
 
 	kills   sync.Map // killedBy -> *atomic.Int64
-	tallies sync.Map // table -> *tally
+	tallies tallies
 }
 
-// Tally is what happened to the answers of one table.
+// Tally is what happened to the answers of one shape of query, or to an application's own data.
 type Tally struct {
-	Hits, Misses atomic.Int64
-	Entries      atomic.Int64
-	Found        atomic.Int64 // bytes by which prepared queries find them
+	Hits    seen.Counter
+	Misses  atomic.Int64
+	Entries atomic.Int64
+	Found   atomic.Int64 // bytes by which prepared queries find them
+	// Seen has what else is told of them.
+	Seen seen.Shape
+	// Leads says that reads of them lead to loads ahead, also where they were in memory. It is here
+	// because what a hit counts is.
+	Leads atomic.Bool
+	over  bool // nothing is asked any more that it counts; guarded by tallies.mu
+}
+
+// tallies are those of a table, by the name of it. The first one has what those had that are over,
+// too.
+type tallies struct {
+	mu      sync.Mutex
+	byTable map[string][]*Tally
+}
+
+// of returns the tallies of a table, at least one. mu is held.
+func (ts *tallies) of(table string) []*Tally {
+	if ts.byTable == nil {
+		ts.byTable = map[string][]*Tally{}
+	}
+	if ts.byTable[table] == nil {
+		ts.byTable[table] = []*Tally{{}}
+	}
+	return ts.byTable[table]
+}
+
+// sweep lets the first tally of a table have what those had that are over.
+func (ts *tallies) sweep(table string) {
+	all := ts.byTable[table]
+	ts.byTable[table] = slices.DeleteFunc(all, func(t *Tally) bool {
+		gone := t.over && t.Entries.Load() == 0
+		if gone {
+			all[0].Hits.Add(t.Hits.Load())
+			all[0].Misses.Add(t.Misses.Load())
+			all[0].Seen.Add(&t.Seen)
+			all[0].Found.Add(t.Found.Load())
+		}
+		return gone
+	})
 }
 
 type killedBy struct {
@@ -37,13 +80,31 @@ func (c *counts) kill(table string, reason coherence.Reason) {
 	n.(*atomic.Int64).Add(1)
 }
 
-// Tally returns the tally of a table.
+// Tally returns a tally of a table that is never over.
 func (c *counts) Tally(table string) *Tally {
-	t, ok := c.tallies.Load(table)
-	if !ok {
-		t, _ = c.tallies.LoadOrStore(table, new(Tally))
-	}
-	return t.(*Tally)
+	c.tallies.mu.Lock()
+	defer c.tallies.mu.Unlock()
+	return c.tallies.of(table)[0]
+}
+
+// NewTally returns a tally of a table for one shape of query, until it is over.
+func (c *counts) NewTally(table string) *Tally {
+	ts := &c.tallies
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	t := new(Tally)
+	ts.byTable[table] = append(ts.of(table), t)
+	return t
+}
+
+// Over notes that nothing is asked any more that the tally of a table counts. It counts until the
+// last of its entries has left.
+func (c *counts) Over(table string, t *Tally) {
+	ts := &c.tallies
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	t.over = true
+	ts.sweep(table)
 }
 
 // EachKill calls do with how many answers changes of a table killed, by what these found them.
@@ -54,12 +115,21 @@ func (c *counts) EachKill(do func(table string, reason coherence.Reason, n int64
 	})
 }
 
-// EachTally calls do with the tally of each table.
+// EachTally calls do with each tally of each table.
 func (c *counts) EachTally(do func(table string, t *Tally)) {
-	c.tallies.Range(func(table, t any) bool {
-		do(table.(string), t.(*Tally))
-		return true
-	})
+	ts := &c.tallies
+	ts.mu.Lock()
+	all := maps.Clone(ts.byTable)
+	for table := range all {
+		ts.sweep(table)
+		all[table] = slices.Clone(ts.byTable[table])
+	}
+	ts.mu.Unlock()
+	for table, some := range all {
+		for _, t := range some {
+			do(table, t)
+		}
+	}
 }
 
 // clear sets all to zero but what tells what there is now.
@@ -69,7 +139,8 @@ func (c *counts) clear() {
 	}
 	c.kills.Clear()
 	c.EachTally(func(_ string, t *Tally) {
-		t.Hits.Store(0)
+		t.Hits.Clear()
 		t.Misses.Store(0)
+		t.Seen.Clear()
 	})
 }

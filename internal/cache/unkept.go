@@ -64,6 +64,7 @@ type obstacle string
 const (
 	TooLarge    obstacle = "too large"    // heavier than the cache may be, or of more rows than wanted
 	NotKeepable obstacle = "not keepable" // it holds what cannot be copied
+	NotRepeated obstacle = "not repeated" // queries of its shape are hardly ever asked again
 )
 
 // Refuse notes that the answer of a flight cannot be kept, for the next who ask.

@@ -23,6 +23,9 @@ type Catalog struct {
 	// again.
 	version atomic.Int64
 
+	// met counts the schemas that were met, also where there was nothing to learn of them.
+	met atomic.Int64
+
 	mu     sync.RWMutex
 	seen   map[*schema.Schema]int          // how many relations it had: GORM adds some later
 	tables map[string]*Table               // by folded name
@@ -50,6 +53,21 @@ func New(hooks Hooks) *Catalog {
 
 // Version returns how many times something was learned.
 func (c *Catalog) Version() int64 { return c.version.Load() }
+
+// Met returns how many schemas were met.
+func (c *Catalog) Met() int64 { return c.met.Load() }
+
+// Models returns the schemas of a table that were met.
+func (c *Catalog) Models(name string) (of []*schema.Schema) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for s := range c.seen {
+		if TableName(s.Table) == name {
+			of = append(of, s)
+		}
+	}
+	return of
+}
 
 // Knows reports whether a folded name is that of a table of a model in use.
 func (c *Catalog) Knows(name string) bool { return c.Table(name) != nil }
@@ -238,6 +256,7 @@ func (c *Catalog) visit(s *schema.Schema, l *Learned) {
 	c.hooks.Settle(s)
 	related := Relations(s)
 	c.seen[s] = len(related)
+	c.met.Add(1)
 	c.describe(s, c.hooks.Dialect(), l)
 	for _, other := range c.hooks.Depends(s) {
 		c.reach(TableName(other), edge{to: TableName(s.Table), onDelete: unclear, onUpdate: unclear}, l)

@@ -333,11 +333,15 @@ func (c Column) merge(other Column) Column {
 	return c
 }
 
+// Distinct reports whether it can be told of two values of the column that they differ.
+func (c *Column) Distinct() bool { return c.Class > nullness }
+
 // blurred returns the column without what is known of its values.
 func (c Column) blurred() Column { return Column{Name: c.Name, derived: c.derived} }
 
-// AsRead returns the column for values that were read from it, and not written: 0 is 0 then.
+// AsRead returns the column for values that were read from it, and not written: 0 is 0 then, and
+// NULL is NULL.
 func (c Column) AsRead() Column {
-	c.generated = false
+	c.generated, c.nullable = false, true
 	return c
 }

@@ -14,7 +14,12 @@ type Table struct {
 	Columns map[string]Column // by folded name
 	Keys    [][]string        // the primary key, if it is known, then unique keys; folded names
 	Primary bool              // whether the primary key is known
-	derived []string          // columns that may change whenever the row does
+	// Unique are all unique keys, those among them whose values cannot be told apart.
+	Unique  [][]string
+	derived []string // columns that may change whenever the row does
+	// Chosen are other columns by which writes choose rows: answers show the values of their rows
+	// in them, too.
+	Chosen []string
 }
 
 func newTable(s *schema.Schema, dialect string) *Table {
@@ -46,7 +51,8 @@ func newTable(s *schema.Schema, dialect string) *Table {
 	if len(primary) > 0 {
 		t.Keys, t.Primary = append(t.Keys, primary), true
 	}
-	t.Keys = append(t.Keys, uniqueKeys(s)...)
+	t.Unique = uniqueKeys(s)
+	t.Keys = append(t.Keys, t.Unique...)
 	t.limitKeys()
 	return t
 }
@@ -57,7 +63,7 @@ const maxKeysShown = 4
 // limitKeys drops the keys whose values cannot be told apart, and those beyond the limit.
 func (t *Table) limitKeys() {
 	usable := func(key []string) bool {
-		return !slices.ContainsFunc(key, func(name string) bool { return t.Columns[name].Class <= nullness })
+		return !slices.ContainsFunc(key, func(name string) bool { col := t.Columns[name]; return !col.Distinct() })
 	}
 	t.Primary = t.Primary && usable(t.Keys[0])
 	t.Keys = slices.DeleteFunc(t.Keys, func(key []string) bool { return !usable(key) })
@@ -124,6 +130,8 @@ func (t *Table) merge(before *Table) (changed bool) {
 	}
 	t.Keys, t.Primary = keys, primary
 	t.limitKeys()
+	t.Unique = slices.CompactFunc(slices.Concat(before.Unique, t.Unique), slices.Equal)
+	t.Chosen = slices.DeleteFunc(slices.Clone(before.Chosen), func(name string) bool { col := t.Columns[name]; return !col.Distinct() })
 	return !reflect.DeepEqual(t, before)
 }
 

@@ -115,10 +115,10 @@ func (c *Change) after(column string) []Value {
 const maxKeys = 1 << 10
 
 // keys returns the keys, in these columns, of the rows that a change touched; nil if they can be
-// any.
+// any. So they can where a column may have been NULL: a row that shows 0 or "" may hold NULL.
 func (c *Change) keys(columns []string) []Value {
 	if len(columns) == 1 {
-		if one := c.before(columns[0]); len(one) <= maxKeys {
+		if one := c.before(columns[0]); len(one) <= maxKeys && !slices.Contains(one, Null) {
 			return one
 		}
 		return nil
@@ -127,7 +127,7 @@ func (c *Change) keys(columns []string) []Value {
 	n := 1
 	for i, column := range columns {
 		parts[i] = c.before(column)
-		if n *= len(parts[i]); parts[i] == nil || n > maxKeys {
+		if n *= len(parts[i]); parts[i] == nil || n > maxKeys || slices.Contains(parts[i], Null) {
 			return nil
 		}
 	}

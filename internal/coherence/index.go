@@ -3,30 +3,9 @@ package coherence
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
-
-// table is what the index knows of one table; it exists while some field of it is not zero.
-type table struct {
-	groups  map[*Group]struct{} // whose answers read it as their Reading says
-	loose   map[*Group]struct{} // whose answers read it in a way that is not known
-	pending []*pending
-	held    time.Time
-}
-
-// pending is a change that was announced and is not finished.
-type pending struct {
-	Change
-	of *Announcement
-}
-
-// Announcement is a list of changes that are under way. Its fields belong to the Index.
-type Announcement struct{ changes []*pending }
-
-// wide reports whether a change is among them of which no more is known than its table.
-func (a *Announcement) wide(table string) bool {
-	return slices.ContainsFunc(a.changes, func(p *pending) bool { return p.Table == table && p.Kinds == Any })
-}
 
 // Kill is an answer that a change killed.
 type Kill struct {
@@ -37,20 +16,35 @@ type Kill struct {
 
 // Index finds the guards that a change can touch. It is safe for concurrent use.
 type Index struct {
-	now func() time.Time
+	now    func() time.Time
+	tables sync.Map     // name -> *table; "" counts for all
+	known  atomic.Int64 // how many tables there are
+	holds  atomic.Int64 // how many writes had tables held out
+	sweep  atomic.Int64 // how many there may be before those are looked for whose hold-out is over
+	spare  atomic.Pointer[probe]
 
-	mu     sync.Mutex
-	tables map[string]*table // by name; "" counts for all
-	groups map[*Group]struct{}
-	probe  probe  // of the search under way
-	search uint64 // counts them, to know the guards that the one under way has seen
-	sweep  int    // how many tables there may be before those are looked for whose hold-out is over
+	// between is called where a lock has been let go for others to come in; nil but in tests.
+	between func(moment)
+}
+
+// moment is where others may come in.
+type moment uint8
+
+const (
+	counted  moment = iota // a lease: its answer is counted at the other tables, and not linked yet
+	linked                 // a lease: the answer is linked, and the other tables are not asked yet
+	searched               // a search: a portion is done
+)
+
+// pause lets others come in, in tests.
+func (x *Index) pause(at moment) {
+	if x.between != nil {
+		x.between(at)
+	}
 }
 
 // New returns an empty index that reads the end of hold-outs off now.
-func New(now func() time.Time) *Index {
-	return &Index{now: now, tables: map[string]*table{}, groups: map[*Group]struct{}{}}
-}
+func New(now func() time.Time) *Index { return &Index{now: now} }
 
 // Lease brings to life the guard, a new or a released one, of an answer that is about to be read,
 // with its values in the group's pinned columns, as in a Pin (nil where it pins none). It reports
@@ -58,35 +52,84 @@ func New(now func() time.Time) *Index {
 // answer may be used but not kept. The values are not retained.
 func (x *Index) Lease(group *Group, guard *Guard, pins [][]Value) bool {
 	now := x.now()
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if len(group.guards) == 0 {
-		x.link(group)
+	for _, name := range group.others {
+		t := x.lock(name)
+		t.count(group, 1)
+		x.unlock(t)
 	}
-	group.link(guard, pins)
-	if x.blocked(group, guard, now) {
-		x.drop(guard)
+	x.pause(counted)
+	t := x.lock(group.home)
+	t.link(group, guard, pins)
+	blocked := t.blocked(x, group, guard, now)
+	if blocked {
+		t.kill(guard)
+	}
+	x.unlock(t)
+	if blocked {
+		x.uncount(group, 1)
+		return false
+	}
+	x.pause(linked)
+	if x.blockedElsewhere(group, now) {
+		x.Release(guard)
 		return false
 	}
 	return true
 }
 
-// Fill notes, once for each guard, how many rows its answer shows and, by Reading.Keys, their keys;
-// nil where they are not known. Of a group without Reading.Rows it notes nothing. The keys are not
-// retained.
-func (x *Index) Fill(guard *Guard, rows int, keys [][]Value) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if guard.group != nil {
-		guard.group.fill(guard, rows, keys)
+// blockedElsewhere reports whether a change of a table that is not the group's home is under way or
+// held out.
+func (x *Index) blockedElsewhere(group *Group, now time.Time) bool {
+	return group.home != "" && x.busy("", now) ||
+		slices.ContainsFunc(group.others, func(name string) bool { return x.busy(name, now) })
+}
+
+// busy reports whether any change of a table is under way or held out.
+func (x *Index) busy(name string, now time.Time) bool {
+	t := x.find(name)
+	if t == nil {
+		return false
+	}
+	defer x.unlock(t)
+	return t.busy(now)
+}
+
+// Fill notes, once for each guard, how many rows its answer shows, by Reading.Keys their keys (nil
+// where they are not known), and whether these are all, so that no limit cut any off. Of a group
+// without Reading.Rows it notes nothing. The keys are not retained.
+func (x *Index) Fill(guard *Guard, rows int, keys [][]Value, all bool) {
+	t, group := x.homeOf(guard)
+	if t == nil {
+		return
+	}
+	defer x.unlock(t)
+	if guard.linked {
+		group.fill(guard, rows, keys, all)
 	}
 }
 
 // Release ends a guard that will not be needed any more: it is dead afterwards.
 func (x *Index) Release(guard *Guard) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.kill(guard)
+	t, group := x.homeOf(guard)
+	if t == nil {
+		guard.dead.Store(true)
+		return
+	}
+	killed := t.kill(guard)
+	x.unlock(t)
+	if killed {
+		x.uncount(group, 1)
+	}
+}
+
+// uncount says at the other tables of a group that it has so many answers less. It comes after
+// these have left their home: a table never counts fewer than there are.
+func (x *Index) uncount(group *Group, n int) {
+	for _, name := range group.others {
+		t := x.lock(name)
+		t.count(group, -n)
+		x.unlock(t)
+	}
 }
 
 // Announce says that these changes are about to become visible, in this order if at once. It
@@ -94,98 +137,135 @@ func (x *Index) Release(guard *Guard) {
 func (x *Index) Announce(changes ...Change) (*Announcement, []Kill) {
 	a := &Announcement{}
 	var killed []Kill
-	x.mu.Lock()
-	defer x.mu.Unlock()
 	for _, change := range changes {
-		killed = x.announce(a, change, killed)
+		a.mu.Lock()
+		p := x.pend(a, change)
+		a.mu.Unlock()
+		killed = x.killed(p, killed)
 	}
 	return a, killed
 }
 
-func (x *Index) announce(a *Announcement, change Change, killed []Kill) []Kill {
-	p := &pending{change.sure(), a}
+// pend makes a change pending. The announcement is locked.
+func (x *Index) pend(a *Announcement, change Change) *pending {
+	p := &pending{Change: change.sure(), of: a}
 	a.changes = append(a.changes, p)
-	t := x.table(change.Table)
+	t := x.lock(p.Table)
 	t.pending = append(t.pending, p)
-	first := len(killed)
-	killed = x.find(&p.Change, killed)
-	for _, kill := range killed[first:] {
-		x.kill(kill.Guard)
-	}
-	return killed
+	x.unlock(t)
+	return p
+}
+
+// killed kills what a pending change can touch, and adds it to what others killed.
+func (x *Index) killed(p *pending, before []Kill) []Kill {
+	s := search{Index: x, change: &p.Change, kills: true, found: before}
+	s.run()
+	return s.found
 }
 
 // Touching returns the live answers that a change would kill, and why.
 func (x *Index) Touching(change Change) []Kill {
-	x.mu.Lock()
-	defer x.mu.Unlock()
 	change = change.sure()
-	return x.find(&change, nil)
+	s := search{Index: x, change: &change}
+	s.run()
+	seen := make(map[*Guard]bool, len(s.found))
+	return slices.DeleteFunc(s.found, func(k Kill) bool {
+		defer func() { seen[k.Guard] = true }()
+		return seen[k.Guard]
+	})
 }
 
-// find adds the guards that a change can touch. They are to be killed after it only: the sets must
-// stand still here.
-func (x *Index) find(change *Change, found []Kill) []Kill {
-	x.search++
-	add := func(guard *Guard, reason Reason) {
-		found = append(found, Kill{guard, change.Table, reason})
-	}
-	if change.Table == "" {
-		for group := range x.groups {
-			for _, guard := range group.guards {
-				add(guard, ByEverything)
-			}
-		}
-		return found
-	}
-	t := x.tables[change.Table]
+// Touches reports whether one of some changes could touch the answer of a guard, by the rules by
+// which they would kill it. One that is dead counts as touched.
+func (x *Index) Touches(guard *Guard, changes []Change) bool {
+	t, group := x.homeOf(guard)
 	if t == nil {
-		return found
+		return true
 	}
-	for group := range t.loose {
-		for _, guard := range group.guards {
-			guard.seen = x.search
-			add(guard, ByTable)
+	defer x.unlock(t)
+	if !guard.linked {
+		return true
+	}
+	probe := x.probe()
+	defer x.done(probe)
+	return slices.ContainsFunc(changes, func(c Change) bool {
+		switch c = c.sure(); {
+		case c.Table == "", slices.Contains(group.others, c.Table), c.Table == group.home && group.loosely:
+			return true
+		case c.Table != group.home:
+			return false
 		}
-	}
-	probe := &x.probe
-	for group := range t.groups {
-		if probe.look(change, group) {
-			probe.candidates(func(guard *Guard, reason Reason) {
-				if guard.seen != x.search {
-					if guard.seen = x.search; probe.touches(guard) {
-						add(guard, reason)
-					}
-				}
-			})
-		}
-	}
-	return found
+		return probe.look(&c, group) && probe.touches(guard)
+	})
 }
 
 // Widen says that changes of a table are now known to change another table, too: what is under way
 // or held out for the one is so for the other from now on, and all answers that read the other die.
-func (x *Index) Widen(from, to string) (killed []Kill) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
+func (x *Index) Widen(from, to string) []Kill {
 	under := &Announcement{}
-	killed = x.announce(under, Loose(to, Any), nil)
+	under.mu.Lock()
+	all := x.pend(under, Loose(to, Any))
+	under.mu.Unlock()
+	for _, p := range x.pendingOf(from) {
+		x.widen(p.of, to)
+	}
+	// What has finished meanwhile has left its hold-out.
+	if held := x.heldOf(from); !held.IsZero() {
+		t := x.lock(to)
+		t.hold(held)
+		x.unlock(t)
+	}
+	killed := x.killed(all, nil)
 	x.end(under, time.Time{})
-	t := x.tables[from]
-	if t == nil {
-		return killed
-	}
-	for _, p := range slices.Clone(t.pending) {
-		// Once each: tables that reach one another would have theirs doubled by every call.
-		if !p.of.wide(to) {
-			x.announce(p.of, Loose(to, Any), nil)
-		}
-	}
-	if t.held.After(x.table(to).held) {
-		x.table(to).held = t.held
-	}
-	x.forget(to, x.table(to))
 	return killed
+}
+
+// widen adds a change of a table to what an announcement says, if it has not ended.
+func (x *Index) widen(a *Announcement, to string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	// Once each: tables that reach one another would have theirs doubled by every call.
+	if !a.over && !a.wide(to) {
+		x.pend(a, Loose(to, Any)) // Widen searches for it
+	}
+}
+
+// pendingOf returns what is pending for a table.
+func (x *Index) pendingOf(name string) []*pending {
+	t := x.find(name)
+	if t == nil {
+		return nil
+	}
+	defer x.unlock(t)
+	return slices.Clone(t.pending)
+}
+
+// heldOf returns until when a table is held out.
+func (x *Index) heldOf(name string) time.Time {
+	t := x.find(name)
+	if t == nil {
+		return time.Time{}
+	}
+	defer x.unlock(t)
+	return t.held
+}
+
+// HeldOut returns the tables that are held out now, "" for all, and how many writes had some held
+// out so far.
+func (x *Index) HeldOut() (tables []string, writes int64) {
+	now := x.now()
+	x.tables.Range(func(name, known any) bool {
+		t := known.(*table)
+		t.mu.Lock()
+		held := !t.gone && now.Before(t.held)
+		x.unlock(t)
+		if held {
+			tables = append(tables, name.(string))
+		}
+		return true
+	})
+	slices.Sort(tables)
+	return tables, x.holds.Load()
 }
 
 // Finish says that announced changes are visible now, or never will be. Where the end of a write
@@ -193,150 +273,39 @@ func (x *Index) Widen(from, to string) (killed []Kill) {
 // at all.
 func (x *Index) Finish(a *Announcement, hold time.Duration) {
 	now := x.now()
-	x.mu.Lock()
-	defer x.mu.Unlock()
 	var until time.Time
 	if hold > 0 {
 		until = now.Add(hold)
+		x.holds.Add(1)
 	}
 	x.end(a, until)
-	if len(x.tables) > x.sweep {
-		for name, t := range x.tables {
-			x.settle(t, now)
-			x.forget(name, t)
-		}
-		x.sweep = 2*len(x.tables) + 64
+	if x.known.Load() > x.sweep.Load() {
+		x.eachTable(func(t *table) { t.settle(now) })
+		x.sweep.Store(2*x.known.Load() + 64)
 	}
 }
 
 func (x *Index) end(a *Announcement, until time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.over = true
 	for _, p := range a.changes {
-		t := x.table(p.Table)
+		t := x.lock(p.Table)
 		if i := slices.Index(t.pending, p); i >= 0 {
 			t.pending = slices.Delete(t.pending, i, i+1)
 		}
-		if until.After(t.held) {
-			t.held = until
-		}
-		x.forget(p.Table, t)
+		t.hold(until)
+		x.unlock(t)
 	}
 	a.changes = nil
 }
 
 // Size returns how many guards are alive.
-func (x *Index) Size() int {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	n := 0
-	for group := range x.groups {
-		n += len(group.guards)
-	}
+func (x *Index) Size() (n int) {
+	x.eachTable(func(t *table) {
+		for _, group := range t.groups {
+			n += len(group.guards)
+		}
+	})
 	return n
-}
-
-// blocked reports whether a change that is under way, or a hold-out, keeps an answer from being
-// kept.
-func (x *Index) blocked(group *Group, guard *Guard, now time.Time) bool {
-	if x.busy("", now) {
-		return true
-	}
-	for _, name := range group.loose {
-		if x.busy(name, now) {
-			return true
-		}
-	}
-	if !group.hasTable {
-		return false
-	}
-	t := x.tables[group.reading.Table]
-	if t == nil {
-		return false
-	}
-	if x.settle(t, now); !t.held.IsZero() {
-		return true
-	}
-	for _, p := range t.pending {
-		if x.probe.look(&p.Change, group) && x.probe.touches(guard) {
-			return true
-		}
-	}
-	x.forget(group.reading.Table, t)
-	return false
-}
-
-// busy reports whether any change of a table is under way or held out.
-func (x *Index) busy(name string, now time.Time) bool {
-	t := x.tables[name]
-	if t == nil {
-		return false
-	}
-	if x.settle(t, now); len(t.pending) > 0 || !t.held.IsZero() {
-		return true
-	}
-	x.forget(name, t)
-	return false
-}
-
-// settle ends the hold-out of a table if it is over.
-func (x *Index) settle(t *table, now time.Time) {
-	if !now.Before(t.held) {
-		t.held = time.Time{}
-	}
-}
-
-func (x *Index) table(name string) *table {
-	t := x.tables[name]
-	if t == nil {
-		t = &table{groups: map[*Group]struct{}{}, loose: map[*Group]struct{}{}}
-		x.tables[name] = t
-	}
-	return t
-}
-
-// forget forgets a table of which nothing is left to know, so that names in raw SQL cannot pile up.
-func (x *Index) forget(name string, t *table) {
-	if len(t.groups)+len(t.loose)+len(t.pending) == 0 && t.held.IsZero() {
-		delete(x.tables, name)
-	}
-}
-
-func (x *Index) link(group *Group) {
-	x.groups[group] = struct{}{}
-	if group.hasTable {
-		x.table(group.reading.Table).groups[group] = struct{}{}
-	}
-	for _, name := range group.loose {
-		x.table(name).loose[group] = struct{}{}
-	}
-}
-
-func (x *Index) unlink(group *Group) {
-	delete(x.groups, group)
-	if group.hasTable {
-		t := x.table(group.reading.Table)
-		delete(t.groups, group)
-		x.forget(group.reading.Table, t)
-	}
-	for _, name := range group.loose {
-		t := x.table(name)
-		delete(t.loose, group)
-		x.forget(name, t)
-	}
-}
-
-func (x *Index) kill(guard *Guard) {
-	guard.dead.Store(true)
-	x.drop(guard)
-}
-
-// drop takes a guard out of its group.
-func (x *Index) drop(guard *Guard) {
-	group := guard.group
-	if group == nil {
-		return
-	}
-	group.unlink(guard)
-	if len(group.guards) == 0 {
-		x.unlink(group)
-	}
 }

@@ -89,10 +89,10 @@ func TestReleasedGuardsAreDead(t *testing.T) {
 	x := quiet()
 	group := NewGroup(Reading{Table: "t", Columns: cols("a"), Rows: true, Keys: [][]string{{"a"}}, Primary: true})
 	guard, other := lease(x, group, "owner", nil), lease(x, group, nil, nil)
-	x.Fill(guard, 1, [][]Value{vals("a1")})
+	x.Fill(guard, 1, [][]Value{vals("a1")}, false)
 	x.Release(guard)
 	x.Release(guard)
-	x.Fill(guard, 1, [][]Value{vals("a1")})
+	x.Fill(guard, 1, [][]Value{vals("a1")}, false)
 	if !guard.Dead() || guard.Owner != "owner" || x.Size() != 1 {
 		t.Errorf("dead %t, owner %v, size %d", guard.Dead(), guard.Owner, x.Size())
 	}
@@ -103,8 +103,8 @@ func TestReleasedGuardsAreDead(t *testing.T) {
 	x.Release(other)
 	x.Finish(a, 0)
 	verify(t, x, group)
-	if len(x.tables) != 0 || len(x.groups) != 0 {
-		t.Errorf("left: %d tables, %d groups", len(x.tables), len(x.groups))
+	if known(x) != 0 {
+		t.Errorf("left: %d tables", known(x))
 	}
 }
 
@@ -114,9 +114,9 @@ func TestFillCountsOnce(t *testing.T) {
 	x := quiet()
 	group := NewGroup(Reading{Table: "t", Columns: cols("a"), Rows: true, Keys: [][]string{{"a"}, {"a", "a"}}, Primary: true})
 	guard := lease(x, group, nil, nil)
-	x.Fill(guard, 3, [][]Value{vals("a1 a2 a1")}) // a key is not known, another is there twice
+	x.Fill(guard, 3, [][]Value{vals("a1 a2 a1")}, false) // a key is not known, another is there twice
 	verify(t, x)
-	x.Fill(guard, 1, [][]Value{vals("a3"), nil})
+	x.Fill(guard, 1, [][]Value{vals("a3"), nil}, false)
 	verify(t, x)
 	a, _ := x.Announce(deletes(pin("a", "a3")))
 	if guard.Dead() {
@@ -187,8 +187,8 @@ func TestWideningInCircles(t *testing.T) {
 	}
 	verify(t, x)
 	x.Finish(under, 0)
-	if len(x.tables) != 0 {
-		t.Errorf("left: %d tables", len(x.tables))
+	if known(x) != 0 {
+		t.Errorf("left: %d tables", known(x))
 	}
 }
 
@@ -204,8 +204,8 @@ func TestIndexForgetsTables(t *testing.T) {
 	}
 	group := tableOf("t", "u")
 	x.Release(lease(x, group, nil, nil))
-	if len(x.tables) != 0 || len(x.groups) != 0 || x.Size() != 0 {
-		t.Errorf("left: %d tables, %d groups, %d guards", len(x.tables), len(x.groups), x.Size())
+	if known(x) != 0 || x.Size() != 0 {
+		t.Errorf("left: %d tables, %d guards", known(x), x.Size())
 	}
 	verify(t, x, group)
 }
@@ -219,7 +219,7 @@ func TestHoldOutsThatAreOverDoNotPileUp(t *testing.T) {
 		x.Finish(a, time.Second)
 		now = now.Add(10 * time.Millisecond)
 	}
-	if n := len(x.tables); n > 1_000 {
+	if n := known(x); n > 1_000 {
 		t.Errorf("%d tables are known, of which 100 are held out", n)
 	}
 }
@@ -262,12 +262,12 @@ func crowd(n int) (x *Index, byKey, byValue func(int) *Guard) {
 	byKey = func(i int) *Guard {
 		id := Value(fmt.Sprint("i", i))
 		guard := lease(x, one, nil, [][]Value{{id}})
-		x.Fill(guard, 1, [][]Value{{id}})
+		x.Fill(guard, 1, [][]Value{{id}}, false)
 		return guard
 	}
 	byValue = func(i int) *Guard {
 		guard := lease(x, list, nil, [][]Value{{Value(fmt.Sprint("a", i))}})
-		x.Fill(guard, 10, [][]Value{many("id", "i", 10*i, 10).Values})
+		x.Fill(guard, 10, [][]Value{many("id", "i", 10*i, 10).Values}, false)
 		return guard
 	}
 	for i := range n {

@@ -13,6 +13,7 @@ import (
 // way.
 type naive struct {
 	now     time.Time
+	loose   map[*Group][]string // the tables that groups read in a way that is not known
 	alive   map[*Guard]*answered
 	pending []announced
 	held    []hold
@@ -25,6 +26,7 @@ type answered struct {
 	filled bool
 	rows   int
 	keys   [][]Value
+	all    bool
 }
 
 type announced struct {
@@ -41,12 +43,14 @@ func (n *naive) touches(c Change, a *answered) bool {
 	c = c.sure()
 	reading := &a.group.reading
 	switch {
-	case c.Table == "" || slices.Contains(a.group.loose, c.Table):
+	case c.Table == "" || slices.Contains(n.loose[a.group], c.Table):
 		return true
-	case !a.group.hasTable || reading.Table != c.Table:
+	case reading.Table != c.Table:
 		return false
 	}
-	relevant := c.Kinds != Update || c.Columns.Meets(reading.Columns)
+	// What only cuts does not matter to an answer that nothing was cut off.
+	cuts := c.Columns.Meets(reading.Cutting) && !(a.filled && (a.all || a.rows == 0))
+	relevant := c.Kinds != Update || c.Columns.Meets(reading.Columns) || cuts
 	shares := func(of func(string) []Value) bool {
 		for _, fixed := range reading.Fixed {
 			if disjoint(of(fixed.Column), fixed.Values) {
@@ -72,10 +76,10 @@ func (n *naive) touches(c Change, a *answered) bool {
 		return shares(c.before)
 	}
 	isIn := func() bool {
-		if c.Kinds == Delete || c.Kinds == Update && !(relevant && c.Columns.Meets(reading.Choosing)) {
+		if c.Kinds == Delete || c.Kinds == Update && !(c.Columns.Meets(reading.Choosing) || cuts) {
 			return false
 		}
-		if c.Kinds == Insert && a.showsKey() {
+		if c.Kinds == Insert && a.showsKeys() {
 			return false
 		}
 		return shares(c.after)
@@ -83,20 +87,33 @@ func (n *naive) touches(c Change, a *answered) bool {
 	return wasIn() || isIn()
 }
 
-// showsKey reports whether the one row that can have the answer's key is in it.
-func (a *answered) showsKey() bool {
+// showsKeys reports whether each row that can have one of the answer's keys is in it.
+func (a *answered) showsKeys() bool {
 	if !a.group.reading.Primary || !a.filled || a.rows == 0 {
 		return false
 	}
-	return !slices.ContainsFunc(a.group.reading.Keys[0], func(column string) bool {
-		pinned := slices.Contains(a.group.reading.Pinned, column)
-		for i, name := range a.group.reading.Pinned {
-			if name == column && !one(at(a.pins, i)) {
-				return true
-			}
+	var pins [][]Value
+	for _, column := range a.group.reading.Keys[0] {
+		if !slices.Contains(a.group.reading.Pinned, column) {
+			pins = append(pins, a.group.reading.Fixed.of(column))
 		}
-		return !pinned && !one(a.group.reading.Fixed.of(column))
-	})
+	}
+	for i, column := range a.group.reading.Pinned {
+		if slices.Contains(a.group.reading.Keys[0], column) {
+			pins = append(pins, at(a.pins, i))
+		}
+	}
+	keys := 1
+	for _, values := range pins {
+		if keys *= len(values); slices.Contains(values, Null) {
+			return false
+		}
+	}
+	shown := map[Value]bool{}
+	for _, key := range at(a.keys, 0) {
+		shown[key] = true
+	}
+	return keys == 1 || keys > 1 && len(shown) >= keys
 }
 
 func (n *naive) killedBy(changes ...Change) map[*Guard]bool {
@@ -121,7 +138,7 @@ func (n *naive) blocked(group *Group, pins [][]Value) bool {
 		}
 	}
 	for _, h := range n.held {
-		if n.now.Before(h.until) && (h.table == "" || h.table == group.reading.Table || slices.Contains(group.loose, h.table)) {
+		if n.now.Before(h.until) && (h.table == "" || h.table == group.reading.Table || slices.Contains(n.loose[group], h.table)) {
 			return true
 		}
 	}
@@ -179,7 +196,7 @@ func oddChange(t *rapid.T) Change {
 func TestOperations(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		n := &naive{now: time.Unix(0, 0), alive: map[*Guard]*answered{}}
+		n := &naive{now: time.Unix(0, 0), loose: map[*Group][]string{}, alive: map[*Guard]*answered{}}
 		x := New(func() time.Time { return n.now })
 		groups := []*Group{NewGroup(Reading{})}
 		for range 4 {
@@ -188,6 +205,7 @@ func TestOperations(t *testing.T) {
 				Table:    rapid.SampledFrom([]string{"t", "t", "u", ""}).Draw(t, "table"),
 				Columns:  columnSet(t, "columns"),
 				Choosing: columnSet(t, "choosing"),
+				Cutting:  columnSet(t, "cutting"),
 				Fixed:    oddPins(t, "fixed"),
 				Pinned:   rapid.SliceOfN(rapid.SampledFrom(operationColumns), 0, 3).Draw(t, "pinned"),
 				Rows:     rapid.IntRange(0, 3).Draw(t, "rows") > 0,
@@ -198,7 +216,8 @@ func TestOperations(t *testing.T) {
 				reading = Reading{}
 			}
 			reading.Primary = len(reading.Keys) > 0 && rapid.Bool().Draw(t, "primary")
-			groups = append(groups, NewGroup(reading, loose...))
+			group := NewGroup(reading, loose...)
+			groups, n.loose[group] = append(groups, group), loose
 		}
 		var guards []*Guard // dead ones, too
 		aGuard := func(t *rapid.T) *Guard {
@@ -244,8 +263,9 @@ func TestOperations(t *testing.T) {
 				wanted = len(a.group.reading.Keys)
 			}
 			rows, keys := rapid.IntRange(0, 3).Draw(t, "rows"), lists(t, "keys", wanted)
-			if x.Fill(guard, rows, keys); a != nil && a.group.reading.Rows && !a.filled {
-				a.filled, a.rows, a.keys = true, rows, keys
+			all := rapid.Bool().Draw(t, "all")
+			if x.Fill(guard, rows, keys, all); a != nil && a.group.reading.Rows && !a.filled {
+				a.filled, a.rows, a.keys, a.all = true, rows, keys, all
 			}
 		}
 		t.Repeat(map[string]func(*rapid.T){

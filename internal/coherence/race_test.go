@@ -97,7 +97,7 @@ func TestReadersNeverGoBack(t *testing.T) {
 				x.Release(guard)
 			default:
 				if random.IntN(4) > 0 {
-					x.Fill(guard, len(asked), [][]Value{keys})
+					x.Fill(guard, len(asked), [][]Value{keys}, false)
 				}
 				yield(random)
 				mu.Lock()

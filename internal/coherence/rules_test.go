@@ -42,6 +42,7 @@ type answer struct {
 	filled  bool
 	rows    int
 	keys    [][]Value
+	all     bool
 }
 
 func (a answer) lease(x *Index) *Guard {
@@ -68,7 +69,7 @@ func (r rule) check(t *testing.T) {
 		t.Fatal("no live lease in a quiet index")
 	}
 	if r.answer.filled {
-		x.Fill(guard, r.answer.rows, r.answer.keys)
+		x.Fill(guard, r.answer.rows, r.answer.keys, r.answer.all)
 	}
 	verify(t, x)
 	foreseen := x.Touching(r.change)
@@ -127,7 +128,13 @@ func TestRules(t *testing.T) {
 	// SELECT id, mail, a FROM t ORDER BY a LIMIT 2
 	top := shows
 	top.reading.Pinned, top.pins = nil, nil
-	top.reading.Columns, top.reading.Choosing = cols("id", "mail", "a"), cols("a")
+	top.reading.Columns, top.reading.Choosing, top.reading.Cutting = cols("id", "mail", "a"), Columns{}, cols("a")
+	// The same, with a limit of 3.
+	short := top
+	short.all = true
+	// SELECT id, mail, a FROM t LIMIT 3
+	unordered := short
+	unordered.reading.Cutting = Columns{All: true}
 	// SELECT * FROM t WHERE id = ?
 	one := answer{
 		reading: Reading{
@@ -223,6 +230,13 @@ func TestRules(t *testing.T) {
 			{name: "delete of one behind the limit", answer: top, change: deletes(pin("id", "i7")), filling: true},
 			{name: "update of one behind the limit", answer: top, change: update("mail", where(pin("id", "i7")), nil), filling: true},
 			{name: "update of one behind the limit, of its order", answer: top, change: update("a", where(pin("id", "i7")), nil), dies: true, reason: ByColumn},
+			{name: "update of its order where nothing was cut off", answer: short, change: update("a", where(pin("id", "i7")), nil), filling: true},
+			{name: "update of its order, of a shown one, where nothing was cut off", answer: short, change: update("a", where(pin("id", "i1")), nil), dies: true, reason: ByRow},
+			{name: "update of its order where nothing may have been cut off", answer: with(short, func(a *answer) { a.filled = false }), change: update("a", where(pin("id", "i7")), nil), dies: true, reason: ByRow},
+			{name: "update of any, of its order, where there are none", answer: with(top, func(a *answer) { a.rows, a.keys = 0, [][]Value{{}, {}} }), change: update("a", nil, nil), filling: true},
+			{name: "insert where nothing was cut off", answer: short, change: insert(), dies: true, reason: ByTable},
+			{name: "update of another column, unordered", answer: with(unordered, func(a *answer) { a.all = false }), change: update("c", where(pin("id", "i7")), nil), dies: true, reason: ByColumn},
+			{name: "update of another column, unordered, where nothing was cut off", answer: unordered, change: update("c", nil, nil), filling: true},
 			{name: "update of a shown one", answer: shows, change: update("mail", where(pin("id", "i1")), nil), dies: true, reason: ByRow},
 			{name: "update of another, of what is shown only", answer: shows, change: update("mail", where(pin("id", "i7")), nil), filling: true},
 			{name: "update of another that may bring it in", answer: shows, change: update("b", where(pin("id", "i7")), nil), dies: true, reason: ByColumn},
@@ -232,6 +246,8 @@ func TestRules(t *testing.T) {
 			{name: "update of any, of what is filtered by, where none is shown", answer: none, change: update("b", nil, nil), dies: true, reason: ByColumn},
 			{name: "update of a shown key", answer: shows, change: update("id", where(pin("id", "i1")), where(pin("id", "i9"))), dies: true, reason: ByRow},
 			{name: "update of another key to a shown one, which then was free", answer: shows, change: update("id", where(pin("id", "i7")), where(pin("id", "i1"))), filling: true},
+			{name: "delete of what has NULL in a shown column", answer: shows, change: deletes(Pin{"mail", []Value{Null}}), dies: true, reason: ByTable},
+			{name: "two columns, one of which is NULL", answer: with(pair, func(a *answer) { a.pins = nil }), change: deletes(pin("org", "o1"), Pin{"nr", []Value{Null}}), dies: true, reason: ByValue},
 			{name: "two columns, another row", answer: with(pair, func(a *answer) { a.pins = nil }), change: deletes(pin("org", "o1"), pin("nr", "n2 n3")), filling: true},
 			{name: "two columns, a shown row", answer: with(pair, func(a *answer) { a.pins = nil }), change: deletes(pin("org", "o2 o1"), pin("nr", "n2 n1")), dies: true, reason: ByRow},
 			{name: "two columns, one of them known", answer: with(pair, func(a *answer) { a.pins = nil }), change: deletes(pin("org", "o2")), dies: true, reason: ByValue},
@@ -248,6 +264,14 @@ func TestRules(t *testing.T) {
 			{name: "delete", answer: one, change: deletes(), dies: true, reason: ByTable},
 			{name: "update", answer: one, change: update("c", nil, nil), dies: true, reason: ByColumn},
 			{name: "insert, one of two asked for", answer: with(one, func(a *answer) { a.pins = [][]Value{vals("i1 i2")} }), change: insert(), dies: true, reason: ByTable},
+			{name: "insert, both of two asked for", answer: with(one, func(a *answer) { a.pins, a.rows, a.keys = [][]Value{vals("i1 i2")}, 2, [][]Value{vals("i2 i1")} }), change: insert(), filling: true},
+			{name: "insert, one of two asked for, twice", answer: with(one, func(a *answer) { a.pins, a.rows, a.keys = [][]Value{vals("i1 i2")}, 2, [][]Value{vals("i1 i1")} }), change: insert(), dies: true, reason: ByTable},
+			{name: "insert, both of two asked for, by keys not known", answer: with(one, func(a *answer) { a.pins, a.rows, a.keys = [][]Value{vals("i1 i2")}, 2, nil }), change: insert(), dies: true, reason: ByTable},
+			{name: "insert, both of two and NULL asked for", answer: with(one, func(a *answer) { a.pins, a.rows, a.keys = [][]Value{{"i1", Null}}, 2, [][]Value{{"i1", Null}} }), change: insert(), dies: true, reason: ByTable},
+			{name: "insert, more asked for than are counted", answer: with(one, func(a *answer) {
+				a.pins, a.rows, a.keys = [][]Value{many("id", "i", 0, 256).Values}, 256, [][]Value{many("id", "i", 0, 256).Values}
+			}), change: insert(), dies: true, reason: ByTable},
+			{name: "delete, both of two asked for", answer: with(one, func(a *answer) { a.pins, a.rows, a.keys = [][]Value{vals("i1 i2")}, 2, [][]Value{vals("i2 i1")} }), change: deletes(pin("id", "i1")), dies: true, reason: ByRow},
 			{name: "insert, one of two asked for that are equal here", answer: with(one, func(a *answer) { a.pins = [][]Value{vals("i1 i1")} }), change: insert(), dies: true, reason: ByTable},
 			{name: "insert, the key is NULL", answer: with(one, func(a *answer) { a.pins, a.keys = [][]Value{{Null}}, [][]Value{{Null}} }), change: insert(), dies: true, reason: ByTable},
 			{name: "insert, not pinned", answer: with(one, func(a *answer) { a.pins = nil }), change: insert(), dies: true, reason: ByTable},
@@ -261,6 +285,13 @@ func TestRules(t *testing.T) {
 			}), change: insert(), filling: true},
 			{name: "insert, two columns, one fixed to two", answer: with(pair, func(a *answer) {
 				a.reading.Fixed, a.reading.Pinned, a.pins = where(pin("org", "o1 o2")), []string{"nr"}, [][]Value{vals("n1")}
+			}), change: insert(), dies: true, reason: ByTable},
+			{name: "insert, two columns, one fixed to two, both shown", answer: with(pair, func(a *answer) {
+				a.reading.Fixed, a.reading.Pinned, a.pins = where(pin("org", "o1 o2")), []string{"nr"}, [][]Value{vals("n1")}
+				a.rows, a.keys = 2, [][]Value{{Key("o1", "n1"), Key("o2", "n1")}}
+			}), change: insert(), filling: true},
+			{name: "insert, two columns, two of the four asked for", answer: with(pair, func(a *answer) {
+				a.pins, a.rows, a.keys = [][]Value{vals("o1 o2"), vals("n1 n2")}, 2, [][]Value{{Key("o1", "n1"), Key("o2", "n2")}}
 			}), change: insert(), dies: true, reason: ByTable},
 			{name: "insert, pinned beyond the key", answer: with(one, func(a *answer) {
 				a.reading.Pinned, a.pins = []string{"id", "a"}, [][]Value{vals("i1"), vals("a1 a2")}
@@ -309,7 +340,7 @@ func TestUpsertIsAnInsertAndAnUpdate(t *testing.T) {
 		Rows: true, Keys: [][]string{{"id"}}, Primary: true,
 	})
 	guard := lease(x, group, nil, [][]Value{vals("i1")})
-	x.Fill(guard, 1, [][]Value{vals("i1")})
+	x.Fill(guard, 1, [][]Value{vals("i1")}, false)
 	a, killed := x.Announce(insert(pin("id", "i1")), update("b", where(pin("id", "i1")), nil))
 	if len(killed) != 0 || guard.Dead() {
 		t.Error("killed by an upsert that does nothing to what it shows")

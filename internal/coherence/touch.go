@@ -27,16 +27,23 @@ type probe struct {
 	group  *Group
 	before bool // rows that were touched may have been in answers of the group
 	after  bool // rows that were touched may be in answers of the group now that were not in them before
-	was    wanted
-	is     wanted
+	// cut says that before or after holds only for answers that a limit may have cut.
+	cutBefore, cutAfter bool
+	was                 wanted
+	is                  wanted
+	glances
+	walk walk
 }
 
 // look works out what a change can do to the answers of a group at all; false if nothing.
 func (p *probe) look(c *Change, g *Group) bool {
 	p.change, p.group, p.before, p.after = c, g, c.Kinds != Insert, c.Kinds != Delete
+	p.cutBefore, p.cutAfter = false, false
 	if c.Kinds == Update {
-		p.before = c.Columns.Meets(g.reading.Columns)
-		p.after = p.before && c.Columns.Meets(g.reading.Choosing)
+		cuts := c.Columns.Meets(g.reading.Cutting)
+		p.before, p.after = c.Columns.Meets(g.reading.Columns), c.Columns.Meets(g.reading.Choosing)
+		p.cutBefore, p.cutAfter = cuts && !p.before, cuts && !p.after
+		p.before, p.after = p.before || cuts, p.after || cuts
 	}
 	for _, fixed := range g.reading.Fixed {
 		p.before = p.before && !disjoint(c.before(fixed.Column), fixed.Values)
@@ -91,6 +98,7 @@ func (w *wanted) want(f facet, values []Value, reason Reason) {
 		return
 	}
 	from, bit := len(w.marks), uint64(1)<<len(w.facets)
+	// What is not known comes first: while a search goes by, answers are filled, but none forgets.
 	w.marks = append(w.marks, wantedMark{f.unknown(), bit})
 	for _, v := range values {
 		w.marks = append(w.marks, wantedMark{f.of(v), bit})
@@ -141,8 +149,9 @@ func (w *wanted) bit(m mark) (bits uint64) {
 // touches reports whether the change can touch the answer of a guard of the group.
 func (p *probe) touches(guard *Guard) bool {
 	// Whether a touched row may have been in the answer before, or may be in it afterwards.
-	return p.before && !(guard.filled && guard.empty) && p.was.has(p.group, guard) ||
-		p.after && !(p.change.Kinds == Insert && guard.showsKey()) && p.is.has(p.group, guard)
+	all := guard.filled && guard.rows != cut
+	return p.before && !(p.cutBefore && all) && !(guard.filled && guard.rows == none) && p.was.has(p.group, guard) ||
+		p.after && !(p.cutAfter && all) && !(p.change.Kinds == Insert && guard.showsKeys()) && p.is.has(p.group, guard)
 }
 
 // candidates calls each with guards among which are all that the change can touch in the group, and
@@ -156,7 +165,7 @@ func (p *probe) candidates(each func(*Guard, Reason)) {
 	case !p.after:
 	case p.change.Kinds == Insert && g.unique:
 		if !p.narrowest(&p.is, int(g.lists[vacant].n), each) {
-			g.each(vacant, func(guard *Guard) { each(guard, p.loose()) })
+			g.each(&p.walk, vacant, func(guard *Guard) { each(guard, p.loose()) })
 		}
 	case !p.narrowest(&p.is, len(g.guards), each):
 		p.rest(each)
@@ -182,23 +191,14 @@ func (p *probe) narrowest(w *wanted, most int, each func(*Guard, Reason)) bool {
 	}
 	f := w.facets[best]
 	for _, m := range w.marks[f.from:f.to] {
-		p.group.each(m.mark, func(guard *Guard) { each(guard, f.reason) })
+		p.group.each(&p.walk, m.mark, func(guard *Guard) { each(guard, f.reason) })
 	}
 	return true
 }
 
-// each calls do with the guards that have a mark.
-func (g *Group) each(m mark, do func(*Guard)) {
-	for l := g.lists[m].first; l != 0; l = g.links[l].next {
-		do(g.guards[g.links[l].guard])
-	}
-}
-
 // rest calls each with all guards.
 func (p *probe) rest(each func(*Guard, Reason)) {
-	for _, guard := range p.group.guards {
-		each(guard, p.loose())
-	}
+	p.group.every(func(guard *Guard) { each(guard, p.loose()) })
 }
 
 // loose is the reason for guards that nothing brings up.

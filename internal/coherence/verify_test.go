@@ -1,6 +1,9 @@
 package coherence
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // failer is what verify needs of a test.
 type failer interface {
@@ -8,67 +11,75 @@ type failer interface {
 	Fatalf(format string, args ...any)
 }
 
-// verify proves the structure of an index whole: that every guard is in exactly the sets that it
-// belongs to, that sets and guards agree on where, and that nothing is kept which is empty.
+// known returns how many tables an index knows.
+func known(x *Index) (n int) {
+	x.eachTable(func(*table) { n++ })
+	return n
+}
+
+// verify proves the structure of an index whole, in which nothing happens meanwhile: that every
+// guard is in exactly the sets that it belongs to, that sets and guards agree on where, and that
+// nothing is kept which is empty.
 func verify(t failer, x *Index, groups ...*Group) {
 	t.Helper()
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	alive := 0
-	for group := range x.groups {
-		if len(group.guards) == 0 {
-			t.Fatalf("an empty group is linked")
+	tables, alive := map[string]*table{}, 0
+	x.tables.Range(func(name, known any) bool {
+		tables[name.(string)] = known.(*table)
+		return true
+	})
+	if int(x.known.Load()) != len(tables) {
+		t.Fatalf("%d tables are counted, %d are there", x.known.Load(), len(tables))
+	}
+	others := map[string]map[*Group]int{}
+	for name, table := range tables {
+		if table.gone || table.name != name || table.searches != 0 {
+			t.Fatalf("table %q is gone (%t), has another name, or is searched", name, table.gone)
 		}
-		alive += len(group.guards)
-		verifyGroup(t, group)
-		for name, table := range x.tables {
-			if _, linked := table.groups[group]; linked != (group.hasTable && group.reading.Table == name) {
-				t.Fatalf("a group on %q is linked to %q: %t", group.reading.Table, name, linked)
+		if len(table.groups)+len(table.others)+len(table.pending) == 0 && table.held.IsZero() {
+			t.Fatalf("table %q is kept for nothing", name)
+		}
+		for place, group := range table.groups {
+			if group.home != name || group.place != place || len(group.guards) == 0 || group.walks != nil {
+				t.Fatalf("table %q has a group of %q, at the wrong place, empty, or that is walked through", name, group.home)
 			}
-			if _, linked := table.loose[group]; linked != slices.Contains(group.loose, name) {
-				t.Fatalf("a group on %q is linked to %q: %t", group.loose, name, linked)
+			alive += len(group.guards)
+			verifyGroup(t, group)
+			for _, other := range group.others {
+				if others[other] == nil {
+					others[other] = map[*Group]int{}
+				}
+				others[other][group] = len(group.guards)
 			}
 		}
-		for _, name := range append(slices.Clone(group.loose), group.reading.Table) {
-			if x.tables[name] == nil && name != "" {
-				t.Fatalf("table %q of a group is missing", name)
+		for i, p := range table.pending {
+			if p.Table != name || slices.Index(table.pending, p) != i || !slices.Contains(p.of.changes, p) || p.of.over {
+				t.Fatalf("table %q: a pending change of %q, or twice, or of no announcement", name, p.Table)
+			}
+			for _, p := range p.of.changes {
+				if other := tables[p.Table]; other == nil || !slices.Contains(other.pending, p) {
+					t.Fatalf("a change of %q is announced and not pending", p.Table)
+				}
 			}
 		}
 	}
+	for name, table := range tables {
+		if !maps.Equal(table.others, others[name]) {
+			t.Fatalf("table %q counts answers of %v that have another home, want %v", name, table.others, others[name])
+		}
+		delete(others, name)
+	}
+	if len(others) != 0 {
+		t.Fatalf("tables are missing: %v", others)
+	}
 	for _, group := range groups {
-		if _, linked := x.groups[group]; !linked {
+		if table := tables[group.home]; table == nil || !slices.Contains(table.groups, group) {
 			if len(group.guards) > 0 {
 				t.Fatalf("a group with %d guards is not linked", len(group.guards))
 			}
 			verifyGroup(t, group)
 		}
 	}
-	for name, table := range x.tables {
-		if len(table.groups)+len(table.loose)+len(table.pending) == 0 && table.held.IsZero() {
-			t.Fatalf("table %q is kept for nothing", name)
-		}
-		for _, linked := range []map[*Group]struct{}{table.groups, table.loose} {
-			for group := range linked {
-				if _, ok := x.groups[group]; !ok {
-					t.Fatalf("table %q leads to a group that is not linked", name)
-				}
-			}
-		}
-		for i, p := range table.pending {
-			if p.Table != name || slices.Index(table.pending, p) != i || !slices.Contains(p.of.changes, p) {
-				t.Fatalf("table %q: a pending change of %q, or twice, or of no announcement", name, p.Table)
-			}
-			for _, p := range p.of.changes {
-				if other := x.tables[p.Table]; other == nil || !slices.Contains(other.pending, p) {
-					t.Fatalf("a change of %q is announced and not pending", p.Table)
-				}
-			}
-		}
-	}
-	x.mu.Unlock()
-	size := x.Size()
-	x.mu.Lock()
-	if size != alive {
+	if size := x.Size(); size != alive {
 		t.Fatalf("size %d with %d guards alive", size, alive)
 	}
 }
@@ -80,11 +91,14 @@ func verifyGroup(t failer, group *Group) {
 	t.Helper()
 	of := map[uint32]*Guard{}
 	for place, guard := range group.guards {
-		if guard.Dead() || guard.group != group || int(guard.place) != place {
+		if guard.Dead() || !guard.linked || guard.group.Load() != group || int(guard.place) != place {
 			t.Fatalf("a guard is linked that is dead (%t), of another group, or not at its place", guard.Dead())
 		}
 		seen := map[mark]bool{}
 		for l := guard.links; l != 0; l = group.links[l].mine {
+			if !group.sieve.mayHave(group.links[l].mark) {
+				t.Fatalf("a mark is not in the sieve")
+			}
 			if it := group.links[l]; of[l] != nil || int(it.guard) != place || seen[it.mark] {
 				t.Fatalf("a link is two guards', another's, or its mark is there twice")
 			}
@@ -95,8 +109,8 @@ func verifyGroup(t failer, group *Group) {
 				t.Fatalf("a guard that is not filled has no mark for a key that is not known")
 			}
 		}
-		if group.unique && seen[vacant] == guard.showsKey() {
-			t.Fatalf("a guard that shows its key (%t) is among the vacant (%t)", guard.showsKey(), seen[vacant])
+		if group.unique && seen[vacant] == guard.showsKeys() {
+			t.Fatalf("a guard that shows its keys (%t) is among the vacant (%t)", guard.showsKeys(), seen[vacant])
 		}
 	}
 	if group.used != len(of) {
@@ -106,6 +120,9 @@ func verifyGroup(t failer, group *Group) {
 	for m, list := range group.lists {
 		n, before := 0, uint32(0)
 		for l := list.first; l != 0; l = group.links[l].next {
+			if !group.sieve.mayHave(group.links[l].mark) {
+				t.Fatalf("a mark is not in the sieve")
+			}
 			if it := group.links[l]; of[l] == nil || it.mark != m || it.prev != before {
 				t.Fatalf("a link in a list is free, of another mark, or leads back elsewhere")
 			}

@@ -3,12 +3,9 @@ package commit
 import (
 	"database/sql"
 	"errors"
-	"time"
 
 	"github.com/gorm-preload/preload/internal/args"
-	"github.com/gorm-preload/preload/internal/cache"
-	"github.com/gorm-preload/preload/internal/catalog"
-	"github.com/gorm-preload/preload/internal/coherence"
+	"github.com/gorm-preload/preload/internal/failopen"
 	"github.com/gorm-preload/preload/internal/footprint"
 	"gorm.io/gorm"
 )
@@ -33,7 +30,7 @@ func (l *Log) Begin(stmt *gorm.Statement, w footprint.Write, query string, ends,
 	switch at := at.(type) {
 	case *transaction:
 		if wrapper == "" && at.pool.log == l {
-			tok.known, tok.after = true, at.held.write(w, lazily)
+			tok.known, tok.held, tok.after = true, &at.held, at.held.write(w, lazily)
 			return tok
 		}
 	case *Pool:
@@ -42,6 +39,9 @@ func (l *Log) Begin(stmt *gorm.Statement, w footprint.Write, query string, ends,
 		seen := l.sees(at)
 		tok.known, tok.seen = wrapper == "" && !seen, wrapper == "" && seen && query != ""
 	case *sql.Tx:
+		if tok.tx = at; wrapper != "" {
+			tok.tx = nil
+		}
 		if tok.write = w; !ends {
 			return tok
 		}
@@ -54,7 +54,7 @@ func (l *Log) Begin(stmt *gorm.Statement, w footprint.Write, query string, ends,
 
 // Said stands for what the Valuers among the bind values of a write say now.
 func (l *Log) Said(stmt *gorm.Statement) (said uint64) {
-	l.guard("asking values", func() { said = args.Said(stmt.Vars) })
+	failopen.Guard(l.Report, "asking values", func() { said = args.Said(stmt.Vars) })
 	return said
 }
 
@@ -65,7 +65,7 @@ func (l *Log) Reconsider(stmt *gorm.Statement, tok *Token, e Ending) {
 	if tok == nil || len(tok.changes) == 0 || l.Said(stmt) == tok.said {
 		return
 	}
-	l.guard("announcing a write again", func() {
+	failopen.Guard(l.Report, "announcing a write again", func() {
 		w := footprint.Write{Changes: footprint.Loosen(tok.changes)}
 		if within := tok.Within.Load(); within != nil {
 			within.held.write(w, tok.lazily)(e)
@@ -75,75 +75,4 @@ func (l *Log) Reconsider(stmt *gorm.Statement, tok *Token, e Ending) {
 		again.ran.Store(tok.ran.Load())
 		again.Done(e)
 	})
-}
-
-// announce says that what was written is about to become visible. The returned function is called
-// once, after it has, or will not; with how long the tables stay out of the cache from then on.
-func (l *Log) announce(writes []footprint.Write) (finish func(hold time.Duration)) {
-	altered := l.altered(writes)
-	announced, dead := l.announced(writes)
-	return func(hold time.Duration) {
-		if altered {
-			l.altered(writes)
-		}
-		l.Index.Finish(announced, hold)
-		l.Killed(dead)
-	}
-}
-
-// announced announces what was written, with all that the database changes on account of it. It
-// returns what that killed.
-func (l *Log) announced(writes []footprint.Write) (announced *coherence.Announcement, dead []cache.Killed) {
-	for {
-		version := l.Catalog.Version()
-		var changes []coherence.Change
-		for _, w := range writes {
-			if w.Version != version {
-				w.Changes = footprint.Loosen(w.Changes)
-			}
-			changes = append(changes, w.Changes...)
-		}
-		announced, kills := l.Index.Announce(l.Catalog.Expand(changes)...)
-		dead = append(dead, l.Cache.Forget(kills)...)
-		// What was learned meanwhile was applied to what was under way, among which this may not
-		// have been yet.
-		if l.Catalog.Version() == version {
-			return announced, dead
-		}
-		l.Index.Finish(announced, 0)
-	}
-}
-
-// Invalidate kills what depends on the changes, loads in flight too.
-func (l *Log) Invalidate(changes []coherence.Change) {
-	announced, _ := l.announced([]footprint.Write{{Changes: changes}})
-	l.Index.Finish(announced, 0)
-}
-
-// Changed kills the answers that were kept before something was learned that they depend on. The
-// catalog is locked while it does, so that nobody sees a model as learned whose answers of before
-// are still served.
-func (l *Log) Changed(learned catalog.Learned) {
-	for _, table := range learned.Tables {
-		l.Cache.Forget(l.Index.Widen(table, table))
-	}
-	for _, pair := range learned.Reached {
-		l.Cache.Forget(l.Index.Widen(pair.From, pair.To))
-	}
-}
-
-// altered counts what may have altered a table. It is called before and after that.
-func (l *Log) altered(writes []footprint.Write) bool {
-	if l.Dialect() != "sqlite" {
-		return false
-	}
-	for _, w := range writes {
-		for _, c := range w.Changes {
-			if c.Table == coherence.Everything.Table {
-				l.alterations.Add(1)
-				return true
-			}
-		}
-	}
-	return false
 }

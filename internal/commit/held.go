@@ -24,6 +24,9 @@ type held struct {
 	// commits implicitly in some databases, and so does a COMMIT sent as a statement): what follows
 	// may be visible at once.
 	unseen bool
+	// failed is set once a statement failed: the database may have ended the transaction on account
+	// of that. A rollback to a savepoint that was set before shows that it has not.
+	failed bool
 	// How many writes, and statements about savepoints, run now. crossed is set once one about a
 	// savepoint ran together with another of either kind: which of them the database saw first is
 	// not known, and no savepoint drops anything.
@@ -36,19 +39,27 @@ type held struct {
 	hold    time.Duration
 	// late finish, with the hold of the commits, what was written while one was under way.
 	late []func(hold time.Duration)
+	// serial counts what changed the segments, and shown is all of them as reads look at it.
+	serial uint64
+	shown  shown
 }
 
 // segment is what was changed since a savepoint was set; the first one since the transaction began.
 type segment struct {
 	savepoint string
 	writes    []footprint.Write
+	loose     []coherence.Change // those of the first of writes, if it stands for many
 }
 
-// maxHeld bounds the changes that are held one by one: of more, only the tables count.
+// maxHeld bounds the writes that are held one by one: of more, only the tables count.
 const maxHeld = 1_000
 
 func (s *segment) add(writes ...footprint.Write) {
-	s.writes = append(s.writes, writes...)
+	for _, w := range writes {
+		if !s.covers(w) {
+			s.writes = append(s.writes, w)
+		}
+	}
 	if len(s.writes) < maxHeld {
 		return
 	}
@@ -56,7 +67,25 @@ func (s *segment) add(writes ...footprint.Write) {
 	for _, w := range s.writes {
 		all = append(all, w.Changes...)
 	}
-	s.writes = []footprint.Write{{Changes: footprint.Loosen(all)}}
+	s.loose = footprint.Loosen(all)
+	s.writes = []footprint.Write{{Changes: s.loose}}
+}
+
+// covers reports whether a write changes nothing but tables of which no more counts anyway.
+func (s *segment) covers(w footprint.Write) bool {
+	if len(s.loose) == 0 {
+		return false
+	}
+	for i := range w.Changes {
+		known, c := false, &w.Changes[i]
+		for j := range s.loose {
+			known = known || s.loose[j].Table == c.Table && c.Kinds&^s.loose[j].Kinds == 0
+		}
+		if !known {
+			return false
+		}
+	}
+	return true
 }
 
 // write notes what a statement is about to write. The returned function is called once the
@@ -83,9 +112,10 @@ func (h *held) note(w footprint.Write, lazily bool) (announce bool) {
 		last = 0
 	}
 	h.segments[last].add(w)
+	h.serial++
 	h.writing++
 	h.crossed = h.crossed || h.pointing > 0
-	return h.unseen || h.begun
+	return h.unseen || h.failed || h.begun
 }
 
 // wrote ends a write. finish ends its announcement; it is nil if there was none.
@@ -118,8 +148,17 @@ func (h *held) wrote(w footprint.Write, e Ending, finish func(time.Duration)) {
 
 // commit runs a commit between the announcement of all that is held and its finish. late is the
 // error with which the commit returns where it sent nothing; nil if there is no such error.
-func (h *held) commit(do func() error, late error) error {
-	done := h.committing()
+//
+// name returns the name that the database has for the transaction. Where other processes cannot be
+// told, and for that reason nothing is to become visible, undo is run in place of the commit.
+func (h *held) commit(do, undo func() error, late error, name func() string) error {
+	done, refused := h.committingAs(name)
+	if refused != nil {
+		// What the rollback says matters to nobody: without a commit nothing becomes visible.
+		_ = undo()
+		done(sql.ErrTxDone)
+		return refused
+	}
 	err := ErrUnknownOutcome // of a commit that panics
 	defer func() {
 		if late != nil && errors.Is(err, late) {
@@ -134,10 +173,18 @@ func (h *held) commit(do func() error, late error) error {
 // committing is called before a commit, what it returns after it, with its error. The database
 // makes the changes visible somewhere inside.
 func (h *held) committing() (done func(error)) {
+	done, err := h.committingAs(func() string { return "" })
+	h.log.goesOn(err)
+	return done
+}
+
+// committingAs does what committing does for a transaction with a name. An error says that it is
+// not to be committed.
+func (h *held) committingAs(name func() string) (done func(error), refused error) {
 	writes := h.begin()
 	finish := func(time.Duration) {}
 	if len(writes) > 0 {
-		finish = h.log.announce(writes)
+		finish, refused = h.log.announceAs(writes, name())
 	}
 	return func(err error) {
 		hold := h.log.holdAfter(Ending{Err: err, commit: true})
@@ -146,7 +193,7 @@ func (h *held) committing() (done func(error)) {
 		for _, finish := range late {
 			finish(committed)
 		}
-	}
+	}, refused
 }
 
 // all returns all that is held.
@@ -204,10 +251,17 @@ func (h *held) lose() {
 	h.unseen = true
 }
 
+// fail notes that a statement failed.
+func (h *held) fail() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.failed = true
+}
+
 func (h *held) lost() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.unseen
+	return h.unseen || h.failed
 }
 
 // point is called before a statement about a savepoint runs, what it returns after.
@@ -216,6 +270,8 @@ func (h *held) point(kind sqltext.Kind, name string) (done func(err error)) {
 	defer h.mu.Unlock()
 	h.crossed = h.crossed || h.writing > 0 || h.pointing > 0
 	h.pointing++
+	// Where the transaction has ended, SQLite begins another one for a savepoint.
+	h.unseen = h.unseen || h.failed && kind == sqltext.Savepoint
 	return func(err error) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
@@ -250,8 +306,10 @@ func (h *held) rollbackTo(name string) {
 		return
 	}
 	if i := h.find(name); i >= 0 {
+		h.failed = false // the savepoint would have ended with the transaction
+		h.serial++
 		h.segments = h.segments[:i+1]
-		h.segments[i].writes = nil
+		h.segments[i] = segment{savepoint: h.segments[i].savepoint}
 	}
 }
 

@@ -2,6 +2,7 @@ package commit
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,8 +19,9 @@ import (
 // finished when everybody does, or nobody ever will.
 type Log struct {
 	Config
-	db     *gorm.DB
-	direct bool // nothing stands in front of the pool: its connections are observed
+	db      *gorm.DB
+	dialect string // the name of db's
+	direct  bool   // nothing stands in front of the pool: its connections are observed
 
 	observed   atomic.Pointer[[]*observed.Hub] // of the pools that were opened with Connector or Driver; nil if there are none
 	neighbours neighbours
@@ -27,6 +29,9 @@ type Log struct {
 	openRows   openRows
 	// alterations counts what may have altered a table, where connections may be late to notice it.
 	alterations atomic.Int64
+	settings    settings
+	isolation   isolation
+	begun       sync.Map // *sql.Tx -> *transaction, of pools that are observed
 	closed      atomic.Bool
 }
 
@@ -38,12 +43,15 @@ type Config struct {
 	Index      *coherence.Index
 	HoldOut    time.Duration
 	// Now is the time by which hold-outs are measured.
-	Now     func() time.Time
-	Dialect func() string
-	Report  failopen.Report
-	Gate    passage
+	Now    func() time.Time
+	Report failopen.Report
+	Gate   passage
 	// Killed is called with the answers that a write killed, when it is over.
 	Killed func([]cache.Killed)
+	// Reads says that memory may answer reads in transactions.
+	Reads bool
+	// Others are the other processes; nil if there are none.
+	Others others
 }
 
 // passage is what a transaction goes through before it takes a connection.
@@ -55,9 +63,9 @@ type passage interface {
 // New returns a log in which nothing is under way.
 func New(config Config) *Log { return &Log{Config: config} }
 
-// Serve sets the handle whose changes are looked at: once, and before any of them. With direct
-// nothing is put in front of its pool.
-func (l *Log) Serve(db *gorm.DB, direct bool) { l.db, l.direct = db, direct }
+// Serve sets the handle whose changes are looked at: once, and before its pool is wrapped, from
+// when on connections may tell of changes. With direct nothing is put in front of its pool.
+func (l *Log) Serve(db *gorm.DB, direct bool) { l.db, l.dialect, l.direct = db, db.Name(), direct }
 
 // Close ends what the log is told by connections.
 func (l *Log) Close() {
@@ -76,5 +84,3 @@ func (l *Log) CountAlteration() { l.alterations.Add(1) }
 
 // AlteredSoFar returns how often a table may have been altered.
 func (l *Log) AlteredSoFar() int64 { return l.alterations.Load() }
-
-func (l *Log) guard(part string, do func()) bool { return failopen.Guard(l.Report, part, do) }

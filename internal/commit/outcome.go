@@ -248,7 +248,7 @@ func (l *Log) holdAfter(e Ending) time.Duration {
 }
 
 // inCall reports whether the database does all of its work within the calls of its driver.
-func (l *Log) inCall() bool { return l.Dialect() == "sqlite" }
+func (l *Log) inCall() bool { return l.dialect == "sqlite" }
 
 // times returns d*n, or the longest duration there is.
 func times(d time.Duration, n int64) time.Duration {

@@ -54,6 +54,15 @@ func (l *Log) Wrap(db *gorm.DB) *Pool {
 	return front
 }
 
+// Front returns what stands for one connection of the pool that the handle of the log uses, so that
+// statements are seen there as they are on the pool.
+func (l *Log) Front(conn gorm.ConnPool) gorm.ConnPool {
+	if l.direct {
+		return conn
+	}
+	return &Pool{conn, l}
+}
+
 // unwrap returns what is behind GORM's prepared statements, and behind witnesses.
 func unwrap(conn gorm.ConnPool) gorm.ConnPool {
 	for {
@@ -235,6 +244,7 @@ func (l *Log) statement(tok *Token, query string, lazily bool) (after func(error
 		return nil
 	}
 	meaning := l.Footprints.Meaning(query)
+	l.leaves(meaning)
 	if meaning.Kind == sqltext.Read || tok.announced(query) {
 		return nil
 	}
@@ -270,7 +280,7 @@ func (c *Pool) BeginTx(ctx context.Context, opts *sql.TxOptions) (gorm.ConnPool,
 		}
 		switch inner = tx; c.ConnPool.(type) {
 		case *sql.DB, *sql.Conn:
-			t.ctx = ctx
+			t.ctx, t.isolation = ctx, c.log.isolationOf(opts)
 		}
 	case gorm.ConnPoolBeginner:
 		tx, err := beginner.BeginTx(ctx, opts)

@@ -3,10 +3,9 @@ package commit
 import (
 	"database/sql"
 	"log/slog"
-	"sync"
 	"time"
 
-	"github.com/gorm-preload/preload/internal/coherence"
+	"github.com/gorm-preload/preload/internal/failopen"
 	"github.com/gorm-preload/preload/internal/footprint"
 	"github.com/gorm-preload/preload/internal/sqltext"
 	"gorm.io/gorm"
@@ -15,7 +14,7 @@ import (
 // RecognizeRaw is rawStatement. Where a fault keeps it from being recognized what a statement
 // changes, that may be anything.
 func (l *Log) RecognizeRaw(stmt *gorm.Statement, lazily bool) (tok *Token) {
-	if !l.guard("recognizing a raw statement", func() { tok = l.rawStatement(stmt, lazily) }) {
+	if !failopen.Guard(l.Report, "recognizing a raw statement", func() { tok = l.rawStatement(stmt, lazily) }) {
 		return l.Begin(stmt, footprint.Everything(), stmt.SQL.String(), true, lazily)
 	}
 	return tok
@@ -26,10 +25,20 @@ func (l *Log) RecognizeRaw(stmt *gorm.Statement, lazily bool) (tok *Token) {
 func (l *Log) rawStatement(stmt *gorm.Statement, lazily bool) *Token {
 	query := stmt.SQL.String()
 	meaning := l.Footprints.Meaning(query)
+	l.leaves(meaning)
 	at, wrapper := Reach(stmt.ConnPool)
 	tx, _ := at.(*transaction)
 	if tx != nil && (tx.pool.log != l || wrapper != "") {
 		tx = nil
+	}
+	if tx != nil {
+		tx.does(meaning.Within)
+	}
+	if meaning.Inside && (tx != nil || wrapper == "" && isSQLTx(at)) {
+		return nil
+	}
+	if meaning.Stays && meaning.Kind == sqltext.Everything && (tx != nil || wrapper == "" && isSQLTx(at)) {
+		return l.Begin(stmt, footprint.Everything(), query, false, lazily)
 	}
 	_, direct := at.(*Pool)
 	if conn, ok := at.(*sql.DB); ok {
@@ -81,6 +90,12 @@ func (l *Log) rawStatement(stmt *gorm.Statement, lazily bool) *Token {
 	return l.Begin(stmt, footprint.Everything(), query, true, lazily)
 }
 
+// isSQLTx reports whether a connection is a transaction of database/sql.
+func isSQLTx(conn any) bool {
+	_, ok := conn.(*sql.Tx)
+	return ok
+}
+
 // aside is begin for a statement that makes nothing visible by itself, but after which nothing is
 // known of its connection, if nobody of the plugin's saw it.
 func (l *Log) aside(stmt *gorm.Statement, query string, lazily bool) *Token {
@@ -95,73 +110,6 @@ func (l *Log) aside(stmt *gorm.Statement, query string, lazily bool) *Token {
 		}
 	}
 	return &Token{log: l, query: query, write: footprint.Everything(), ends: true}
-}
-
-// rawTransactions counts transactions that were begun as statements outside of any that
-// database/sql knows of. While one may be open nothing is kept; but not for longer than a limit, as
-// some never end: their connection was closed, or their COMMIT went to another one.
-type rawTransactions struct {
-	mu    sync.Mutex
-	begun int
-	since time.Time
-	held  *coherence.Announcement // that anything changes, while one is open
-	// savepoint is the one that began a transaction; "" if none did.
-	savepoint string
-}
-
-// RawLimit is how many hold-outs a transaction that was begun as a statement is thought to be open.
-const RawLimit = 60
-
-func (r *rawTransactions) open() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.begun > 0
-}
-
-// begin counts one more. It returns the announcement if one is held already.
-func (r *rawTransactions) begin(now time.Time, held *coherence.Announcement) (spare *coherence.Announcement) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.begun++
-	r.since = now
-	if r.held != nil {
-		return held
-	}
-	r.held = held
-	return nil
-}
-
-// end counts one less, or none where all are overdue. It returns what was held for them when there
-// is none left.
-func (r *rawTransactions) end(overdue bool) (held *coherence.Announcement) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.begun > 0 {
-		r.begun--
-	}
-	if overdue {
-		r.begun = 0
-	}
-	if r.begun == 0 {
-		held, r.held, r.savepoint = r.held, nil, ""
-	}
-	return held
-}
-
-// beganBy notes, or reports, which savepoint began the transaction.
-func (r *rawTransactions) beganBy(name string, note bool) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if note {
-		r.savepoint = name
-	}
-	return r.begun > 0 && r.savepoint == name
-}
-
-func (r *rawTransactions) overdue(now time.Time, limit time.Duration) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.begun > 0 && now.Sub(r.since) >= limit
 }
 
 // rawSavepoint is rawStatement for a savepoint outside of any transaction that is known. In SQLite
@@ -187,10 +135,19 @@ func (l *Log) rawSavepoint(stmt *gorm.Statement, query string, meaning sqltext.S
 }
 
 func (l *Log) beginRaw() {
-	held, kills := l.Index.Announce(coherence.Everything)
-	l.Cache.Forget(kills)
-	if spare := l.raw.begin(l.Now(), held); spare != nil {
-		l.Index.Finish(spare, 0)
+	if spare := l.raw.begin(l.Now(), l.everything()); spare != nil {
+		spare(0)
+	}
+}
+
+// everything announces that anything may change, of which nothing is loaded again at once.
+func (l *Log) everything() (finish func(hold time.Duration)) {
+	announced, told, _ := l.announced([]footprint.Write{footprint.Everything()})
+	end, err := l.tell(told, "")
+	l.goesOn(err)
+	return func(hold time.Duration) {
+		end(hold)
+		l.Index.Finish(announced, hold)
 	}
 }
 
@@ -199,7 +156,7 @@ func (l *Log) beginRaw() {
 func (l *Log) endRaw(overdue bool, e Ending) {
 	if held := l.raw.end(overdue); held != nil {
 		e.commit, e.Unseen = true, true // it may have gone to another connection
-		l.Index.Finish(held, l.holdAfter(e))
+		held(l.holdAfter(e))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gorm-preload/preload/internal/failopen"
 	"gorm.io/gorm"
 )
 
@@ -41,7 +42,7 @@ func (l *Log) Watch(stmt *gorm.Statement, done func(Ending)) (watched bool) {
 	if _, held := unwrap(stmt.ConnPool).(*transaction); held {
 		return false
 	}
-	l.guard("watching the rows of a write", func() {
+	failopen.Guard(l.Report, "watching the rows of a write", func() {
 		w := &openWrite{since: l.Now(), done: done}
 		switch dest := stmt.Dest.(type) {
 		case *sql.Rows:

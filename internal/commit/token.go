@@ -2,6 +2,7 @@ package commit
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"sync/atomic"
 	"time"
@@ -35,6 +36,8 @@ type Token struct {
 	// unseen that its end cannot be seen.
 	lazily, ends, unseen bool
 	late                 error        // that of the context, before the statement
+	held                 *held        // of the transaction that it is known to run in
+	tx                   *sql.Tx      // on which it was handed on, if it was on one that is nobody's
 	after                func(Ending) // called with how the statement returned, if that is not nil
 
 	ran     atomic.Bool                 // somebody told
@@ -87,6 +90,7 @@ func (tok *Token) met(query string, within *transaction) {
 	}
 	if within != nil {
 		tok.Within.Store(within)
+		tok.log.recognize(tok.tx, within)
 	}
 	tok.ran.Store(true)
 }

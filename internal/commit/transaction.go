@@ -16,6 +16,7 @@ type transaction struct {
 	ctx  context.Context  // with which database/sql began it; nil where others did
 	pool *Pool
 	held held
+	standing
 }
 
 // preparable is a transaction whose connection can run prepared statements: what GORM asks of one
@@ -47,6 +48,7 @@ func (t *transaction) ExecContext(ctx context.Context, query string, args ...any
 		}
 	}
 	result, err = t.ConnPool.ExecContext(ctx, query, args...)
+	t.failed(err)
 	return result, err
 }
 
@@ -59,6 +61,7 @@ func (t *transaction) QueryContext(ctx context.Context, query string, args ...an
 		}
 	}
 	rows, err = t.ConnPool.QueryContext(ctx, query, args...)
+	t.failed(err)
 	return rows, err
 }
 
@@ -70,10 +73,14 @@ func (t *transaction) QueryRowContext(ctx context.Context, query string, args ..
 			defer func() { after(err) }()
 			row = t.ConnPool.QueryRowContext(ctx, query, args...)
 			err = row.Err()
+			t.failed(err)
 			return row
 		}
 	}
-	return t.ConnPool.QueryRowContext(ctx, query, args...)
+	if row = t.ConnPool.QueryRowContext(ctx, query, args...); row != nil {
+		t.failed(row.Err())
+	}
+	return row
 }
 
 // statement is called before a statement runs in the transaction, with its token if it has one;
@@ -86,6 +93,10 @@ func (t *transaction) statement(tok *Token, query string, lazily bool) (after fu
 		return nil
 	}
 	meaning := l.Footprints.Meaning(query)
+	t.does(meaning.Within)
+	if l.leaves(meaning); meaning.Inside {
+		return nil
+	}
 	switch meaning.Kind {
 	case sqltext.Read:
 		return nil
@@ -95,14 +106,16 @@ func (t *transaction) statement(tok *Token, query string, lazily bool) (after fu
 	default:
 		// It may have ended the transaction, and so made visible all that is held, which everything
 		// covers.
-		t.held.lose()
+		if !meaning.Stays {
+			t.held.lose()
+		}
 	}
 	var dones []func(Ending)
 	for _, w := range l.changes(tok, query, meaning) {
 		dones = append(dones, t.held.write(w, lazily))
 	}
 	return func(err error) {
-		e := Ending{Err: err, commit: meaning.Kind != sqltext.Write}
+		e := Ending{Err: err, commit: meaning.Kind != sqltext.Write && !meaning.Stays}
 		if err == driver.ErrSkip {
 			e.Err = nil // it was not sent, and comes again
 		}
@@ -122,8 +135,12 @@ func (t *transaction) Commit() error {
 	if t.ctx != nil {
 		late = t.ctx.Err()
 	}
-	return t.held.commit(t.end.Commit, late)
+	t.over()
+	return t.held.commit(t.end.Commit, t.end.Rollback, late, func() string { return t.pool.log.nameOf(t.ConnPool) })
 }
 
 // Rollback implements gorm.TxCommitter.
-func (t *transaction) Rollback() error { return t.held.rollback(t.end.Rollback) }
+func (t *transaction) Rollback() error {
+	t.over()
+	return t.held.rollback(t.end.Rollback)
+}

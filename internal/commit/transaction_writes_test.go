@@ -2,7 +2,9 @@ package commit
 
 import (
 	"database/sql"
+	"fmt"
 	"io"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -20,10 +22,12 @@ func heldLog() (*Log, *coherence.Index) {
 	clock := dbtest.NewClock()
 	index := coherence.New(clock.Now)
 	known := catalog.New(catalog.Hooks{})
-	return New(Config{
-		Catalog: known, Footprints: footprint.New(known), Cache: cache.New(cache.Config{Index: index, Now: clock.Now}), Index: index,
-		HoldOut: time.Second, Now: clock.Now, Dialect: func() string { return "sqlite" }, Killed: func([]cache.Killed) {},
-	}), index
+	log := New(Config{
+		Catalog: known, Footprints: footprint.New(known, false), Cache: cache.New(cache.Config{Index: index, Now: clock.Now}), Index: index,
+		HoldOut: time.Second, Now: clock.Now, Killed: func([]cache.Killed) {},
+	})
+	log.dialect = "sqlite"
+	return log, index
 }
 
 func heldWrite(table string) footprint.Write {
@@ -113,12 +117,12 @@ func TestWhatIsWrittenDuringACommitIsAnnouncedUntilItEnds(t *testing.T) {
 		if !kept() {
 			t.Fatal("nothing is under way, and nothing is kept")
 		}
-		err := h.commit(func() error {
+		err := commits(h, func() error {
 			h.write(heldWrite("a"), false)(Ending{})
 			if kept() {
 				t.Errorf("%s: kept although the commit has not ended", name)
 			}
-			_ = h.commit(func() error { return sql.ErrTxDone }, nil)
+			_ = commits(h, func() error { return sql.ErrTxDone })
 			if kept() {
 				t.Errorf("%s: the second commit ended the announcement of the first", name)
 			}
@@ -127,7 +131,7 @@ func TestWhatIsWrittenDuringACommitIsAnnouncedUntilItEnds(t *testing.T) {
 				t.Errorf("%s: %d writes wait for the commit, want that which was sent", name, len(h.late))
 			}
 			return c.outcome
-		}, nil)
+		})
 		if err != c.outcome {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -135,4 +139,50 @@ func TestWhatIsWrittenDuringACommitIsAnnouncedUntilItEnds(t *testing.T) {
 			t.Errorf("%s: held out: %v, want %v", name, !c.heldOut, c.heldOut)
 		}
 	}
+}
+
+// Of many writes of one transaction only the tables and kinds count, and no more is held; what
+// changes another table, or in another way, counts as before.
+func TestManyWritesOfATransactionCountAsTheirTables(t *testing.T) {
+	t.Parallel()
+	write := func(table string, kind coherence.Kind, id int) footprint.Write {
+		where := coherence.Pins{{Column: "id", Values: []coherence.Value{coherence.Value(fmt.Sprint("i", id))}}}
+		return footprint.Write{Changes: []coherence.Change{{Table: table, Kinds: kind, Where: where}}}
+	}
+	log, _ := heldLog()
+	h := &held{log: log}
+	for id := range 20 * maxHeld {
+		h.write(write("a", coherence.Delete, id), false)(Ending{})
+		if n := len(h.segments[0].writes); n > maxHeld {
+			t.Fatalf("%d writes are held", n)
+		}
+	}
+	h.write(write("b", coherence.Delete, 1), false)(Ending{})
+	h.write(write("a", coherence.Insert, 1), false)(Ending{})
+	h.point(sqltext.Savepoint, "s")(nil)
+	h.write(write("a", coherence.Delete, 1), false)(Ending{})
+	var got []coherence.Change
+	for _, w := range h.all() {
+		got = append(got, w.Changes...)
+	}
+	want := []coherence.Change{coherence.Loose("a", coherence.Delete)}
+	for _, w := range []footprint.Write{write("b", coherence.Delete, 1), write("a", coherence.Insert, 1), write("a", coherence.Delete, 1)} {
+		want = append(want, w.Changes...)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("held %+v, want %+v", got, want)
+	}
+	for id := range 2 * maxHeld {
+		h.write(write("c", coherence.Delete, id), false)(Ending{})
+	}
+	h.point(sqltext.RollbackTo, "s")(nil)
+	h.write(write("c", coherence.Delete, 7), false)(Ending{})
+	if len(h.segments[1].writes) != 1 || len(h.segments[1].writes[0].Changes[0].Where) == 0 {
+		t.Errorf("after a rollback to the savepoint %+v is held", h.segments[1])
+	}
+}
+
+// commits runs a commit of a transaction that has no name.
+func commits(h *held, do func() error) error {
+	return h.commit(do, func() error { return nil }, nil, func() string { return "" })
 }

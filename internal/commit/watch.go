@@ -2,11 +2,13 @@ package commit
 
 import (
 	"context"
+	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"strings"
 	"time"
 
+	"github.com/gorm-preload/preload/internal/failopen"
 	"github.com/gorm-preload/preload/internal/footprint"
 	"github.com/gorm-preload/preload/internal/observed"
 	"github.com/gorm-preload/preload/internal/sqltext"
@@ -44,6 +46,7 @@ func (t *transaction) anything() {
 
 // over notes that the transaction has ended.
 func (w *watch) over() {
+	w.forget()
 	w.open, w.begunBy = nil, ""
 	if w.unclear {
 		w.open = w.began()
@@ -51,15 +54,36 @@ func (w *watch) over() {
 	}
 }
 
-// Begun implements observed.Watch. If one is open already, as far as is known, MySQL has committed
-// that one. Elsewhere what it holds may still become visible.
-func (w *watch) Begun() {
+// forget notes that nothing is known any more of the transaction that is open.
+func (w *watch) forget() {
+	if w.open == nil {
+		return
+	}
+	w.open.over()
+	if tx := w.open.tx.Load(); tx != nil {
+		w.log.begun.CompareAndDelete(tx, w.open)
+	}
+}
+
+// Begun implements observed.Watch.
+func (w *watch) Begun(ctx context.Context, opts driver.TxOptions) {
+	before := w.open
+	if w.begins(); before == nil {
+		w.open.ctx = ctx
+		w.open.isolation = w.log.isolationOf(&sql.TxOptions{Isolation: sql.IsolationLevel(opts.Isolation)})
+	}
+}
+
+// begins notes that a transaction begins. If one is open already, as far as is known, MySQL has
+// committed that one. Elsewhere what it holds may still become visible.
+func (w *watch) begins() {
 	w.used(nil)
 	if w.open == nil {
 		w.open = w.began()
 		return
 	}
-	w.log.guard("watching a transaction that begins", func() {
+	w.open.over()
+	failopen.Guard(w.log.Report, "watching a transaction that begins", func() {
 		if writes := w.open.held.all(); len(writes) > 0 {
 			w.log.announce(writes)(0)
 		}
@@ -82,7 +106,7 @@ func (w *watch) used(err error) {
 	if r := w.reading; r != nil {
 		w.reading = nil
 		if w.log.openRows.remove(r) {
-			w.log.guard("watching rows", func() { r.done(Ending{Err: err}) })
+			failopen.Guard(w.log.Report, "watching rows", func() { r.done(Ending{Err: err}) })
 		}
 	}
 }
@@ -94,8 +118,9 @@ func (w *watch) Commit() (after func(error)) {
 	if w.open == nil {
 		return nil
 	}
+	w.open.over()
 	done := func(error) {}
-	w.log.guard("watching a commit", func() { done = w.open.held.committing() })
+	failopen.Guard(w.log.Report, "watching a commit", func() { done = w.open.held.committing() })
 	return func(err error) {
 		w.over()
 		w.finish(done, err)
@@ -111,12 +136,14 @@ func (w *watch) Rollback() (after func(error)) {
 // Failed implements observed.Watch. A transaction in which a statement failed may be over.
 func (w *watch) Failed() {
 	if w.open != nil {
-		w.open.held.lose()
+		w.open.held.fail()
+		w.open.over()
 	}
 }
 
 // Closed implements observed.Watch. The server undoes what was not committed.
 func (w *watch) Closed() {
+	w.forget()
 	w.open = nil
 	w.used(ErrUnknownOutcome)
 }
@@ -126,13 +153,16 @@ func (w *watch) finish(done func(error), err error) {
 	if errors.Is(err, observed.ErrPanic) {
 		err = ErrUnknownOutcome
 	}
-	w.log.guard("watching a statement", func() { done(err) })
+	failopen.Guard(w.log.Report, "watching a statement", func() { done(err) })
 }
 
 // Statement implements observed.Watch.
 func (w *watch) Statement(ctx context.Context, query string, queried bool) (after func(error)) {
 	w.used(nil)
 	tok := tokenIn(ctx, w.log)
+	if w.open != nil && w.log.Reads {
+		w.open.does(w.log.Footprints.Meaning(query).Within)
+	}
 	if tok == nil && w.log.Footprints.Meaning(query).Kind == sqltext.Read {
 		return nil
 	}
@@ -141,8 +171,8 @@ func (w *watch) Statement(ctx context.Context, query string, queried bool) (afte
 		return nil
 	}
 	var done func(error)
-	if !w.log.guard("watching a statement", func() { done = w.statement(tok, query, queried) }) {
-		w.log.guard("watching a statement", func() {
+	if !failopen.Guard(w.log.Report, "watching a statement", func() { done = w.statement(tok, query, queried) }) {
+		failopen.Guard(w.log.Report, "watching a statement", func() {
 			finish := w.log.announce([]footprint.Write{footprint.Everything()})
 			done = func(err error) { finish(w.log.holdAfter(Ending{Err: err, Unseen: true})) }
 		})
@@ -155,6 +185,10 @@ func (w *watch) Statement(ctx context.Context, query string, queried bool) (afte
 
 func (w *watch) statement(tok *Token, query string, queried bool) (done func(error)) {
 	meaning := w.log.Footprints.Meaning(query)
+	if w.log.leaves(meaning); meaning.Inside && w.open != nil {
+		tok.met(query, w.open)
+		return nil
+	}
 	if control := w.control(tok, query, meaning); control != nil {
 		return control
 	}
@@ -175,7 +209,7 @@ func (w *watch) statement(tok *Token, query string, queried bool) (done func(err
 			}
 		}
 	}
-	if meaning.Kind != sqltext.Everything {
+	if meaning.Kind != sqltext.Everything || meaning.Stays && w.open != nil {
 		return done
 	}
 	finish := done
@@ -186,8 +220,8 @@ func (w *watch) statement(tok *Token, query string, queried bool) (done func(err
 		if err == driver.ErrSkip {
 			return
 		}
-		if w.unclear = w.unclear || unsettles(w.log.Dialect(), query); meaning.Open || w.unclear {
-			w.Begun()
+		if w.unclear = w.unclear || unsettles(w.log.dialect, query); meaning.Open || w.unclear {
+			w.begins()
 			w.open.anything()
 		}
 	}
@@ -210,7 +244,7 @@ func (w *watch) control(tok *Token, query string, meaning sqltext.Statement) (do
 		return func(err error) {
 			finish(w.log.holdAfter(Ending{Err: err, commit: true}))
 			if err == nil {
-				w.Begun()
+				w.begins()
 			}
 		}
 	case sqltext.Commit:
@@ -224,11 +258,11 @@ func (w *watch) control(tok *Token, query string, meaning sqltext.Statement) (do
 			}
 		}
 	case sqltext.Savepoint:
-		if w.open == nil && w.log.Dialect() == "sqlite" {
+		if w.open == nil && w.log.dialect == "sqlite" {
 			tok.met(query, nil)
 			return func(err error) {
 				if err == nil {
-					w.Begun()
+					w.begins()
 					w.begunBy = meaning.Name
 				}
 			}

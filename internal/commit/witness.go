@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/gorm-preload/preload/internal/replay"
 	"gorm.io/gorm"
 )
 
@@ -26,6 +27,8 @@ type Witness struct {
 	Names  []string
 	naming bool
 	named  bool // they were seen
+	// Recorder records the rows, where there is one.
+	Recorder *replay.Recorder
 }
 
 // Named reports whether the names of the columns were seen.
@@ -67,6 +70,9 @@ func (w *Witness) QueryContext(ctx context.Context, query string, args ...any) (
 		if w.named = true; !slices.Equal(names, w.Names) {
 			w.Names = slices.Clone(names) // GORM changes them where there is a ColumnMapping
 		}
+	}
+	if seen && err == nil && w.Recorder != nil {
+		rows = w.Recorder.Rows(ctx, rows)
 	}
 	return rows, err
 }
@@ -137,7 +143,7 @@ func (l *Log) Ask(db *gorm.DB, next func(*gorm.DB)) (general bool) {
 	}
 	w := Attend(db.Statement)
 	defer w.Leave()
-	tok := &Token{log: l, reading: true}
+	tok := &Token{log: l, reading: true, tx: sqlTx(at)}
 	w.Before = func() *Token {
 		tok.query = db.Statement.SQL.String()
 		return tok
@@ -158,13 +164,14 @@ func Accompanied(db *gorm.DB, tok *Token, next func(*gorm.DB)) {
 
 // Ran notes that a statement ended with this error on a connection. A transaction in which one
 // failed may be over: databases roll back at deadlocks, and where a conflict clause says so.
-func Ran(conn gorm.ConnPool, err error) {
+func (l *Log) Ran(conn gorm.ConnPool, err error) {
 	if err == nil || errors.Is(err, gorm.ErrRecordNotFound) {
 		return
 	}
 	if at, _ := Reach(conn); at != nil {
-		if tx, ok := at.(*transaction); ok {
-			tx.held.lose()
+		if tx := l.transactionOf(at); tx != nil {
+			tx.held.fail()
+			tx.over()
 		}
 	}
 }

@@ -192,6 +192,13 @@ func (d *Database) With(t testing.TB, parameters map[string]string) *Database {
 	return &with
 }
 
+// Again returns the same database with another Probe.
+func (d *Database) Again() *Database {
+	again := *d
+	again.Probe = &Probe{}
+	return &again
+}
+
 // Open returns a handle whose calls the Probe sees. Each handle has a connection pool of its own.
 func (d *Database) Open(t testing.TB, config ...*gorm.Config) *gorm.DB {
 	t.Helper()

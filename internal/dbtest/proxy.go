@@ -319,6 +319,10 @@ func (p *Proxy) carry(l *Link, up bool) {
 			}
 		}
 		switch v.kind {
+		case cutAfter, loseAfter, silenceAfter:
+			l.hush() // before the other side can answer
+		}
+		switch v.kind {
 		case late, pass, cutAfter, loseAfter, silenceAfter:
 			if _, err := to.Write(buf[:n]); err != nil {
 				l.close()

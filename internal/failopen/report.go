@@ -24,6 +24,9 @@ const (
 type Reporter struct {
 	logger *slog.Logger
 	now    func() time.Time
+	// Noticed is called with each event, also with those of which no line is written; nil for
+	// none. It is set before the first report.
+	Noticed func(level slog.Level, event, shape string)
 
 	mu    sync.Mutex
 	lines map[reported]*line
@@ -49,6 +52,9 @@ func NewReporter(logger *slog.Logger, now func() time.Time) *Reporter {
 // a minute ago. shape is the label of a key, a table, a part of the plugin, or "" where an event
 // has none; it is written as the attribute "shape".
 func (r *Reporter) Report(level slog.Level, event, shape string, attrs ...any) {
+	if r.Noticed != nil {
+		r.Noticed(level, event, shape)
+	}
 	suppressed, ok := r.admit(event, shape)
 	if !ok {
 		return

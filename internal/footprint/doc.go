@@ -6,6 +6,10 @@
 // tables. Only what the plugin has seen GORM build, or what package sqltext proves to be simple, is
 // read more narrowly.
 //
+// Of a query that joins tables the first one is read as narrowly as if it were alone, and any
+// change of the others counts. What a create statement updated on conflict is known by the keys
+// that it returned, once it has run.
+//
 // Footprints is safe for concurrent use. A Reading does not change. The locks of what is remembered
 // by text are leaves; the catalog's comes after them.
 package footprint

@@ -1,6 +1,7 @@
 package footprint
 
 import (
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -32,7 +33,7 @@ func footprints(t *testing.T) (*Footprints, *gorm.DB) {
 		t.Fatal(err)
 	}
 	c.Learn(stmt.Schema)
-	f := New(c)
+	f := New(c, false)
 	f.Serve(db)
 	return f, db
 }
@@ -54,23 +55,24 @@ func TestWhatAQueryReads(t *testing.T) {
 		columns, choosing []string // nil for all
 		rows, loose       bool
 		dest              reflect.Type // *[]printedBook where it is nil
+		cutting           []string     // * for all
 	}{
-		{"SELECT * FROM `printed_books` WHERE id = ?", []string{"id"}, nil, nil, []string{"id"}, true, false, nil},
-		{"SELECT * FROM `printed_books` WHERE title = ? AND price = 5", []string{"title"}, []string{"price"}, nil, []string{"title", "price"}, true, false, nil},
-		{"SELECT id, title FROM `printed_books` WHERE price > ?", nil, nil, []string{"price", "id", "title"}, []string{"price"}, true, false, nil},
-		{"SELECT count(*) FROM `printed_books` WHERE title = ?", []string{"title"}, nil, []string{"title"}, []string{"title"}, false, false, nil},
-		{"SELECT * FROM `printed_books` ORDER BY price LIMIT 3", nil, nil, nil, []string{"price"}, true, false, nil},
-		{"SELECT * FROM `printed_books` LIMIT 3", nil, nil, nil, nil, true, false, nil},
-		{"SELECT * FROM `printed_books` WHERE id IN (SELECT id FROM printed_books)", nil, nil, nil, nil, false, true, nil},
-		{"SELECT * FROM `printed_books` LIMIT 3 OFFSET 2", nil, nil, nil, nil, false, false, nil},
+		{"SELECT * FROM `printed_books` WHERE id = ?", []string{"id"}, nil, nil, []string{"id"}, true, false, nil, nil},
+		{"SELECT * FROM `printed_books` WHERE title = ? AND price = 5", []string{"title"}, []string{"price"}, nil, []string{"title", "price"}, true, false, nil, nil},
+		{"SELECT id, title FROM `printed_books` WHERE price > ?", nil, nil, []string{"price", "id", "title"}, []string{"price"}, true, false, nil, nil},
+		{"SELECT count(*) FROM `printed_books` WHERE title = ?", []string{"title"}, nil, []string{"title"}, []string{"title"}, false, false, nil, nil},
+		{"SELECT * FROM `printed_books` ORDER BY price LIMIT 3", nil, nil, nil, []string{}, true, false, nil, []string{"price"}},
+		{"SELECT * FROM `printed_books` LIMIT 3", nil, nil, nil, []string{}, true, false, nil, []string{"*"}},
+		{"SELECT * FROM `printed_books` WHERE id IN (SELECT id FROM printed_books)", nil, nil, nil, nil, false, true, nil, nil},
+		{"SELECT * FROM `printed_books` LIMIT 3 OFFSET 2", nil, nil, nil, []string{}, false, false, nil, []string{"*"}},
 		// What is no slice gets the first row only: which one that is, any change may change,
 		// unless it is found by its key.
-		{"SELECT * FROM `printed_books` WHERE title = ?", []string{"title"}, nil, nil, nil, true, false, reflect.TypeFor[*printedBook]()},
-		{"SELECT * FROM `printed_books` WHERE id = ?", []string{"id"}, nil, nil, []string{"id"}, true, false, reflect.TypeFor[*printedBook]()},
-		{"SELECT * FROM `printed_books` WHERE id IN (?, ?) ORDER BY price LIMIT 1", []string{"id"}, nil, nil, []string{"id", "price"}, true, false, nil},
-		{"SELECT * FROM `printed_books` WHERE id IN (3, 5) ORDER BY price LIMIT 1", nil, []string{"id"}, nil, []string{"id", "price"}, true, false, nil},
-		{"SELECT * FROM `printed_books` WHERE id IN (?, ?) LIMIT 1", []string{"id"}, nil, nil, nil, true, false, nil},
-		{"SELECT id, title FROM `printed_books` WHERE id = ? ORDER BY price LIMIT 1", []string{"id"}, nil, []string{"id", "title", "price"}, []string{"id"}, true, false, nil},
+		{"SELECT * FROM `printed_books` WHERE title = ?", []string{"title"}, nil, nil, []string{"title"}, true, false, reflect.TypeFor[*printedBook](), []string{"*"}},
+		{"SELECT * FROM `printed_books` WHERE id = ?", []string{"id"}, nil, nil, []string{"id"}, true, false, reflect.TypeFor[*printedBook](), nil},
+		{"SELECT * FROM `printed_books` WHERE id IN (?, ?) ORDER BY price LIMIT 1", []string{"id"}, nil, nil, []string{"id"}, true, false, nil, []string{"price"}},
+		{"SELECT * FROM `printed_books` WHERE id IN (3, 5) ORDER BY price LIMIT 1", nil, []string{"id"}, nil, []string{"id"}, true, false, nil, []string{"price"}},
+		{"SELECT * FROM `printed_books` WHERE id IN (?, ?) LIMIT 1", []string{"id"}, nil, nil, []string{"id"}, true, false, nil, []string{"*"}},
+		{"SELECT id, title FROM `printed_books` WHERE id = ? ORDER BY price LIMIT 1", []string{"id"}, nil, []string{"id", "title", "price"}, []string{"id"}, true, false, nil, nil},
 	} {
 		if test.dest == nil {
 			test.dest = reflect.TypeFor[*[]printedBook]()
@@ -88,7 +90,12 @@ func TestWhatAQueryReads(t *testing.T) {
 		for name, want := range map[string]struct {
 			got  coherence.Columns
 			want []string
-		}{"columns": {r.About.Columns, test.columns}, "choosing": {r.About.Choosing, test.choosing}} {
+		}{"columns": {r.About.Columns, test.columns}, "choosing": {r.About.Choosing, test.choosing}, "cutting": {r.About.Cutting, test.cutting}} {
+			if name == "cutting" && want.want == nil {
+				want.want = []string{}
+			} else if slices.Equal(want.want, []string{"*"}) {
+				want.want = nil
+			}
 			got := slices.Sorted(slices.Values(want.got.Names))
 			if want.got.All != (want.want == nil) || !want.got.All && !slices.Equal(got, slices.Sorted(slices.Values(want.want))) {
 				t.Errorf("%s: %s are %v, want %q", test.sql, name, want.got, want.want)
@@ -98,6 +105,133 @@ func TestWhatAQueryReads(t *testing.T) {
 			if _, ok := r.About.Fixed.Of(name); !ok {
 				t.Errorf("%s: %s is not fixed", test.sql, name)
 			}
+		}
+	}
+}
+
+type printedShelf struct {
+	Code  string `gorm:"primaryKey"`
+	Price int
+}
+
+// TestATextMayBeInSeveralRows: the column of a key may take texts for the same that its index tells
+// apart, so that what orders the rows chooses the one that is shown.
+func TestATextMayBeInSeveralRows(t *testing.T) {
+	t.Parallel()
+	f, db := footprints(t)
+	stmt := &gorm.Statement{DB: db}
+	if err := stmt.Parse(&printedShelf{}); err != nil {
+		t.Fatal(err)
+	}
+	f.catalog.Learn(stmt.Schema)
+	for _, sql := range []string{
+		"SELECT * FROM `printed_shelves` WHERE code = ? ORDER BY price LIMIT 1",
+		"SELECT * FROM `printed_shelves` WHERE code = 'a' ORDER BY price LIMIT 1",
+		"SELECT * FROM `printed_shelves` WHERE code IN (?, ?) ORDER BY price LIMIT 1",
+	} {
+		q := Query{Shape: f.SimpleQuery(sql), Tables: []string{"printed_shelves"}, Dest: reflect.TypeFor[*[]printedShelf](), Schema: stmt.Schema}
+		r := f.Reading(q, 1, nil)
+		if got := r.About.Cutting; got.All || !slices.Equal(got.Names, []string{"price"}) {
+			t.Errorf("%s: the limit cuts by %v, want price", sql, got)
+		}
+	}
+}
+
+// TestWhatAJoinedQueryReads: one table as exactly as if it were alone, and of the others anything.
+func TestWhatAJoinedQueryReads(t *testing.T) {
+	t.Parallel()
+	f, db := footprints(t)
+	stmt := &gorm.Statement{DB: db}
+	if err := stmt.Parse(&printedBook{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		sql     string
+		pins    bool // the key is pinned
+		shows   bool // the rows are shown by it
+		choose  []string
+		cutting []string // * for all
+	}{
+		{"SELECT `printed_books`.`id`, s.id AS s__id FROM `printed_books` LEFT JOIN shelves s ON s.price = printed_books.price WHERE printed_books.id = ? ORDER BY printed_books.title LIMIT 1",
+			true, true, []string{"price", "id"}, nil},
+		{"SELECT `printed_books`.`id`, s.id AS s__id FROM `printed_books` LEFT JOIN shelves s ON s.price = printed_books.price ORDER BY printed_books.title LIMIT 1",
+			false, true, []string{"price"}, []string{"title"}},
+		{"SELECT `printed_books`.`id`, s.id AS s__id FROM `printed_books` LEFT JOIN shelves s ON s.price = printed_books.price ORDER BY title, s__id LIMIT 1",
+			false, true, []string{"price"}, []string{"title", "id"}},
+		{"SELECT printed_books.id FROM printed_books JOIN shelves s ON s.id = printed_books.price WHERE s.id = ?", false, true, []string{"price"}, nil},
+		{"SELECT printed_books.id FROM printed_books JOIN shelves s ON s.id = printed_books.price WHERE printed_books.id = ? LIMIT 1", true, true, []string{"price", "id"}, nil},
+		// What ends up in the field of the key may be that of the other table.
+		{"SELECT printed_books.id, s.id AS id FROM printed_books JOIN shelves s ON s.id = printed_books.price", false, false, []string{"price"}, nil},
+		{"SELECT printed_books.id, s.id AS ID FROM printed_books JOIN shelves s ON s.id = printed_books.price", false, false, []string{"price"}, nil},
+		{"SELECT printed_books.id, s.id FROM printed_books JOIN shelves s ON s.id = printed_books.price", false, false, []string{"price"}, nil},
+		{"SELECT printed_books.id AS code FROM printed_books JOIN shelves s ON s.id = printed_books.price", false, false, []string{"price"}, nil},
+		{"SELECT printed_books.price AS id, printed_books.id AS price FROM printed_books JOIN shelves s ON s.id = printed_books.price", false, false, []string{"price", "id"}, nil},
+		{"SELECT * FROM printed_books JOIN shelves s ON s.id = printed_books.price", false, false, []string{"price"}, nil},
+	} {
+		q := Query{
+			Shape: f.JoinedQuery(test.sql), Tables: []string{"printed_books", "shelves"}, Dest: reflect.TypeFor[*[]printedBook](), Schema: stmt.Schema,
+		}
+		r := f.Reading(q, 1, nil)
+		about := r.About
+		if about.Table != "printed_books" || !slices.Equal(r.Loose, []string{"shelves"}) {
+			t.Errorf("%s: of %q, and anything of %q", test.sql, about.Table, r.Loose)
+		}
+		if pins := slices.Equal(about.Pinned, []string{"id"}); pins != test.pins || (len(about.Keys) > 0 && about.Rows) != test.shows {
+			t.Errorf("%s: pins %q, shows rows %t by %q", test.sql, about.Pinned, about.Rows, about.Keys)
+		}
+		cutting := about.Cutting.Names
+		if about.Cutting.All {
+			cutting = []string{"*"}
+		}
+		if !sameNames(about.Choosing.Names, test.choose) || about.Choosing.All || !sameNames(cutting, test.cutting) {
+			t.Errorf("%s: chosen by %v, cut by %v", test.sql, about.Choosing, about.Cutting)
+		}
+	}
+	// A table that is joined with itself is read in two ways.
+	sql := "SELECT printed_books.id FROM printed_books JOIN other.printed_books o ON o.id = printed_books.price"
+	if r := f.Reading(Query{Shape: f.JoinedQuery(sql), Tables: []string{"printed_books"}, Dest: reflect.TypeFor[*[]printedBook](), Schema: stmt.Schema}, 1, nil); r.About.Table != "" || len(r.Loose) != 1 {
+		t.Errorf("%s: of %q, and anything of %q", sql, r.About.Table, r.Loose)
+	}
+}
+
+func sameNames(a, b []string) bool {
+	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
+}
+
+// TestHowManyRowsAnAnswerCanHave: an answer with fewer was not cut off, whatever is at work.
+func TestHowManyRowsAnAnswerCanHave(t *testing.T) {
+	t.Parallel()
+	f, db := footprints(t)
+	stmt := &gorm.Statement{DB: db}
+	if err := stmt.Parse(&printedBook{}); err != nil {
+		t.Fatal(err)
+	}
+	many, one := reflect.TypeFor[*[]printedBook](), reflect.TypeFor[*printedBook]()
+	for _, test := range []struct {
+		tail string
+		dest reflect.Type
+		vars []any
+		want int64
+	}{
+		{"", many, nil, math.MaxInt64},
+		{"", one, nil, 1},
+		{"LIMIT 5", many, nil, 5},
+		{"LIMIT 5", one, nil, 1},
+		{"LIMIT -1", many, nil, 0},
+		{"LIMIT 1.5", many, nil, 0},
+		{"LIMIT 2, 5", many, nil, 5},
+		{"LIMIT 5 OFFSET 2", many, nil, 5},
+		{"LIMIT ?", many, []any{7}, 7},
+		{"LIMIT ?", many, []any{-7}, 0},
+		{"LIMIT ?", many, []any{"7"}, 0},
+		{"LIMIT ?", many, nil, 0},
+		{"LIMIT ?, ?", many, []any{7, 3}, 3},
+		{"LIMIT ? OFFSET ?", many, []any{7, 3}, 7},
+	} {
+		sql := "SELECT * FROM `printed_books` ORDER BY id " + test.tail
+		q := Query{Shape: f.SimpleQuery(sql), Tables: []string{"printed_books"}, Dest: test.dest, Schema: stmt.Schema}
+		if got := f.Reading(q, 1, nil).Limit(test.vars); q.Shape == nil || got != test.want {
+			t.Errorf("%s, %v into %v: at most %d rows, want %d", sql, test.vars, test.dest, got, test.want)
 		}
 	}
 }

@@ -109,11 +109,20 @@ func (f *Footprints) insertion(stmt *gorm.Statement, all bool) ([]coherence.Chan
 		if !ok {
 			return nil, false
 		}
-		if !on.DoNothing {
+		if !on.DoNothing && !(names.dialect == "mysql" && keeps(on)) {
 			changes = append(changes, i.upsert(names, on))
 		}
 	}
 	return changes, true
+}
+
+// keeps reports whether all that is done on conflict is to set columns to what they are, as GORM
+// has MySQL do nothing.
+func keeps(on clause.OnConflict) bool {
+	return len(on.DoUpdates) > 0 && !slices.ContainsFunc(on.DoUpdates, func(a clause.Assignment) bool {
+		from, ok := a.Value.(clause.Column)
+		return !ok || from != clause.Column{Name: a.Column.Name}
+	})
 }
 
 // upsert returns what is changed of the rows that are there already.

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/gorm-preload/preload/internal/clone"
+	"github.com/gorm-preload/preload/internal/sqltext"
 )
 
 // Statements that are remembered by their text: how many, how long it may be, and how many bytes
@@ -26,11 +27,17 @@ type memo[T any] struct {
 	closed bool // nothing is remembered any more
 }
 
-func (m *memo[T]) of(text string, find func(string) T) T {
+// get returns what was found out about a text, if it is remembered.
+func (m *memo[T]) get(text string) (found T, ok bool) {
 	m.mu.RLock()
-	known, ok := m.byText[text]
-	m.mu.RUnlock()
-	if ok {
+	defer m.mu.RUnlock()
+	found, ok = m.byText[text]
+	return found, ok
+}
+
+// of returns what was found out about a text, or is by find.
+func (m *memo[T]) of(text string, find func(string) T) T {
+	if known, ok := m.get(text); ok {
 		return known
 	}
 	if len(text) > maxText {
@@ -76,4 +83,23 @@ func (m *memo[T]) clear() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.byText, m.bytes = nil, 0
+}
+
+// simple returns the shape of a statement that is simple, nil for another one, once for all texts
+// that differ in their numbers only.
+func (f *Footprints) simple(query string) *sqltext.Shape {
+	if shape, ok := f.shapes.get(query); ok {
+		return shape
+	}
+	folded, numbers := sqltext.WithoutNumbers(query)
+	shape := f.shapes.of(folded, func(text string) *sqltext.Shape {
+		if shape, ok := sqltext.Simple(f.dialect, text); ok {
+			return &shape
+		}
+		return nil
+	})
+	if shape == nil {
+		return nil
+	}
+	return shape.With(numbers)
 }

@@ -94,7 +94,7 @@ func (f *Footprints) namer(table string, all bool) *namer {
 	if info == nil {
 		return nil
 	}
-	if all {
+	if all || f.whole {
 		wanted = nil
 	}
 	return &namer{dialect: f.db.Name(), info: info, wanted: wanted}

@@ -2,8 +2,12 @@ package footprint
 
 import (
 	"context"
+	"database/sql"
+	"math"
 	"reflect"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/gorm-preload/preload/internal/catalog"
 	"github.com/gorm-preload/preload/internal/coherence"
@@ -28,7 +32,12 @@ type Reading struct {
 	About   coherence.Reading // Table is "" where the query is not understood
 	Loose   []string          // tables of which any change counts
 	Pinned  []PinnedColumn    // by about.Pinned
-	Shown   [][]*schema.Field // by about.Keys: the fields of the destination
+	Shown   [][]*schema.Field // by about.Keys: the fields of the destination; nil where there is none
+	Coarse  string            // why it is not known which rows an answer was made of; "" where that is known
+	Unique  int               // how many of about.Keys are keys of the model's; others are what writes choose by
+	limited bool              // an answer may show less than there is
+	most    sqltext.Operand   // the limit of the query
+	single  bool              // the destination holds one row
 }
 
 // PinnedColumn is a column that the bind values of a query pin.
@@ -40,10 +49,11 @@ type PinnedColumn struct {
 // Reading works out what the answers of a query depend on, as far as the catalog knows at a
 // version. before is what it was before, or nil: where nothing changed both have one group.
 func (f *Footprints) Reading(q Query, version int64, before *Reading) *Reading {
-	r := &Reading{Version: version, Loose: q.Tables}
+	r := &Reading{Version: version, Loose: slices.Concat(q.Tables, q.Further)}
 	if q.Shape != nil {
-		if info := f.catalog.Table(catalog.TableName(q.Shape.Table.Name)); info != nil {
-			r.Loose, r.Info = nil, info
+		name := catalog.TableName(q.Shape.Table.Name)
+		if info := f.catalog.Table(name); info != nil {
+			r.Loose, r.Info = slices.Concat(q.others(name), q.Further), info
 			f.understand(r, q)
 			f.catalog.Want(&r.About)
 		}
@@ -56,24 +66,6 @@ func (f *Footprints) Reading(q Query, version int64, before *Reading) *Reading {
 	return r
 }
 
-// Query is a query whose answers depend on something.
-type Query struct {
-	Shape  *sqltext.Shape // nil where it is not simple
-	Tables []string       // that it names, folded
-	Dest   reflect.Type   // the type of its destination
-	Schema *schema.Schema // of its model
-	Mapped bool           // columns are scanned under other names than their own
-}
-
-// kind returns the kind of the destination behind its pointers.
-func (q *Query) kind() reflect.Kind {
-	d := q.Dest
-	for d.Kind() == reflect.Pointer {
-		d = d.Elem()
-	}
-	return d.Kind()
-}
-
 // understand fills in what is known of a query on one table.
 func (f *Footprints) understand(r *Reading, q Query) {
 	shape, about := q.Shape, &r.About
@@ -82,8 +74,10 @@ func (f *Footprints) understand(r *Reading, q Query) {
 	about.Choosing = n.columns(shape.Filter, shape.Group)
 	about.Columns = union(about.Choosing, n.selected(), n.columns(shape.Order))
 	// GORM scans the first row only into what is not a slice.
-	limited := shape.Limited || q.kind() != reflect.Slice
-	about.Rows = !shape.Computed && !shape.Distinct && !shape.Grouped && !shape.Offset && q.kind() != reflect.Array && !q.Mapped
+	r.single, r.most = q.single(), shape.Limit
+	r.limited = shape.Limited || r.single
+	about.Rows = q.coarse() == ""
+	r.Coarse = q.coarse()
 	for _, pin := range shape.Pins {
 		for i, name := range pin.Columns {
 			col, ok := n.exact(name)
@@ -103,17 +97,21 @@ func (f *Footprints) understand(r *Reading, q Query) {
 		}
 	}
 	if about.Rows {
-		f.show(r, q)
+		if f.show(r, q); len(about.Keys) == 0 {
+			r.Coarse = "no key of the table is among what is read"
+		}
 	}
 	switch {
-	case !limited || about.Primary && r.Pins(about.Keys[0]) && !r.textual(about.Keys[0]), shape.Aggregate && !shape.Grouped:
+	case !r.limited, shape.Aggregate && !shape.Grouped:
+	case about.Primary && r.Pins(about.Keys[0]) && !r.textual(about.Keys[0]):
+		// All that is shown is made of one row: what others have decides nothing.
 	case shape.Ordered:
-		about.Choosing = union(about.Choosing, n.columns(shape.Order))
-	case !slices.ContainsFunc(r.Info.Keys, r.Pins):
+		about.Cutting = n.columns(shape.Order)
+	case len(shape.Joined) > 0 || !slices.ContainsFunc(r.Info.Keys, r.Pins) && !slices.ContainsFunc(r.Info.Unique, n.pinsOne):
 		// Which rows come first is up to the database, and any change may change that. (Not where
 		// there is one row at most. If a key that the model takes for unique is not, whichever row
 		// is shown is as good as another.)
-		about.Choosing, about.Columns = coherence.Columns{All: true}, coherence.Columns{All: true}
+		about.Cutting = coherence.Columns{All: true}
 	}
 }
 
@@ -129,6 +127,20 @@ func (r *Reading) Pins(key []string) bool {
 	})
 }
 
+// pinsOne reports whether a query asks for one value in each column of a key, however the database
+// compares it: also where that cannot be told, as by the usual collations of MySQL.
+func (n *namer) pinsOne(key []string) bool {
+	return !slices.ContainsFunc(key, func(name string) bool {
+		return !slices.ContainsFunc(n.shape.Pins, func(pin sqltext.Pin) bool {
+			at := slices.IndexFunc(pin.Columns, func(column sqltext.Name) bool {
+				col, ok := n.exact(column)
+				return ok && col.Name == name
+			})
+			return at >= 0 && len(pin.Values) == 1 && pin.Values[0][at].Kind != sqltext.Null
+		})
+	})
+}
+
 // textual reports whether a column of a key compares texts: two of them may be the same by the
 // collation of the column, and not by that of a unique index.
 func (r *Reading) textual(key []string) bool {
@@ -137,9 +149,15 @@ func (r *Reading) textual(key []string) bool {
 
 // show finds the keys of the table that destinations hold.
 func (f *Footprints) show(r *Reading, q Query) {
+	if q.Shape.Renamed {
+		return
+	}
+	if q.Rows {
+		f.showColumns(r, q)
+		return
+	}
 	element := catalog.StructType(q.Dest)
-	// What an alias names may end up in the field of a key.
-	if element.Kind() != reflect.Struct || len(q.Shape.Aliases) > 0 {
+	if element.Kind() != reflect.Struct {
 		return
 	}
 	s := q.Schema
@@ -152,25 +170,67 @@ func (f *Footprints) show(r *Reading, q Query) {
 		s = stmt.Schema
 	}
 	for i, key := range r.Info.Keys {
-		fields := make([]*schema.Field, len(key))
-		for j, name := range key {
-			field := s.FieldsByDBName[r.Info.Columns[name].Exact]
-			selected := q.Shape.Star || slices.ContainsFunc(q.Shape.Selected, func(n sqltext.Name) bool { return sqltext.Fold(n.Text) == name })
-			if field == nil || !field.Readable || field.Serializer != nil || !selected {
-				fields = nil
-				break
-			}
-			fields[j] = field
+		if fields := r.fields(q, s, key); fields != nil {
+			r.shows(i, fields)
 		}
-		if fields == nil {
-			continue
-		}
-		if i == 0 && r.Info.Primary {
-			r.About.Primary = true
-		}
-		r.About.Keys = append(r.About.Keys, key)
-		r.Shown = append(r.Shown, fields)
 	}
+	r.Unique = len(r.Shown)
+	for _, name := range r.Info.Chosen {
+		if fields := r.fields(q, s, []string{name}); fields != nil && tellsColumn(fields[0]) {
+			r.About.Keys = append(r.About.Keys, []string{name})
+			r.Shown = append(r.Shown, fields)
+		}
+	}
+}
+
+// fields returns the fields of a destination that hold the values of columns; nil if one is not
+// there.
+func (r *Reading) fields(q Query, s *schema.Schema, columns []string) []*schema.Field {
+	fields := make([]*schema.Field, len(columns))
+	for i, name := range columns {
+		field := s.FieldsByDBName[r.Info.Columns[name].Exact]
+		if field == nil || !field.Readable || field.Serializer != nil || !q.selects(name) || q.names(field) {
+			return nil
+		}
+		fields[i] = field
+	}
+	return fields
+}
+
+// tellsColumn reports whether a field holds the value that the column has, or its zero value for
+// NULL. A type of the application's may make another one of what it scans.
+func tellsColumn(f *schema.Field) bool {
+	t := f.IndirectFieldType
+	switch t.Kind() {
+	case reflect.Bool, reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.String:
+		return !reflect.PointerTo(t).Implements(scannerType)
+	}
+	return t.PkgPath() == "database/sql"
+}
+
+var scannerType = reflect.TypeFor[sql.Scanner]()
+
+// shows notes that answers show a key of the table, in these fields.
+func (r *Reading) shows(key int, fields []*schema.Field) {
+	if key == 0 && r.Info.Primary {
+		r.About.Primary = true
+	}
+	r.About.Keys = append(r.About.Keys, r.Info.Keys[key])
+	r.Shown = append(r.Shown, fields)
+}
+
+// showColumns finds the keys of the table that the columns of a query show.
+func (f *Footprints) showColumns(r *Reading, q Query) {
+	for i, key := range r.Info.Keys {
+		hidden := slices.ContainsFunc(key, func(name string) bool {
+			return !q.selects(name) || slices.ContainsFunc(q.Shape.Aliases, func(alias sqltext.Name) bool { return strings.EqualFold(alias.Text, name) })
+		})
+		if !hidden {
+			r.shows(i, nil)
+		}
+	}
+	r.Unique = len(r.Shown)
 }
 
 // Count returns how many values there are in all lists.
@@ -190,21 +250,34 @@ func (r *Reading) Facts(vars []any) [][]coherence.Value {
 	return pins
 }
 
+// Limit returns how many rows an answer to a query with these bind values shows at most: one that
+// shows fewer shows all. 0 says that this is not known.
+func (r *Reading) Limit(vars []any) int64 {
+	switch {
+	case !r.limited:
+		return math.MaxInt64
+	case r.single:
+		return 1
+	}
+	switch o := r.most; o.Kind {
+	case sqltext.Number:
+		n, _ := strconv.ParseInt(o.Text, 10, 64)
+		return max(n, 0)
+	case sqltext.Bind:
+		if o.Param <= len(vars) {
+			n, _ := vars[o.Param-1].(int) // as GORM binds it
+			return int64(max(n, 0))
+		}
+	}
+	return 0
+}
+
 // Keys returns the keys of the rows that an answer shows, by about.Keys, and how many rows there
 // are; false where it does not show them.
 func (r *Reading) Keys(ctx context.Context, answer reflect.Value, rows int64) (n int, keys [][]coherence.Value, ok bool) {
-	if !r.About.Rows {
-		return 0, nil, false
-	}
-	keys = make([][]coherence.Value, len(r.Shown))
-	if rows == 0 {
-		for i := range keys {
-			keys[i] = []coherence.Value{}
-		}
-		return 0, keys, true
-	}
-	if rows > maxShown {
-		return int(rows), keys, true
+	keys, known := r.keysOfFew(rows)
+	if known || !r.About.Rows {
+		return int(rows), keys, r.About.Rows
 	}
 	var few [4]catalog.Column // most keys are of no more, and need no memory of the heap
 	for i, fields := range r.Shown {
@@ -215,6 +288,60 @@ func (r *Reading) Keys(ctx context.Context, answer reflect.Value, rows int64) (n
 		keys[i] = keysOf(ctx, fields, columns, answer, int(rows))
 	}
 	return int(rows), keys, true
+}
+
+// keysOfFew returns the keys of an answer that has no rows, or too many for each to be known. It
+// reports false for another one.
+func (r *Reading) keysOfFew(rows int64) (keys [][]coherence.Value, known bool) {
+	keys = make([][]coherence.Value, len(r.Shown))
+	if rows == 0 {
+		for i := range keys {
+			keys[i] = []coherence.Value{}
+		}
+	}
+	return keys, rows == 0 || rows > maxShown
+}
+
+// KeysOfRows is Keys for an answer of which the rows are known as the driver gave them: value
+// returns what is in a row, in one of the columns of the answer.
+func (r *Reading) KeysOfRows(columns []string, rows int64, value func(row, column int) any) (n int, keys [][]coherence.Value, ok bool) {
+	keys, known := r.keysOfFew(rows)
+	if known || !r.About.Rows {
+		return int(rows), keys, r.About.Rows
+	}
+	folded := make([]string, len(columns))
+	for i, name := range columns {
+		folded[i] = sqltext.Fold(name)
+	}
+	for i, key := range r.About.Keys {
+		keys[i] = r.keysIn(key, folded, int(rows), value)
+	}
+	return int(rows), keys, true
+}
+
+// keysIn returns the key of each row; nil if one is not known.
+func (r *Reading) keysIn(key, columns []string, rows int, value func(row, column int) any) []coherence.Value {
+	at, of := make([]int, len(key)), make([]catalog.Column, len(key))
+	for j, name := range key {
+		at[j], of[j] = slices.Index(columns, name), r.Info.Columns[name].AsRead()
+		if at[j] < 0 || slices.Contains(columns[at[j]+1:], name) {
+			return nil // two columns of a name may be of two tables
+		}
+	}
+	keys, values := make([]coherence.Value, rows), make([]coherence.Value, len(key))
+	for row := range keys {
+		for j := range key {
+			v := value(row, at[j])
+			if text, ok := v.([]byte); ok && of[j].Class == catalog.Integer {
+				v = string(text) // as MySQL gives numbers where a query has no bind values
+			}
+			if values[j] = of[j].Value(v); values[j] == "" {
+				return nil
+			}
+		}
+		keys[row] = coherence.Key(values...)
+	}
+	return keys
 }
 
 // keysOf returns the keys of all rows in an answer; nil if one is not known.

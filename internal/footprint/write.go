@@ -94,11 +94,26 @@ func LooselyDeleted(stmt *gorm.Statement, _ bool) Write {
 func (f *Footprints) rendered(stmt *gorm.Statement, all bool, loosely func(*gorm.Statement, bool) Write) Write {
 	version := f.catalog.Version()
 	if query := f.simple(stmt.SQL.String()); query != nil {
+		if f.choose(query) {
+			version = f.catalog.Version()
+		}
 		if changes := f.understood(query, stmt, all); changes != nil {
 			return Write{changes, version}
 		}
 	}
 	return loosely(stmt, all)
+}
+
+// choose has the catalog note by which columns a write chooses its rows. It reports whether that
+// was not known.
+func (f *Footprints) choose(query *sqltext.Shape) bool {
+	var columns []string
+	for _, pin := range query.Pins {
+		for _, name := range pin.Columns {
+			columns = append(columns, sqltext.Fold(name.Text))
+		}
+	}
+	return len(columns) > 0 && f.catalog.Choose(catalog.TableName(query.Table.Name), columns)
 }
 
 // understood returns what a simple statement changes; nil if that is not known.

@@ -13,7 +13,7 @@ import (
 func OwnCallback(callback func(*gorm.DB)) bool {
 	config := &callbacks.Config{}
 	at := placeOf(callback)
-	for _, own := range []func(*gorm.DB){callbacks.Create(config), callbacks.Update(config), callbacks.Delete(config)} {
+	for _, own := range []func(*gorm.DB){callbacks.Create(config), callbacks.Update(config), callbacks.Delete(config), callbacks.RowQuery} {
 		if at == placeOf(own) {
 			return true
 		}

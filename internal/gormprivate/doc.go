@@ -3,7 +3,7 @@
 // fails.
 //
 // QueryChain finds the callbacks of queries and tells whether they changed. HasScopes tells whether
-// a statement has scopes, OwnCallback whether a callback of writes is GORM's own. CodeOf and
-// MemoryOf compare two functions, and two lists of texts, quickly. All but Init of QueryChain are
-// safe for concurrent use.
+// a statement has scopes, OwnCallback whether a callback of writes or of rows is GORM's own. CodeOf
+// and MemoryOf compare two functions, and two lists of texts, quickly. All but Init of QueryChain
+// are safe for concurrent use.
 package gormprivate

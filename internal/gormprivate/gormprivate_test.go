@@ -80,6 +80,7 @@ func TestOwnCallback(t *testing.T) {
 	cb := db.Callback()
 	for name, callback := range map[string]func(*gorm.DB){
 		"create": cb.Create().Get("gorm:create"), "update": cb.Update().Get("gorm:update"), "delete": cb.Delete().Get("gorm:delete"),
+		"row": cb.Row().Get("gorm:row"),
 	} {
 		if !gormprivate.OwnCallback(callback) {
 			t.Errorf("gorm:%s of GORM is not taken for its own", name)
@@ -89,7 +90,7 @@ func TestOwnCallback(t *testing.T) {
 		"of an application": func(*gorm.DB) {}, "another one of GORM's": callbacks.Preload,
 	} {
 		if gormprivate.OwnCallback(callback) {
-			t.Errorf("a callback %s is taken for GORM's own of writes", name)
+			t.Errorf("a callback %s is taken for GORM's own of writes or rows", name)
 		}
 	}
 }

@@ -223,7 +223,7 @@ func isArgs(text string, n int) bool {
 
 // check says what is broken of a query, "" if nothing is.
 func (q *Query) check() string {
-	if _, _, ok := shape.TypesIn(q.Shape); !ok {
+	if _, _, _, ok := shape.TypesIn(q.Shape); !ok {
 		return "its shape is broken"
 	}
 	if q.Args < 0 || q.Args > min(len(q.SQL), args.Long) {

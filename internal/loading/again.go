@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"unsafe"
 
 	"github.com/gorm-preload/preload/internal/args"
@@ -37,12 +36,9 @@ func Keep(vars []any) (k Kept, ok bool) {
 }
 
 // Again returns the loader that runs a query of a template again, and how many bytes it holds
-// besides the key. preset is what the destination of the query held, if anything.
-func (s *Source) Again(t *template.Template, key string, kept Kept, preset reflect.Value) (load cache.Loader, held int64) {
+// besides the key.
+func (s *Source) Again(t *template.Template, key string, kept Kept) (load cache.Loader, held int64) {
 	held = kept.size + int64(len(kept.vars))*int64(unsafe.Sizeof(any(nil)))
-	if preset.IsValid() {
-		held += t.Weigh(preset)
-	}
 	prefix, vars := t.Prefix, kept.vars
 	return func(ctx context.Context) cache.Run {
 		// The template may have been dropped, and met again.
@@ -50,7 +46,7 @@ func (s *Source) Again(t *template.Template, key string, kept Kept, preset refle
 		if !ok {
 			return nil
 		}
-		return s.reload(ctx, t, key, vars, preset)
+		return s.reload(ctx, t, key, vars)
 	}, held
 }
 
@@ -65,7 +61,26 @@ func (s *Source) LoaderOf(key string) (load cache.Loader, ok bool) {
 		if !ok {
 			return nil
 		}
-		return s.reload(ctx, t, key, vars, reflect.Value{})
+		return s.reload(ctx, t, key, vars)
+	}, true
+}
+
+// Check returns the template of a key, and what asks the database for the answer of its query once
+// more, of which nothing is kept; false where the key does not tell how. general says that the
+// database answered as it would have answered anybody.
+func (s *Source) Check(key string) (t *template.Template, ask func(context.Context) (answer *gorm.DB, general bool), ok bool) {
+	t, vars, ok := s.readOff(key)
+	if !ok || t.OfRows() {
+		return nil, nil, false
+	}
+	return t, func(ctx context.Context) (*gorm.DB, bool) {
+		tx := t.Statement(ctx, vars)
+		if err := s.onOwn(ctx, tx, t.Prepared); err != nil {
+			_ = tx.AddError(err)
+			return tx, false
+		}
+		general := s.Ask(tx, t, s.Query)
+		return tx, general
 	}, true
 }
 
@@ -107,9 +122,19 @@ func (s *Source) entry(key string, tally *cache.Tally) *cache.Entry {
 	return e
 }
 
+// load runs the query of a load in the background. It reports whether the answer was stored.
+func (s *Source) load(ctx context.Context, f *template.Load, tx *gorm.DB) (stored bool) {
+	if f.Template().RecordsRows() {
+		return s.reloadRows(ctx, f, tx)
+	}
+	general := s.Ask(tx, f.Template(), s.Query)
+	f.Ran(ctx, tx.Error)
+	return general && f.Arrived(tx)
+}
+
 // reload begins to run the query of a key in the background, and to store its answer in place of
 // one that is there.
-func (s *Source) reload(ctx context.Context, t *template.Template, key string, vars []any, preset reflect.Value) cache.Run {
+func (s *Source) reload(ctx context.Context, t *template.Template, key string, vars []any) cache.Run {
 	f := s.begin(t, key, vars)
 	if f == nil {
 		return nil
@@ -119,10 +144,14 @@ func (s *Source) reload(ctx context.Context, t *template.Template, key string, v
 		if t.Asks {
 			f.Leader.Store(cache.Goroutine())
 		}
-		tx := t.Statement(ctx, vars, preset)
-		general := s.Ask(tx, t, s.Query)
-		f.Ran(ctx, tx.Error)
-		if general && f.Arrived(tx) {
+		tx := t.Statement(ctx, vars)
+		if err := s.onOwn(ctx, tx, t.Prepared); err != nil {
+			return nil, err
+		}
+		if !s.Cache.Send(&f.Flight) {
+			return nil, nil
+		}
+		if s.load(ctx, f, tx) {
 			stored = append(stored, f.Entry)
 		}
 		if tx.Error != nil && !errors.Is(tx.Error, gorm.ErrRecordNotFound) {

@@ -12,6 +12,7 @@ import (
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/catalog"
 	"github.com/gorm-preload/preload/internal/failopen"
+	"github.com/gorm-preload/preload/internal/runner"
 	"github.com/gorm-preload/preload/internal/template"
 )
 
@@ -173,18 +174,34 @@ func (b *Batch) Load(ctx context.Context) (run cache.Run) {
 	}
 	return func() (stored []*cache.Entry, err error) {
 		defer land()
-		asked := slices.Clone(each)
-		for n := len(asked); n&(n-1) != 0; n++ {
-			asked = append(asked, each[0]) // so that there are few different statements to prepare
+		if _, err := runner.ConnOf(ctx); err != nil {
+			return nil, err
 		}
-		tx := t.Statement(ctx, m.Vars(asked), reflect.Value{})
+		var sent []*template.Load
+		var asked [][]any
+		for i, f := range flights {
+			if s.Cache.Send(&f.Flight) {
+				sent, asked = append(sent, f), append(asked, each[i])
+			}
+		}
+		if len(sent) == 0 {
+			return nil, nil
+		}
+		each := slices.Clone(asked)
+		for n := len(asked); n&(n-1) != 0; n++ {
+			asked = append(asked, asked[0]) // so that there are few different statements to prepare
+		}
+		tx := t.Statement(ctx, m.Vars(asked))
 		stmt := tx.Statement
 		stmt.SQL.Reset()
 		stmt.SQL.WriteString(m.SQL(tx.Name(), len(asked)))
+		if err := s.onOwn(ctx, tx, t.Prepared); err != nil {
+			return nil, err
+		}
 		rows := reflect.New(t.Rows())
 		stmt.Dest, stmt.Model, stmt.ReflectValue = rows.Interface(), rows.Interface(), rows.Elem()
 		general := s.Ask(tx, t, s.Query)
-		for _, f := range flights {
+		for _, f := range sent {
 			f.Ran(ctx, tx.Error)
 		}
 		if tx.Error != nil {
@@ -193,7 +210,7 @@ func (b *Batch) Load(ctx context.Context) (run cache.Run) {
 		if !general {
 			return nil, nil
 		}
-		found := make([][]reflect.Value, len(flights))
+		found := make([][]reflect.Value, len(sent))
 		for i := range rows.Elem().Len() {
 			row := rows.Elem().Index(i)
 			of := slices.IndexFunc(each, func(vars []any) bool { return m.Is(ctx, reflect.Indirect(row), vars[m.At]) })
@@ -202,11 +219,11 @@ func (b *Batch) Load(ctx context.Context) (run cache.Run) {
 			}
 			found[of] = append(found[of], row)
 		}
-		for i, f := range flights {
+		for i, f := range sent {
 			if len(found[i]) > 1 || len(found[i]) == 0 && m.Column.Class != catalog.Integer {
 				continue // it may be there, written in another way
 			}
-			one := t.Statement(ctx, each[i], reflect.Value{})
+			one := t.Statement(ctx, each[i])
 			one.RowsAffected = int64(len(found[i]))
 			rv := one.Statement.ReflectValue
 			switch {

@@ -12,6 +12,9 @@
 // for many keys finds, each key gets what its own query would have found, or nothing is kept for
 // it.
 //
+// A Source also knows on which connections of the application's pool loads may run: on any, where
+// one is as good as another; on none but the application's own, or on none at all, elsewhere.
+//
 // A Source is safe for concurrent use, and has no lock: what it knows of columns is the template's,
 // and is replaced as a whole. A Kept and a Batch are of one goroutine; the loader of a Batch is
 // called once nothing is added to it any more.

@@ -6,6 +6,7 @@ import (
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/commit"
 	"github.com/gorm-preload/preload/internal/hotness"
+	"github.com/gorm-preload/preload/internal/replay"
 	"github.com/gorm-preload/preload/internal/template"
 	"gorm.io/gorm"
 )
@@ -18,6 +19,7 @@ type Config struct {
 	Patterns  *hotness.Table
 	Pool      *commit.Pool
 	Query     func(*gorm.DB) // GORM's own callback for queries
+	Rows      func(*gorm.DB) // its callback for rows that the application reads itself
 	Gate      Gate
 }
 
@@ -30,7 +32,23 @@ type Gate interface {
 }
 
 // Source asks the database for the answers of templates' queries.
-type Source struct{ Config }
+type Source struct {
+	Config
+	// Recordings bounds what is recorded at a time.
+	Recordings  *replay.Budget
+	sqlite      bool
+	connections connections
+}
 
-// New returns a source.
-func New(config Config) *Source { return &Source{config} }
+// recordedShare is what part of the memory for answers may be recorded at a time.
+const recordedShare = 2
+
+// New returns a source that asks the database of a handle. With background it finds out on which
+// connections loads in the background may run.
+func New(config Config, db *gorm.DB, background bool) *Source {
+	s := &Source{Config: config, sqlite: db.Name() == "sqlite", Recordings: replay.NewBudget(config.Cache.MaxBytes / recordedShare)}
+	if background {
+		s.look(db)
+	}
+	return s
+}

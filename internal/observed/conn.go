@@ -70,13 +70,15 @@ func (c conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, er
 
 // Begin implements driver.Conn.
 func (c conn) Begin() (driver.Tx, error) {
-	return c.began(c.inner.Begin()) //nolint:staticcheck // what a driver without ConnBeginTx has
+	inner, err := c.inner.Begin() //nolint:staticcheck // what a driver without ConnBeginTx has
+	return c.began(context.Background(), driver.TxOptions{}, inner, err)
 }
 
 // BeginTx implements driver.ConnBeginTx.
 func (c conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
 	if inner, ok := c.inner.(driver.ConnBeginTx); ok {
-		return c.began(inner.BeginTx(ctx, opts))
+		begun, err := inner.BeginTx(ctx, opts)
+		return c.began(ctx, opts, begun, err)
 	}
 	switch {
 	case opts.Isolation != 0:
@@ -89,14 +91,14 @@ func (c conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, er
 		_ = inner.Rollback()
 		return nil, ctx.Err()
 	}
-	return c.began(inner, err)
+	return c.began(ctx, opts, inner, err)
 }
 
-func (c conn) began(inner driver.Tx, err error) (driver.Tx, error) {
+func (c conn) began(ctx context.Context, opts driver.TxOptions, inner driver.Tx, err error) (driver.Tx, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.begun()
+	c.begun(ctx, opts)
 	return tx{c.session, inner}, nil
 }
 

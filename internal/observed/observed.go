@@ -34,8 +34,9 @@ type Watch interface {
 	Statement(ctx context.Context, query string, queried bool) (after func(error))
 	// Failed is told that a statement ended with an error, after the function was called with it.
 	Failed()
-	// Begun is told that a transaction began, other than by a statement.
-	Begun()
+	// Begun is told that a transaction began, other than by a statement, with what it was asked of
+	// the driver. One that was asked for without a context has context.Background().
+	Begun(ctx context.Context, opts driver.TxOptions)
 	// Commit and Rollback are told that it is about to end, other than by a statement.
 	Commit() (after func(error))
 	Rollback() (after func(error))

@@ -204,9 +204,9 @@ func (p *page) Statement(_ context.Context, query string, queried bool) func(err
 	p.note("statement %s %v", query, queried)
 	return func(err error) { p.note("after %s: %v", query, err) }
 }
-func (p *page) Failed() { p.note("failed") }
-func (p *page) Begun()  { p.note("begun") }
-func (p *page) Closed() { p.note("closed") }
+func (p *page) Failed()                                 { p.note("failed") }
+func (p *page) Begun(context.Context, driver.TxOptions) { p.note("begun") }
+func (p *page) Closed()                                 { p.note("closed") }
 func (p *page) Commit() func(error) {
 	p.note("commit")
 	return func(err error) { p.note("committed: %v", err) }

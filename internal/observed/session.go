@@ -75,11 +75,11 @@ func join(a, b func(error)) func(error) {
 	}
 }
 
-func (s *session) begun() {
+func (s *session) begun(ctx context.Context, opts driver.TxOptions) {
 	watches := s.watching()
 	s.inTx = true
 	for _, w := range watches {
-		w.Begun()
+		w.Begun(ctx, opts)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/failopen"
+	"github.com/gorm-preload/preload/internal/hotness"
 	"github.com/gorm-preload/preload/internal/template"
 )
 
@@ -39,6 +41,22 @@ func ShortKey(key string) string {
 	}
 	sum := sha256.Sum256(unsafe.Slice(unsafe.StringData(key), len(key)))
 	return strings.ToValidUTF8(key[:keptOfKey], "") + "...sha256:" + hex.EncodeToString(sum[:])
+}
+
+// Newest returns copies of the keys of a list that are kept as related to a key, in their order,
+// with the newest at the end.
+func Newest(key string, related []string) []string {
+	var newest []string
+	for _, one := range slices.Backward(related) {
+		if one = ShortKey(one); one != key && !slices.Contains(newest, one) {
+			newest = append(newest, strings.Clone(one))
+		}
+		if len(newest) == hotness.MaxRelated {
+			break
+		}
+	}
+	slices.Reverse(newest)
+	return newest
 }
 
 // keyIn returns the key of own data in the partition of a context; false where that cannot be told.

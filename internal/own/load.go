@@ -1,23 +1,27 @@
 package own
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
 	"reflect"
 	"strings"
+	"time"
 	"unsafe"
 
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/clone"
 	"github.com/gorm-preload/preload/internal/failopen"
+	"github.com/gorm-preload/preload/internal/seen"
 	"github.com/gorm-preload/preload/internal/template"
 )
 
 // Load returns a copy of the value of a key, if it is of the type that is wanted or of one that can
 // be assigned to it; otherwise the value of load, whose error is returned as it is. load is called
-// once at a time for a key, and is kept to load the key again.
-func (d *Data) Load(ctx context.Context, key string, want reflect.Type, load func(context.Context) (any, error)) (any, error) {
+// once at a time for a key, and is kept to load the key again. Those who ask for a key do so on the
+// same terms.
+func (d *Data) Load(ctx context.Context, key string, want reflect.Type, terms Terms, load func(context.Context) (any, error)) (any, error) {
 	if err := CheckKey(key); err != nil {
 		return nil, err
 	}
@@ -37,18 +41,18 @@ func (d *Data) Load(ctx context.Context, key string, want reflect.Type, load fun
 	serve := func(e *cache.Entry) (v any, ok bool) {
 		if e != nil {
 			if v, ok = d.copyOf(e, want); ok {
-				e.Tally.Hits.Add(1)
-				d.Note(ctx, e, now, false)
+				d.Joined(ctx, e, now)
 			}
 		}
 		return v, ok
 	}
 	var w cache.Waiter
-	f, leader := d.board(key, false, nil)
+	began := time.Now()
+	f, leader := d.board(key, terms, false, nil)
 	for f != nil && !leader {
 		became, found := w.Wait(ctx, f), f.Entry
 		if ctx.Err() != nil {
-			d.Cache.Counts.Tally(Table).Misses.Add(1)
+			d.missed(ctx, key, d.Cache.Past(d.prefix+key), time.Since(began))
 			return nil, ctx.Err()
 		}
 		if became != cache.Answered {
@@ -60,7 +64,7 @@ func (d *Data) Load(ctx context.Context, key string, want reflect.Type, load fun
 		if became != cache.Again {
 			break
 		}
-		f, leader = d.board(key, false, w.Past)
+		f, leader = d.board(key, terms, false, w.Past)
 	}
 	if leader {
 		// Another flight may have come and gone since the key was not in memory.
@@ -70,15 +74,23 @@ func (d *Data) Load(ctx context.Context, key string, want reflect.Type, load fun
 			return v, nil
 		}
 	}
-	d.Cache.Counts.Tally(Table).Misses.Add(1)
+	why := d.Cache.Past(d.prefix + key)
 	if !leader {
+		defer func() { d.missed(ctx, key, why, time.Since(began)) }()
 		return load(ctx)
 	}
 	defer func() {
-		d.Missed(string(f.Unkept))
-		d.Note(ctx, f.Entry, now, false)
+		d.missed(ctx, key, cmp.Or(seen.Cause(f.Unkept), why), time.Since(began))
+		d.Note(ctx, f.Entry, now)
 	}()
-	return d.lead(ctx, f, load)
+	return d.lead(ctx, f, terms, load)
+}
+
+// missed notes that the value of a key was not in memory.
+func (d *Data) missed(ctx context.Context, key string, why seen.Cause, took time.Duration) {
+	tally := d.Cache.Counts.Tally(Table)
+	tally.Misses.Add(1)
+	d.Missed(ctx, tally, Table, template.Label(key), why, 1, took)
 }
 
 // Preload calls load now and keeps its value under a key, and load itself to load the key again. It
@@ -88,7 +100,7 @@ func (d *Data) Preload(ctx context.Context, key string, load func(context.Contex
 	if !ok {
 		return errors.New("preload: Preload: the function of WithPartition panicked")
 	}
-	f, leader := d.board(key, true, nil)
+	f, leader := d.board(key, Terms{}, true, nil)
 	if !leader {
 		_, err := load(ctx)
 		if err == nil {
@@ -96,7 +108,7 @@ func (d *Data) Preload(ctx context.Context, key string, load func(context.Contex
 		}
 		return err
 	}
-	_, err := d.lead(ctx, f, load)
+	_, err := d.lead(ctx, f, Terms{}, load)
 	switch {
 	case err != nil:
 		return err
@@ -113,13 +125,13 @@ func (d *Data) Preload(ctx context.Context, key string, load func(context.Contex
 // board gets a reader onto the flight of a key: as its leader, always with force; as one who waits;
 // or onto none where the value could not be kept. past is the flight that the reader waited for
 // long enough.
-func (d *Data) board(key string, force bool, past *cache.Flight) (f *cache.Flight, leader bool) {
+func (d *Data) board(key string, terms Terms, force bool, past *cache.Flight) (f *cache.Flight, leader bool) {
 	stored, self := d.prefix+key, cache.Goroutine()
 	if !force {
 		f = d.Cache.Join(stored, past)
 	}
 	if f == nil {
-		mine := d.begin(stored)
+		mine := d.begin(stored, terms)
 		if mine == nil {
 			return nil, false
 		}
@@ -135,16 +147,20 @@ func (d *Data) board(key string, force bool, past *cache.Flight) (f *cache.Fligh
 }
 
 // begin returns a flight with its lease; nil if the value could not be kept.
-func (d *Data) begin(stored string) *cache.Flight {
+func (d *Data) begin(stored string, terms Terms) *cache.Flight {
 	f := d.Cache.NewFlight(cache.NewEntry(stored, d.Cache.Counts.Tally(Table)), d.paces.Of(stored))
-	if !d.Index.Lease(d.group, &f.Entry.Guard, nil) {
+	if !d.Index.Lease(d.groupOf(terms.Tables), &f.Entry.Guard, nil) {
+		return nil
+	}
+	if !d.Cache.Open() { // after the lease: who shuts the gate to forget all kills those that there are
+		d.Index.Release(&f.Entry.Guard)
 		return nil
 	}
 	return f
 }
 
 // lead calls load for a flight, and keeps its value and load itself if the lease still lives.
-func (d *Data) lead(ctx context.Context, f *cache.Flight, load func(context.Context) (any, error)) (value any, err error) {
+func (d *Data) lead(ctx context.Context, f *cache.Flight, terms Terms, load func(context.Context) (any, error)) (value any, err error) {
 	defer d.Cache.Land(f)
 	key := d.PublicKey(f.Entry)
 	value, err = load(ctx)
@@ -168,7 +184,7 @@ func (d *Data) lead(ctx context.Context, f *cache.Flight, load func(context.Cont
 		if e.Pattern = d.Pattern(key); e.Pattern != nil {
 			e.Before = e.Pattern.Count()
 		}
-		d.Cache.Fill(f, cache.Content{Value: unsafe.Pointer(&image), Rows: 1, Weighs: clone.SizeAny(image) + int64(unsafe.Sizeof(image)), TTL: d.TTL})
+		d.Cache.Fill(f, cache.Content{Value: unsafe.Pointer(&image), Rows: 1, Weighs: clone.SizeAny(image) + int64(unsafe.Sizeof(image)), TTL: cmp.Or(terms.TTL, d.TTL)})
 		if f.Unkept != "" || !d.Cache.Keep(f) {
 			return
 		}
@@ -176,14 +192,18 @@ func (d *Data) lead(ctx context.Context, f *cache.Flight, load func(context.Cont
 			return // the former is known in a request only; the latter may be what was dropped because it took so long
 		}
 		d.Register(key, func(ctx context.Context) cache.Run {
-			f := d.begin(d.prefix + key)
+			f := d.begin(d.prefix+key, terms)
 			if f == nil || !d.Cache.StartAhead(f) {
 				return nil
 			}
 			return func() (stored []*cache.Entry, err error) {
+				if !d.Cache.Send(f) {
+					d.Cache.Land(f)
+					return nil, nil
+				}
 				f.Leader.Store(cache.Goroutine())
 				f.Ahead()
-				_, err = d.lead(ctx, f, load)
+				_, err = d.lead(ctx, f, terms, load)
 				if f.Entry.Stored() {
 					stored = append(stored, f.Entry)
 				}

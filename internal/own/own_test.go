@@ -12,6 +12,7 @@ import (
 	"github.com/gorm-preload/preload/internal/coherence"
 	"github.com/gorm-preload/preload/internal/failopen"
 	"github.com/gorm-preload/preload/internal/hotness"
+	"github.com/gorm-preload/preload/internal/seen"
 	"github.com/gorm-preload/preload/internal/template"
 )
 
@@ -38,9 +39,9 @@ func setup() (d *Data, registered map[string]cache.Loader) {
 		Pattern:   func(string) *hotness.Pattern { return nil },
 		Record:    func(string, time.Time) *hotness.Pattern { return nil },
 		Hit:       func(context.Context, *cache.Entry, *cache.Tally, time.Time) {},
-		Note:      func(context.Context, *cache.Entry, time.Time, bool) {},
-		Missed:    func(string) {},
-		Register:  func(key string, load cache.Loader) { registered[key] = load },
+		Note:      func(context.Context, *cache.Entry, time.Time) {},
+		Missed:    func(context.Context, *cache.Tally, string, string, seen.Cause, int64, time.Duration) {}, Joined: func(_ context.Context, e *cache.Entry, _ time.Time) { e.Tally.Hits.Add(1) },
+		Register: func(key string, load cache.Loader) { registered[key] = load },
 	})
 	return d, registered
 }
@@ -151,7 +152,7 @@ func TestAKeyOfAQueryIsNoneOfOwnData(t *testing.T) {
 	t.Parallel()
 	d, _ := setup()
 	for _, key := range []string{template.KeyPrefix, template.KeyPrefix + "x", template.NotOfTemplate + "1:a:k"} {
-		_, err := d.Load(t.Context(), key, nil, func(context.Context) (any, error) { t.Error("it is loaded"); return nil, nil })
+		_, err := d.Load(t.Context(), key, nil, Terms{}, func(context.Context) (any, error) { t.Error("it is loaded"); return nil, nil })
 		if err == nil || CheckKey(key) == nil {
 			t.Errorf("%q: no error", key)
 		}
@@ -170,7 +171,7 @@ func TestAFunctionOfThePartitionThatPanicsCostsNoResult(t *testing.T) {
 	d.Report = failopen.Report(func(slog.Level, string, string, ...any) { faults++ })
 	load := func(context.Context) (any, error) { return 1, nil }
 	for range 2 {
-		if v, err := d.Load(t.Context(), "k", nil, load); err != nil || v != 1 {
+		if v, err := d.Load(t.Context(), "k", nil, Terms{}, load); err != nil || v != 1 {
 			t.Errorf("got %v, %v", v, err)
 		}
 	}

@@ -2,25 +2,34 @@ package prediction
 
 import "sync/atomic"
 
-// Buffer takes items from any number of goroutines to one, and never makes them wait: what finds no
-// room, or comes in another's way, is lost. It consists of stripes, each a bounded queue after
-// Vyukov's, whose writers do not try again. Where the reader does not keep up, some stripes are
-// lost, so that of the others it misses nothing.
+// Buffer takes items from any number of goroutines to one, and never makes them wait: what finds
+// no room is lost. It consists of stripes, each a bounded queue after Vyukov's, whose writers try
+// a few times only. Where the reader does not keep up, some stripes are lost, so that of the
+// others it misses nothing.
 type Buffer[T any] struct {
 	stripes []stripe[T]
 	lost    atomic.Int64
+	some    atomic.Bool   // something was put since the reader took last
+	hurry   atomic.Bool   // and it is urgent, or there is much
 	idle    atomic.Bool   // the reader waits
 	wake    chan struct{} // tells it that there is something
 }
 
-// stripeLength is the number of items that a stripe holds; a power of two.
-const stripeLength = 128
+const (
+	// stripeLength is the number of items that a stripe holds; a power of two.
+	stripeLength = 512
+	// stripeFull is how many of them wake the reader. What may be left out finds no room behind so
+	// many.
+	stripeFull = stripeLength / 4
+	// tries is how often a writer tries who runs into others.
+	tries = 8
+)
 
 type stripe[T any] struct {
 	_    [64]byte // the writers of one stripe do not slow down those of the next
 	tail atomic.Uint64
 	_    [56]byte
-	head uint64 // the reader's
+	head atomic.Uint64 // written by the reader alone
 	ring [stripeLength]slot[T]
 }
 
@@ -30,6 +39,18 @@ type slot[T any] struct {
 	turn atomic.Uint64
 	item T
 }
+
+// Urgency says what becomes of an item.
+type Urgency uint8
+
+const (
+	// Spare: it is left out where there is little room, and can wait for others.
+	Spare Urgency = iota
+	// Due: it can wait for others.
+	Due
+	// Urgent: it cannot.
+	Urgent
+)
 
 // NewBuffer returns a buffer with so many stripes. Items of one stripe stay in order.
 func NewBuffer[T any](stripes int) *Buffer[T] {
@@ -43,56 +64,96 @@ func NewBuffer[T any](stripes int) *Buffer[T] {
 }
 
 // Put puts an item into the stripe that hash chooses. It takes no lock and allocates nothing.
-func (b *Buffer[T]) Put(hash uint64, item T) {
+func (b *Buffer[T]) Put(hash uint64, item T, urgency Urgency) {
 	s := &b.stripes[hash%uint64(len(b.stripes))]
-	turn := s.tail.Load()
-	at := &s.ring[turn%stripeLength]
-	if at.turn.Load() != turn || !s.tail.CompareAndSwap(turn, turn+1) {
-		b.lost.Add(1)
+	for range tries {
+		turn := s.tail.Load()
+		if urgency == Spare && turn-s.head.Load() >= stripeFull {
+			return
+		}
+		at := &s.ring[turn%stripeLength]
+		if have := at.turn.Load(); have != turn {
+			if have < turn {
+				break // the item before it was not taken yet
+			}
+			continue
+		}
+		if !s.tail.CompareAndSwap(turn, turn+1) {
+			continue
+		}
+		at.item = item
+		at.turn.Store(turn + 1)
+		if urgency == Urgent || turn%stripeFull == stripeFull-1 {
+			b.call(&b.hurry)
+		}
+		b.call(&b.some)
 		return
 	}
-	at.item = item
-	at.turn.Store(turn + 1)
-	if b.idle.Load() && b.idle.CompareAndSwap(true, false) {
-		b.tell()
-	}
+	b.lost.Add(1)
 }
 
 // Take calls do with items that are there, those of the first stripes first, and returns how many
 // there were, at most so many. Only one goroutine may take at a time.
 func (b *Buffer[T]) Take(most int, do func(*T)) (n int) {
+	b.some.Store(false)
+	b.hurry.Store(false)
 	for i := range b.stripes {
 		s := &b.stripes[i]
+		head := s.head.Load()
 		for n < most {
-			at := &s.ring[s.head%stripeLength]
-			if at.turn.Load() != s.head+1 {
+			at := &s.ring[head%stripeLength]
+			if at.turn.Load() != head+1 {
 				break
 			}
 			item := at.item
 			var none T
 			at.item = none
-			at.turn.Store(s.head + stripeLength)
-			s.head++
+			at.turn.Store(head + stripeLength)
+			head++
+			s.head.Store(head)
 			n++
 			do(&item)
 		}
 	}
+	if n == most {
+		b.some.Store(true) // so it seems
+	}
 	return n
 }
 
-// Wait returns a channel that gets something when there is something to take.
-func (b *Buffer[T]) Wait() <-chan struct{} {
-	b.idle.Store(true)
-	// What was put before that was not told.
-	for i := range b.stripes {
-		s := &b.stripes[i]
-		if s.ring[s.head%stripeLength].turn.Load() == s.head+1 && b.idle.CompareAndSwap(true, false) {
-			b.tell()
-			break
-		}
+// call notes that there is something, and wakes the reader if it waits and did not know.
+func (b *Buffer[T]) call(something *atomic.Bool) {
+	if something.Load() || something.Swap(true) {
+		return
 	}
-	return b.wake
+	if b.idle.Load() && b.idle.CompareAndSwap(true, false) {
+		b.tell()
+	}
 }
+
+// Wait returns a channel that gets something when there is something to take, and then once more
+// when there is something urgent, or much. some says that there is something.
+func (b *Buffer[T]) Wait() (wake <-chan struct{}, some bool) {
+	b.idle.Store(true)
+	// Who called before that did not wake anybody.
+	if b.hurry.Load() && b.idle.CompareAndSwap(true, false) {
+		b.tell()
+	}
+	return b.wake, b.some.Load()
+}
+
+// Hurries reports whether something is urgent, or there is much.
+func (b *Buffer[T]) Hurries() bool { return b.hurry.Load() }
+
+// Hurry says that what is there is not to wait for more.
+func (b *Buffer[T]) Hurry() {
+	if b.some.Load() {
+		b.hurry.Store(true)
+	}
+}
+
+// Busy says that the reader does not wait any more.
+func (b *Buffer[T]) Busy() { b.idle.Store(false) }
 
 func (b *Buffer[T]) tell() {
 	select {

@@ -10,7 +10,7 @@ func TestBufferKeepsOrderAndLosesWhatHasNoRoom(t *testing.T) {
 	b := NewBuffer[int](1)
 	for round := range 3 {
 		for i := range stripeLength + 10 {
-			b.Put(0, i)
+			b.Put(0, i, Due)
 		}
 		next := 0
 		n := b.Take(2*stripeLength, func(i *int) {
@@ -37,7 +37,7 @@ func TestBufferServesSomeWhereItCannotServeAll(t *testing.T) {
 	for round := range rounds {
 		for i := range each {
 			for stripe := range 4 {
-				b.Put(uint64(stripe), [2]int{stripe, each*round + i})
+				b.Put(uint64(stripe), [2]int{stripe, each*round + i}, Due)
 			}
 		}
 		if n := b.Take(2*each, func(item *[2]int) { taken[item[0]]++ }); n != 2*each {
@@ -54,15 +54,16 @@ func TestBufferTellsTheReader(t *testing.T) {
 	b := NewBuffer[int](4)
 	for i := range 1_000 {
 		if i%2 == 0 {
-			b.Put(uint64(i), i) // before it waits
+			b.Put(uint64(i), i, Urgent) // before it waits
 		}
-		wait := b.Wait()
+		wait, _ := b.Wait()
 		if i%2 == 1 {
-			go b.Put(uint64(i), i)
+			go b.Put(uint64(i), i, Urgent)
 		}
 		<-wait
 		for b.Take(stripeLength, func(*int) {}) == 0 {
-			<-b.Wait()
+			wait, _ := b.Wait()
+			<-wait
 		}
 	}
 }
@@ -78,7 +79,7 @@ func TestBufferUnderLoad(t *testing.T) {
 	for w := range writers {
 		group.Go(func() {
 			for i := range each {
-				b.Put(uint64(w), [2]int{w, i})
+				b.Put(uint64(w), [2]int{w, i}, Due)
 			}
 		})
 	}
@@ -97,8 +98,9 @@ func TestBufferUnderLoad(t *testing.T) {
 		})
 	}
 	for running := true; running; {
+		wake, _ := b.Wait()
 		select {
-		case <-b.Wait():
+		case <-wake:
 		case <-done:
 			running = false
 		}
@@ -111,23 +113,65 @@ func TestBufferUnderLoad(t *testing.T) {
 	}
 }
 
+// TestBufferWakesForWhatIsUrgent and for much, and once for what can wait.
+func TestBufferWakesForWhatIsUrgent(t *testing.T) {
+	t.Parallel()
+	b := NewBuffer[int](2)
+	woken := func(what string, want, hurries bool) {
+		t.Helper()
+		wake, _ := b.Wait()
+		got := false
+		select {
+		case <-wake:
+			got = true
+		default:
+		}
+		if got != want || b.Hurries() != hurries {
+			t.Errorf("%s: woken %v, hurries %v", what, got, b.Hurries())
+		}
+	}
+	b.Wait()
+	b.Put(0, 1, Spare)
+	woken("what can wait", true, false)
+	b.Put(0, 1, Due)
+	woken("more of it", false, false)
+	b.Put(1, 1, Urgent)
+	woken("what is urgent", true, true)
+	b.Busy()
+	if n := b.Take(10, func(*int) {}); n != 3 {
+		t.Fatalf("took %d, want 3", n)
+	}
+	woken("nothing", false, false)
+	for range stripeFull {
+		b.Put(0, 1, Spare)
+	}
+	woken("much", true, true)
+	for range stripeLength {
+		b.Put(0, 1, Spare)
+	}
+	if n := b.Take(stripeLength, func(*int) {}); n != stripeFull || b.Lost() != 0 {
+		t.Errorf("took %d of what may be left out, want %d; %d are lost", n, stripeFull, b.Lost())
+	}
+}
+
 func BenchmarkBufferPut(b *testing.B) {
 	buffer := NewBuffer[[3]uintptr](8)
 	stop, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
 		for {
+			wake, _ := buffer.Wait()
 			select {
 			case <-stop:
 				return
-			case <-buffer.Wait():
+			case <-wake:
 				buffer.Take(100, func(*[3]uintptr) {})
 			}
 		}
 	}()
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		buffer.Put(uint64(i)>>8, [3]uintptr{})
+		buffer.Put(uint64(i)>>8, [3]uintptr{}, Urgent)
 	}
 	close(stop)
 	<-ended

@@ -9,12 +9,18 @@
 //     nodes remember four successors each, as in the Markov prefetcher of Joseph and Grunwald,
 //     "Prefetching Using Markov Predictors" (ISCA 1997).
 //
-// Both say how likely they hold it. A walk from what was asked follows them as long as the product
-// of the likelihoods is high enough. How high that is, and how far it goes, is up to the Governor,
-// which sees how useful the loads turn out to be.
+// The chain learns from all accesses that it is told; rules from those of sessions that are told
+// whole, less often where a template is settled. Nodes hold their keys packed, and none is made
+// for shapes whose keys do not come again. Values are compared by their hashes, so that no answer
+// is held once it was observed.
 //
-// Accesses get here through a Buffer, which never makes anybody wait and loses what it has no room
-// for.
+// Both say how likely they hold it. A walk from what was asked follows them as long as the product
+// of the likelihoods is high enough. What of it is loaded is up to the Governor, which sees what
+// becomes of the loads: of each rule, and of the keys of each template that the chain expects, in a
+// Trust of its own, so that what is useful in one shape of queries is not given up for another.
+//
+// Accesses get here through a Buffer, which never makes anybody wait, loses what it has no room
+// for, and wakes its reader for what is urgent.
 //
 // The package knows no database and reads no clock. All memory is bounded. A Buffer may be written
 // by any number of goroutines; everything else belongs to one.

@@ -5,39 +5,6 @@ import (
 	"unsafe"
 )
 
-// The levels of eagerness, after Srinath et al., "Feedback Directed Prefetching" (HPCA 2007):
-// nothing is expected at the first.
-var levels = [...]Reach{
-	{},
-	{Probability: 0.95, Depth: 1, Loads: 2},
-	{Probability: 0.8, Depth: 2, Loads: 2},
-	{Probability: 0.6, Depth: 3, Loads: 4},
-	{Probability: 0.5, Depth: 4, Loads: 8},
-	{Probability: 0.35, Depth: 4, Loads: 8},
-}
-
-const (
-	firstLevel = 3
-
-	// The level is looked at after so many outcomes, and at each tick that saw a few.
-	outcomesAStep = 64
-	outcomesATick = 4
-
-	accurate   = 0.75 // up
-	inaccurate = 0.40 // below: down
-	lateMuch   = 0.25
-	polluting  = 0.5
-
-	// longestPause is the number of ticks after which it is tried again at the latest.
-	longestPause = 8
-
-	// The control group is asked whether loading helps every judgedTicks ticks.
-	judgedTicks = 3
-	significant = 2 // standard errors
-	// The loads that were used must have been enough to show up in the control group so clearly.
-	expected = 4
-)
-
 // Outcome is what became of a load.
 type Outcome uint8
 
@@ -54,19 +21,42 @@ type Load interface {
 	Outcome() (o Outcome, decided bool)
 }
 
-// trial is a load whose outcome is not known yet.
-type trial struct {
-	Load
-	rule    *Rule
-	tick    int // at which it began
-	verdict int // the verdicts before
-}
+const (
+	// maxTrials bounds the loads whose outcomes are waited for.
+	maxTrials = 4096
+	// A load is looked at when it is as old as firstLook, twice, four times as old, and so on.
+	firstLook = second / 16
+	looks     = 11 // the last one after 64 s
+	second    = 1e9
 
-// maxTrials bounds the loads whose outcomes are waited for.
-const maxTrials = 4096
+	// walkLoads ends a walk.
+	walkLoads = 8
+
+	// Figures are of about the last figuresOf outcomes, and trustedOf loads.
+	figuresOf = 128
+	trustedOf = 8
+	// trustedAtFirst is shown while nothing was loaded.
+	trustedAtFirst = 0.6
+
+	// All accounts are judged together after so many accesses.
+	judgedAccesses = 256
+	// So many misses tell how many of them are the fault of loads.
+	pollutedOf = 16
+	polluting  = 0.5
+	// What the control group tells is of so many accesses at least, and at most.
+	comparedLeast = 1 << 10
+	comparedMost  = 1 << 17
+	significant   = 2 // standard errors
+	// The loads that were used must have been enough to show up in the control group so clearly.
+	clearly = 4
+	// For so long no more bands are loaded again after loads were seen not to help.
+	barredFor = 5 * second
+)
 
 // Figures are what the Governor goes by. Shares are 0 where there is nothing they could be of.
 type Figures struct {
+	// Level tells for what the last loads were made, from 0, all of them only to see whether they
+	// are used, to 5, all because such loads are.
 	Level     int
 	Accuracy  float64 // the share of the loads that was useful or late
 	Lateness  float64 // the share of those that was late
@@ -79,227 +69,257 @@ type Figures struct {
 	Treated, Control float64
 }
 
-// Governor chooses how eager to be by how useful that turned out.
+// Governor chooses what is loaded of what is expected, by how useful that turned out: for each
+// account that something is expected on (a Trust) of its own, and for all of them together by
+// whether it helps at all. Time is in nanoseconds since some moment.
 type Governor struct {
-	level int
-	// What it goes by; halved at every step.
-	outcomes         [3]float64
-	misses, polluted float64
-	fresh            int // outcomes since the last step
-	begun            int // loads since the last tick
+	// Keys is the account of keys that the chain expects and that have no template.
+	Keys Trust
 
-	// trials are told in the order in which they began, so that those which take longest to be
-	// wasted are not told in heaps.
-	trials []trial
-	now    int // ticks
-	// verdicts counts how often it went down. Loads from before the last one do not count for the
-	// next.
-	verdicts int
+	// trials are the loads whose outcome is not known for sure, by how often they were looked at.
+	// Each line is in the order in which they began, and so in that in which they are due.
+	trials  [looks]line
+	waiting int
 
-	inaccurate bool // it was so at the last step
-	paused     int  // ticks until it is tried again
-	pause      int  // ticks that the next pause takes
+	most   int   // so many bands are loaded at most
+	barred int64 // until when that does not rise
+	tried  int64 // when something was tried only because a second had passed
+	now    int64
 
-	total [3]int64
-	// The accesses since the control group was asked last, and what they found.
-	hits, accesses [2]float64
-	useful         float64
-	ticks          int
-	shown          [2]float64
+	trusted  float64 // the share of the last loads that were made because their account is trusted
+	outcomes [3]float64
+	total    [3]int64
+	groups
+}
+
+// trial is a load whose outcome is not known for sure.
+type trial struct {
+	Load
+	trust  *Trust
+	begun  int64
+	band   int8
+	wasted bool // it counts as wasted, but may still be read
+	next   *trial
+}
+
+// line is a list of trials.
+type line struct{ first, last *trial }
+
+func (l *line) push(t *trial) {
+	t.next = nil
+	if l.first == nil {
+		l.first = t
+	} else {
+		l.last.next = t
+	}
+	l.last = t
+}
+
+func (l *line) pop() *trial {
+	t := l.first
+	l.first = t.next
+	return t
 }
 
 // NewGovernor returns a governor that is neither eager nor reluctant.
-func NewGovernor() *Governor { return &Governor{level: firstLevel, pause: 1} }
+func NewGovernor() *Governor { return &Governor{most: len(bands), trusted: trustedAtFirst} }
 
-// Reach returns how far to go. Loads is 0 while nothing is to be loaded.
-func (g *Governor) Reach() Reach { return levels[g.level] }
+// Reach returns how far to walk: as far as the most eager account may go.
+func (g *Governor) Reach() Reach {
+	last := bands[len(bands)-1]
+	return Reach{Probability: last.probability, Depth: last.depth, Loads: walkLoads}
+}
 
-// Begin notes that something is loaded because it is expected, on account of a rule or, with nil,
-// of the chain.
-func (g *Governor) Begin(l Load, rule *Rule) {
-	if len(g.trials) >= maxTrials {
-		o, decided := g.trials[0].Outcome()
-		g.end(o, decided)
+// Allows reports whether what a walk has come by is to be loaded. What is not trusted to come is a
+// Leaf, also if it is tried: what would come after it is not expected either.
+func (g *Governor) Allows(p *Prediction, t *Trust, now int64) bool {
+	band := bandOf(p)
+	p.Leaf = band >= g.most || !t.open(band)
+	return !p.Leaf || band < len(bands) && t.tries(band, now, &g.tried)
+}
+
+// Begin notes that something is loaded because it is expected, on which account.
+func (g *Governor) Begin(l Load, p *Prediction, t *Trust, now int64) {
+	for i := looks - 1; g.waiting >= maxTrials; i-- {
+		if g.trials[i].first != nil {
+			g.drop(g.trials[i].pop())
+		}
 	}
-	g.begun++
-	g.trials = append(g.trials, trial{l, rule, g.now, g.verdicts})
+	if g.trusted -= g.trusted / trustedOf; !p.Leaf {
+		g.trusted += 1. / trustedOf
+	}
+	g.waiting++
+	g.trials[0].push(&trial{Load: l, trust: t, begun: now, band: int8(bandOf(p))})
+}
+
+// drop gives up waiting for an outcome.
+func (g *Governor) drop(t *trial) {
+	g.waiting--
+	if o, decided := t.Outcome(); decided {
+		g.count(t, o)
+	} else if !t.wasted {
+		g.count(t, Wasted)
+	}
 }
 
 // Bytes returns about how much memory is held for loads whose outcomes are waited for, with that of
 // the loads.
 func (g *Governor) Bytes() int64 {
-	return int64(cap(g.trials)) * (int64(unsafe.Sizeof(trial{})) + loadBytes)
+	return int64(g.waiting) * (int64(unsafe.Sizeof(trial{})) + loadBytes)
 }
 
 // loadBytes is about what is kept of a load.
 const loadBytes = 320
 
-// Settle looks what became of the loads. What is unread for a whole interval is wasted.
-func (g *Governor) Settle() {
-	for len(g.trials) > 0 {
-		o, decided := g.trials[0].Outcome()
-		if !decided && g.trials[0].tick >= g.now-1 {
-			return
+// Settle looks what became of the loads: of those that are due, and of the first of each line
+// before it is.
+func (g *Governor) Settle(now int64) {
+	g.now = now
+	for i := range g.trials {
+		for line := &g.trials[i]; line.first != nil; {
+			t := line.first
+			o, decided := t.Outcome()
+			due := now-t.begun >= firstLook<<i
+			if !decided && !due {
+				break
+			}
+			line.pop()
+			age := float32(now-t.begun) / second
+			switch {
+			case decided:
+				if g.waiting--; o == Useful || o == Late {
+					t.trust.read(age)
+				}
+				g.count(t, o)
+				continue
+			case !t.wasted && age >= t.trust.patience():
+				g.count(t, Wasted)
+				t.wasted = true
+			}
+			if i+1 < looks {
+				g.trials[i+1].push(t)
+			} else {
+				g.drop(t)
+			}
 		}
-		g.end(o, decided)
 	}
 }
 
-// end counts the outcome of the first trial.
-func (g *Governor) end(o Outcome, decided bool) {
-	if !decided {
-		o = Wasted
+// count counts the outcome of a trial, in place of the one that it had before.
+func (g *Governor) count(t *trial, o Outcome) {
+	if t.wasted {
+		if o == Wasted {
+			return
+		}
+		g.total[Wasted]--
+		g.outcomes[Wasted] = max(0, g.outcomes[Wasted]-1)
+		t.trust.mend(int(t.band))
 	}
-	t := g.trials[0]
-	g.trials[0] = trial{}
-	g.trials = g.trials[1:]
 	if o == Void {
 		return
 	}
-	if t.rule != nil {
-		t.rule.outcome(o != Wasted)
-	}
+	t.trust.outcome(o, int(t.band))
 	g.total[o]++
-	if t.verdict != g.verdicts || g.level == 0 {
-		return // the level that it was begun by has had its verdict
+	for i := range g.outcomes {
+		g.outcomes[i] -= g.outcomes[i] / figuresOf
 	}
-	g.outcomes[o]++
-	if o != Wasted {
+	if g.outcomes[o]++; o != Wasted {
 		g.useful++
 	}
-	if g.fresh++; g.fresh >= outcomesAStep {
-		g.step()
-	}
 }
 
-// Access notes an access to a key, of the control group or not, that found its answer or did not;
-// polluted says that a load had pushed it out.
-func (g *Governor) Access(control, hit, polluted bool) {
-	group := 0
-	if control {
-		group = 1
-	}
-	g.accesses[group]++
+// Groups is how many groups of keys there are, of one size. The first is the control group, which
+// is never loaded. How much the others differ among themselves tells how much the first would
+// differ from them by chance: a few keys may have most of the accesses of a group.
+const Groups = 16
+
+// groups compares the keys that may be loaded with the control group.
+type groups struct {
+	found            [Groups]group
+	useful           float64 // loads since they are compared
+	fresh            float64 // accesses since all were judged
+	misses, polluted float64
+	told             [2]float64 // hit ratios, when they were told last
+}
+
+// group is what was found in a group of keys.
+type group struct{ hits, all float64 }
+
+// Access notes an access to a key of a group that found its answer or did not; polluted says that a
+// load had pushed it out. Not every access need be told: one stands for so many of its kind.
+func (g *Governor) Access(group int, hit, polluted bool, of float64) {
+	found := &g.found[group]
+	found.all += of
 	if hit {
-		g.hits[group]++
-		return
+		found.hits += of
+	} else if g.misses += of; polluted {
+		g.polluted += of
 	}
-	g.misses++
-	if polluted {
-		g.polluted++
-	}
-}
-
-// Tick notes that an interval is over; failed, that the database failed loads in it, whatever they
-// were for. Such an interval counts as one that was inaccurate.
-func (g *Governor) Tick(failed bool) {
-	g.now++
-	g.Settle()
-	if g.level == 0 {
-		if g.paused--; g.paused <= 0 {
-			g.to(1)
-		}
-		return
-	}
-	switch {
-	case failed:
-		g.verdict(true)
-	case g.fresh >= outcomesATick:
-		g.step()
-	case g.begun > 0:
-	case g.inaccurate:
-		g.to(0) // nothing that is this likely comes, after what came was not used
-	case g.level < firstLevel:
-		// What is this likely does not come: it can only be told how useful the rest is by trying.
-		g.to(g.level + 1)
-	}
-	g.begun = 0
-	if g.ticks++; g.ticks >= judgedTicks {
+	if g.fresh += of; g.fresh >= judgedAccesses {
 		g.judge()
 	}
 }
 
-func (g *Governor) to(level int) {
-	if level < g.level {
-		g.verdicts++
-		g.outcomes = [3]float64{}
-	}
-	if level <= 0 {
-		g.level = 0
-		g.paused = g.pause
-		g.pause = min(2*g.pause, longestPause)
-		g.outcomes, g.misses, g.polluted, g.fresh, g.inaccurate = [3]float64{}, 0, 0, 0, false
-		g.start()
-		return
-	}
-	g.level = min(level, len(levels)-1)
-}
-
-// step looks at the figures and chooses the level.
-func (g *Governor) step() {
-	f := g.Figures()
-	switch {
-	case g.verdict(f.Accuracy < inaccurate):
-	case f.Accuracy >= accurate:
-		g.pause = 1
-		if f.Pollution < polluting {
-			g.to(g.level + 1)
-		}
-	case f.Pollution >= polluting:
-		g.to(max(1, g.level-1))
-	case f.Lateness >= lateMuch && g.level+1 < len(levels) && levels[g.level+1].Depth > levels[g.level].Depth:
-		g.to(g.level + 1)
-	case g.level == len(levels)-1:
-		g.to(g.level - 1)
-	}
-	if g.level == 0 {
-		return
-	}
-	for i := range g.outcomes {
-		g.outcomes[i] /= 2
-	}
-	g.misses, g.polluted, g.fresh = g.misses/2, g.polluted/2, 0
-}
-
-// verdict goes down where loads were inaccurate, and off where they were so twice running. It
-// reports whether they were.
-func (g *Governor) verdict(bad bool) bool {
-	was := g.inaccurate
-	g.inaccurate = bad
-	switch {
-	case bad && was:
-		g.to(0)
-	case bad:
-		g.to(g.level - 1)
-	}
-	return bad
-}
-
-// start begins to count for the control group.
-func (g *Governor) start() { g.hits, g.accesses, g.useful, g.ticks = [2]float64{}, [2]float64{}, 0, 0 }
-
-// judge compares the keys that may be loaded with the control group. Where so many loads were used
-// that it would have to show, and it does not, the answers would have been there without them.
+// judge looks whether loads help. Where they do not, or where they push out what is missed, only
+// what is likelier is loaded for a while.
 func (g *Governor) judge() {
-	defer g.start()
-	treated, control := g.accesses[0], g.accesses[1]
-	if treated == 0 || control == 0 {
-		return
+	g.fresh = 0
+	polluted := g.misses >= pollutedOf && g.polluted >= polluting*g.misses
+	if g.misses >= pollutedOf {
+		g.misses, g.polluted = g.misses/2, g.polluted/2
 	}
-	g.shown = [2]float64{g.hits[0] / treated, g.hits[1] / control}
-	all := (g.hits[0] + g.hits[1]) / (treated + control)
-	deviation := math.Sqrt(all * (1 - all) * (1/treated + 1/control))
-	if g.useful/treated >= expected*deviation && g.shown[0]-g.shown[1] < significant*deviation {
-		g.to(g.level - 1)
+	switch helps, known := g.help(); {
+	case known && !helps:
+		g.most /= 2
+		g.barred = g.now + barredFor
+	case polluted:
+		g.most = max(min(1, g.most), g.most-1)
+		g.barred = g.now + barredFor
+	case g.now >= g.barred:
+		g.most = min(g.most+1, len(bands))
 	}
+}
+
+// help compares the keys that may be loaded with the control group, where so many loads were used
+// that it would have to show. If it does not, the answers would have been there without them.
+func (g *Governor) help() (helps, known bool) {
+	var all, treated group
+	var n, sum, squares float64
+	for i, one := range g.found {
+		all.all += one.all
+		if i > 0 && one.all > 0 {
+			treated.hits, treated.all = treated.hits+one.hits, treated.all+one.all
+			ratio := one.hits / one.all
+			n, sum, squares = n+1, sum+ratio, squares+ratio*ratio
+		}
+	}
+	control := g.found[0]
+	if n < Groups/2 || control.all == 0 || all.all < comparedLeast {
+		return false, false
+	}
+	mean := sum / n
+	deviation := math.Sqrt(max(0, squares-n*mean*mean) / (n - 1) * (1 + 1/n))
+	g.told = [2]float64{treated.hits / treated.all, control.hits / control.all}
+	known = g.useful >= clearly*deviation*treated.all && g.useful > 0
+	helps = mean-g.told[1] >= significant*deviation
+	switch {
+	case known:
+		g.found, g.useful = [Groups]group{}, 0
+	case all.all >= comparedMost:
+		for i := range g.found {
+			g.found[i] = group{g.found[i].hits / 2, g.found[i].all / 2}
+		}
+		g.useful /= 2
+	}
+	return helps, known
 }
 
 // Figures returns what the Governor goes by.
 func (g *Governor) Figures() Figures {
 	useful, late, wasted := g.outcomes[Useful], g.outcomes[Late], g.outcomes[Wasted]
 	f := Figures{
-		Level: g.level, Useful: g.total[Useful], Late: g.total[Late], Wasted: g.total[Wasted],
-		Treated: g.shown[0], Control: g.shown[1],
+		Level: int(math.Round(float64(len(bands)) * g.trusted)), Useful: g.total[Useful], Late: g.total[Late], Wasted: g.total[Wasted],
+		Treated: g.told[0], Control: g.told[1],
 	}
 	if used := useful + late; used > 0 {
 		f.Accuracy, f.Lateness = used/(used+wasted), late/used

@@ -1,199 +1,453 @@
 package prediction
 
-import "testing"
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+)
 
-// load is one whose outcome the test decides.
+// clock is a time in nanoseconds.
+type clock struct{ at int64 }
+
+// load is one whose outcome is decided at some time.
 type load struct {
+	clock   *clock
+	decided int64
 	outcome Outcome
-	open    bool
 }
 
-func (l *load) Outcome() (Outcome, bool) { return l.outcome, !l.open }
+func (l *load) Outcome() (Outcome, bool) { return l.outcome, l.clock == nil || l.clock.at >= l.decided }
 
-// governed is a governor and the loads that it has seen.
-func feed(g *Governor, n int, o Outcome) {
-	for range n {
-		g.Begin(&load{outcome: o}, nil)
-		g.Settle()
-	}
+const never = 1e6 // seconds
+
+// flow is what is expected on one account.
+type flow struct {
+	Trust
+	rate        int // expected a second
+	probability float64
+	depth       int
+	fate        func() (o Outcome, after float64) // of its loads
+	expected    int
+	loaded      int
+	leaves      int
 }
 
-func level(t *testing.T, g *Governor, want int, when string) {
-	t.Helper()
-	if got := g.Figures().Level; got != want {
-		t.Fatalf("%s: level %d, want %d", when, got, want)
-	}
+// fate has all loads end so after some seconds.
+func fate(o Outcome, after float64) func() (Outcome, float64) {
+	return func() (Outcome, float64) { return o, after }
 }
 
-func TestGovernorGoesUpWhileLoadsAreUsed(t *testing.T) {
-	t.Parallel()
-	g := NewGovernor()
-	level(t, g, firstLevel, "at first")
-	feed(g, outcomesAStep, Useful)
-	level(t, g, firstLevel+1, "after useful loads")
-	feed(g, 10*outcomesAStep, Useful)
-	level(t, g, len(levels)-1, "after many useful loads")
-	if reach := g.Reach(); reach.Loads == 0 || reach.Probability >= 0.5 {
-		t.Errorf("the reach is %+v", reach)
-	}
-}
-
-func TestGovernorStopsWhenLoadsAreWastedAndTriesAgain(t *testing.T) {
-	t.Parallel()
-	g := NewGovernor()
-	feed(g, outcomesAStep, Wasted)
-	level(t, g, firstLevel-1, "after wasted loads")
-	feed(g, outcomesAStep, Wasted)
-	level(t, g, 0, "after more wasted loads")
-	if reach := g.Reach(); reach.Loads != 0 {
-		t.Errorf("the reach is %+v while it is off", reach)
-	}
-	for _, pause := range []int{1, 2, 4, 8, 8} {
-		for range pause - 1 {
-			g.Tick(false)
-			level(t, g, 0, "in the pause")
+// some has so many of all loads read soon, and the others never.
+func some(share float64) func() (Outcome, float64) {
+	random := rand.New(rand.NewPCG(1, 2))
+	return func() (Outcome, float64) {
+		if random.Float64() < share {
+			return Useful, 0.03
 		}
-		g.Tick(false)
-		level(t, g, 1, "after the pause")
-		feed(g, 2*outcomesAStep, Wasted)
-		level(t, g, 0, "after wasted loads of the trial")
+		return Wasted, never
 	}
-	for range longestPause {
-		g.Tick(false)
+}
+
+// governed is a governor in a time of its own.
+type governed struct {
+	*Governor
+	clock
+}
+
+func newGoverned() *governed { return &governed{NewGovernor(), clock{at: 1e18}} }
+
+// run lets so many seconds pass in which shapes are expected, and counts for these seconds.
+func (g *governed) run(seconds int, shapes ...*flow) {
+	const steps = 200
+	for _, s := range shapes {
+		s.expected, s.loaded, s.leaves = 0, 0, 0
 	}
-	feed(g, outcomesAStep, Useful)
-	level(t, g, 2, "after useful loads of the trial")
-	feed(g, 3*outcomesAStep, Wasted)
-	level(t, g, 0, "after wasted loads")
-	g.Tick(false)
-	level(t, g, 1, "after a pause that is short again")
+	for range seconds {
+		for step := range steps {
+			g.at += second / steps
+			for _, s := range shapes {
+				for range (step+1)*s.rate/steps - step*s.rate/steps {
+					g.expect(s)
+				}
+			}
+			g.Settle(g.at)
+		}
+	}
 }
 
-func TestGovernorStopsWhileLoadsFail(t *testing.T) {
-	t.Parallel()
-	g := NewGovernor()
-	g.Tick(true)
-	level(t, g, firstLevel-1, "after an interval with failures")
-	g.Tick(true)
-	level(t, g, 0, "after another")
-	g.Tick(true)
-	level(t, g, 1, "after the pause")
-	g.Tick(true)
-	level(t, g, 0, "after failures of the trial")
-	g.Tick(false)
-	g.Tick(false)
-	g.Tick(false)
-	g.Tick(false)
-	level(t, g, firstLevel, "once nothing failed")
-	g.Tick(true)
-	feed(g, outcomesATick, Useful)
-	g.Tick(false)
-	level(t, g, firstLevel, "after a failure, and useful loads")
-	g.Tick(true)
-	level(t, g, firstLevel-1, "after another failure that is not the second running")
+func (g *governed) expect(s *flow) {
+	s.expected++
+	p := Prediction{Probability: s.probability, Depth: max(1, s.depth)}
+	load := g.Allows(&p, &s.Trust, g.at)
+	if p.Leaf {
+		s.leaves++
+	}
+	if load {
+		s.loaded++
+		g.begin(&p, s)
+	}
 }
 
-func TestGovernorStopsWhereNothingFollowsWhatWasWasted(t *testing.T) {
-	t.Parallel()
-	g := NewGovernor()
-	feed(g, outcomesATick, Wasted)
-	g.Tick(false)
-	level(t, g, firstLevel-1, "after an interval with few loads, all wasted")
-	g.Begin(&load{open: true}, nil)
-	g.Tick(false)
-	level(t, g, firstLevel-1, "after one in which a load began")
-	g.Tick(false)
-	level(t, g, 0, "after one without any")
-	g = NewGovernor()
-	g.Tick(false)
-	level(t, g, firstLevel, "where nothing was loaded at all")
+func (g *governed) begin(p *Prediction, s *flow) {
+	o, after := s.fate()
+	g.Begin(&load{&g.clock, g.at + int64(after*second), o}, p, &s.Trust, g.at)
 }
 
-func TestGovernorWeighs(t *testing.T) {
+// off reports whether of a flow no more is loaded than to see whether it is used.
+func (s *flow) off(seconds int) bool {
+	return s.leaves == s.expected && s.loaded <= s.expected/triedShare+seconds
+}
+
+// on reports whether all is loaded.
+func (s *flow) on() bool { return s.loaded == s.expected && s.leaves == 0 }
+
+// TestLoadsStopSoonWhenTheyAreWastedAndComeBackSoon has associations end, and loads fail; and then
+// what is expected is read again.
+func TestLoadsStopSoonWhenTheyAreWastedAndComeBackSoon(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		name                 string
-		useful, late, wasted int // of eight
-		polluted             bool
-		from, to             int
+		name      string
+		rate      int
+		bad       func() (Outcome, float64)
+		off, back int // seconds
 	}{
-		{"so accurate that more is tried", 6, 0, 2, false, 3, 4},
-		{"not so accurate", 5, 0, 3, false, 3, 3},
-		{"not so accurate and late", 2, 3, 3, false, 3, 4},
-		{"late where it cannot be earlier", 2, 3, 3, false, 4, 4},
-		{"accurate, but what it pushes out is missed", 8, 0, 0, true, 3, 3},
-		{"not so accurate, and what it pushes out is missed", 5, 0, 3, true, 3, 2},
-		{"not so accurate, and what it pushes out is missed, at the first level", 5, 0, 3, true, 1, 1},
-		{"not so accurate at the last level", 5, 0, 3, false, 5, 4},
-		{"inaccurate", 3, 0, 5, false, 3, 2},
+		{"associations end, 100 a second", 100, fate(Wasted, never), 2, 3},
+		{"associations end, 25 a second", 25, fate(Wasted, never), 2, 3},
+		{"associations end, 10 a second", 10, fate(Wasted, never), 3, 4},
+		{"associations end, 5 a second", 5, fate(Wasted, never), 5, 5},
+		{"associations end, 1 a second", 1, fate(Wasted, never), 15, 10},
+		{"loads fail, 100 a second", 100, fate(Wasted, 0), 1, 3},
+		{"loads fail, 5 a second", 5, fate(Wasted, 0.1), 4, 5},
+		{"answers are killed unread", 25, fate(Wasted, 0.1), 1, 3},
+		{"1 of 20 is used", 25, some(0.05), 5, 3},
 	} {
-		g := NewGovernor()
-		g.level = c.from
-		for range 10 {
-			g.Access(false, false, c.polluted)
+		for _, probability := range []float64{0.97, 0.8, 0.6} {
+			g := newGoverned()
+			s := &flow{rate: c.rate, probability: probability, fate: fate(Useful, 0.03)}
+			name := fmt.Sprintf("%s, expected with %v", c.name, probability)
+			if g.run(30, s); !s.on() {
+				t.Fatalf("%s: %d of %d are loaded while all are used", name, s.loaded, s.expected)
+			}
+			s.fate = c.bad
+			g.run(c.off, s)
+			if g.run(5, s); !s.off(5) {
+				t.Errorf("%s: after %d s, %d of %d are still loaded in 5 s", name, c.off, s.loaded, s.expected)
+			}
+			if s.loaded == 0 {
+				t.Errorf("%s: none of %d is tried in 5 s", name, s.expected)
+			}
+			g.run(30, s) // it makes no difference for how long it lasts
+			if f := g.Figures(); f.Level != 0 {
+				t.Errorf("%s: it is shown at level %d", name, f.Level)
+			}
+			s.fate = fate(Useful, 0.03)
+			g.run(c.back, s)
+			if g.run(5, s); !s.on() {
+				t.Errorf("%s: %d s after it ended, %d of %d are loaded in 5 s", name, c.back, s.loaded, s.expected)
+			}
 		}
-		for range outcomesAStep / 8 {
-			feed(g, c.useful, Useful)
-			feed(g, c.late, Late)
-			feed(g, c.wasted, Wasted)
-		}
-		level(t, g, c.to, c.name)
 	}
 }
 
-func TestGovernorTellsOutcomesInOrder(t *testing.T) {
-	t.Parallel()
-	g := NewGovernor()
-	first := &load{open: true}
-	g.Begin(first, nil)
-	feed(g, outcomesAStep, Useful)
-	level(t, g, firstLevel, "while the first is not decided")
-	g.Tick(false)
-	level(t, g, firstLevel, "while it may still be read")
-	g.Tick(false)
-	if f := g.Figures(); f.Wasted != 1 || f.Useful != outcomesAStep || f.Level != firstLevel+1 {
-		t.Errorf("%+v: what is unread for an interval is wasted, and the others follow", f)
-	}
-	for range 3 * maxTrials {
-		g.Begin(&load{open: true}, nil)
-	}
-	if len(g.trials) > maxTrials {
-		t.Errorf("%d trials are waited for", len(g.trials))
-	}
-}
-
-func TestGovernorTellsRules(t *testing.T) {
-	t.Parallel()
-	g, rule := NewGovernor(), &Rule{}
-	for _, o := range []Outcome{Useful, Void, Late, Wasted} {
-		g.Begin(&load{outcome: o}, rule)
-	}
-	if g.Settle(); rule.used != 2 || rule.wasted != 1 {
-		t.Errorf("used %d, wasted %d", rule.used, rule.wasted)
-	}
-}
-
-func TestGovernorHeedsTheControlGroup(t *testing.T) {
+// TestWhatIsUsedOftenEnoughIsLoaded and what is not is not, after a while.
+func TestWhatIsUsedOftenEnoughIsLoaded(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		name             string
-		treated, control int // hits of 100
-		want             int
+		used, least, most float64 // shares
 	}{
-		{"hits more with loads", 90, 60, len(levels) - 1},
-		{"hits as much without loads", 90, 90, len(levels) - 2},
+		{0.9, 1, 1},
+		{0.6, 1, 1},
+		{0.5, 0.9, 1},
+		{0.2, 0, 0.25},
+		{0.1, 0, 0.1},
 	} {
-		g := NewGovernor()
-		feed(g, 1_000, Useful)
-		for i := range 3_200 {
-			g.Access(i%16 == 0, i%100 < c.treated && i%16 != 0 || i/16%100 < c.control && i%16 == 0, false)
+		g := newGoverned()
+		s := &flow{rate: 25, probability: 0.7, fate: some(c.used)}
+		g.run(60, s)
+		g.run(300, s)
+		if share := float64(s.loaded) / float64(s.expected); share < c.least || share > c.most {
+			t.Errorf("%v of what is used with %v is loaded, want %v to %v", share, c.used, c.least, c.most)
 		}
-		for range judgedTicks {
-			g.Tick(false)
+	}
+}
+
+// TestShapesDoNotSpoilEachOther has useful shapes beside useless ones.
+func TestShapesDoNotSpoilEachOther(t *testing.T) {
+	t.Parallel()
+	g := newGoverned()
+	good := &flow{rate: 5, probability: 0.8, fate: some(0.9)}
+	bad := &flow{rate: 50, probability: 0.95, fate: fate(Wasted, never)}
+	failing := &flow{rate: 50, probability: 0.95, fate: fate(Wasted, 0)}
+	g.run(5, good, bad, failing)
+	g.run(60, good, bad, failing)
+	if !good.on() || !bad.off(60) || !failing.off(60) {
+		t.Errorf("loaded: %d of %d that are useful, %d of %d that are wasted, %d of %d that fail", good.loaded, good.expected, bad.loaded, bad.expected, failing.loaded, failing.expected)
+	}
+	if f := g.Figures(); f.Level < 1 || f.Level > len(bands) {
+		t.Errorf("level %d, want that some is trusted", f.Level)
+	}
+}
+
+// TestWhatIsLessLikelyIsJudgedByItself: what is likely is loaded although what is not is wasted,
+// and that is loaded only once it was seen to be used.
+func TestWhatIsLessLikelyIsJudgedByItself(t *testing.T) {
+	t.Parallel()
+	g := newGoverned()
+	var s Trust
+	likely := &flow{rate: 20, probability: 0.9, fate: fate(Useful, 0.03)}
+	unlikely := &flow{rate: 20, probability: 0.4, fate: fate(Wasted, never)}
+	both := func(seconds int) {
+		likely.expected, likely.loaded, unlikely.expected, unlikely.loaded = 0, 0, 0, 0
+		for range seconds * 20 {
+			for _, one := range []*flow{likely, unlikely} {
+				one.Trust = s
+				g.expectOf(one, &s)
+			}
+			g.at += second / 20
+			g.Settle(g.at)
 		}
-		level(t, g, c.want, c.name)
-		if f := g.Figures(); f.Treated < 0.8 || f.Control < 0.5 {
-			t.Errorf("%s: %+v", c.name, f)
+	}
+	both(10)
+	both(60)
+	if likely.loaded != likely.expected || unlikely.loaded > unlikely.expected/triedShare+60 {
+		t.Errorf("%d of %d likely ones are loaded, %d of %d others", likely.loaded, likely.expected, unlikely.loaded, unlikely.expected)
+	}
+	unlikely.fate = fate(Useful, 0.03)
+	both(10)
+	if both(10); unlikely.loaded != unlikely.expected {
+		t.Errorf("%d of %d are loaded though they are used", unlikely.loaded, unlikely.expected)
+	}
+}
+
+// expectOf has a flow expected on an account that it shares.
+func (g *governed) expectOf(s *flow, t *Trust) {
+	s.expected++
+	p := Prediction{Probability: s.probability, Depth: 1}
+	if g.Allows(&p, t, g.at) {
+		s.loaded++
+		o, after := s.fate()
+		g.Begin(&load{&g.clock, g.at + int64(after*second), o}, &p, t, g.at)
+	}
+}
+
+// TestThinkTimesAreLearned has what is loaded read when a user has read a page.
+func TestThinkTimesAreLearned(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(1, 2))
+	for _, mean := range []float64{1, 3, 7, 12} {
+		g := newGoverned()
+		s := &flow{rate: 10, probability: 0.9, fate: func() (Outcome, float64) { return Useful, min(60, mean*random.ExpFloat64()) }}
+		g.run(120, s)
+		if g.run(120, s); s.loaded < s.expected*98/100 {
+			t.Errorf("read after %v s, %d of %d are loaded", mean, s.loaded, s.expected)
+		}
+		s.rate = 0
+		g.run(70, s)
+		if f := g.Figures(); f.Wasted > f.Useful/50 || g.waiting > 0 {
+			t.Errorf("read after %v s: %+v, and %d are waited for; want what was read late to be useful", mean, f, g.waiting)
+		}
+		// A page that is left alone is still found out.
+		s.rate, s.fate = 10, fate(Wasted, never)
+		g.run(70, s)
+		if g.run(10, s); !s.off(10) {
+			t.Errorf("after pages that were read after %v s: %d of %d are loaded though none is read", mean, s.loaded, s.expected)
+		}
+	}
+}
+
+func TestOneReadThatTookLongMakesNobodyWait(t *testing.T) {
+	t.Parallel()
+	g := newGoverned()
+	s := &flow{rate: 25, probability: 0.9, fate: fate(Useful, 0.1)}
+	g.run(10, s)
+	for range 2 {
+		g.Begin(&load{&g.clock, g.at + 30*second, Useful}, &Prediction{Probability: 0.9, Depth: 1}, &s.Trust, g.at)
+	}
+	g.run(40, s)
+	if p := s.patience(); p != leastPatience {
+		t.Errorf("a load is wasted after %v s", p)
+	}
+}
+
+func TestWhatIsTriedLeadsNowhere(t *testing.T) {
+	t.Parallel()
+	g := newGoverned()
+	s := &flow{rate: 25, probability: 0.9, fate: fate(Wasted, 0)}
+	g.run(5, s)
+	if g.run(10, s); s.loaded == 0 || s.leaves != s.expected {
+		t.Errorf("of %d that are expected %d are tried, %d are leaves", s.expected, s.loaded, s.leaves)
+	}
+}
+
+// TestAllAccountsTogetherTryLittle: there are many whose loads are wasted.
+func TestAllAccountsTogetherTryLittle(t *testing.T) {
+	t.Parallel()
+	g := newGoverned()
+	var shapes []*flow
+	for range 50 {
+		shapes = append(shapes, &flow{rate: 2, probability: 0.9, fate: fate(Wasted, never)})
+	}
+	g.run(20, shapes...)
+	g.run(60, shapes...)
+	expected, loaded, least := 0, 0, shapes[0].loaded
+	for _, s := range shapes {
+		expected, loaded, least = expected+s.expected, loaded+s.loaded, min(least, s.loaded)
+	}
+	if most := expected/triedShare + 60*triedMost + len(shapes); loaded > most || least == 0 {
+		t.Errorf("%d of %d are loaded, want %d at most; of one %d", loaded, expected, most, least)
+	}
+}
+
+func TestFiguresTellOutcomes(t *testing.T) {
+	t.Parallel()
+	g := newGoverned()
+	if f := g.Figures(); f.Level != 3 || f.Accuracy != 0 {
+		t.Errorf("at first: %+v", f)
+	}
+	s := &flow{}
+	for _, o := range []Outcome{Useful, Void, Late, Late, Wasted} {
+		g.Begin(&load{&g.clock, g.at, o}, &Prediction{Probability: 0.9, Depth: 1}, &s.Trust, g.at)
+	}
+	g.at += second
+	g.Settle(g.at)
+	f := g.Figures()
+	if f.Useful != 1 || f.Late != 2 || f.Wasted != 1 || f.Accuracy < 0.7 || f.Accuracy > 0.8 || f.Lateness < 0.6 || f.Lateness > 0.7 {
+		t.Errorf("%+v", f)
+	}
+	// What was thought to be wasted was read, or did not begin.
+	for _, o := range []Outcome{Useful, Void, Wasted} {
+		g.Begin(&load{&g.clock, g.at + 10*second, o}, &Prediction{Probability: 0.9, Depth: 1}, &s.Trust, g.at)
+	}
+	g.at += 5 * second
+	if g.Settle(g.at); g.Figures().Wasted != 4 {
+		t.Errorf("%+v while three are unread", g.Figures())
+	}
+	g.at += 60 * second
+	if g.Settle(g.at); g.Figures().Wasted != 2 || g.Figures().Useful != 2 || g.waiting != 0 {
+		t.Errorf("%+v, and %d are waited for", g.Figures(), g.waiting)
+	}
+}
+
+func TestGovernorHoldsABoundedNumberOfLoads(t *testing.T) {
+	t.Parallel()
+	g := newGoverned()
+	var s Trust
+	p := &Prediction{Probability: 0.9, Depth: 1}
+	for i := range 3 * maxTrials {
+		g.Begin(&load{&g.clock, g.at + never*second, Wasted}, p, &s, g.at)
+		if i%100 == 0 {
+			g.at += second
+			g.Settle(g.at)
+		}
+	}
+	held := 0
+	for _, line := range g.trials {
+		for one := line.first; one != nil; one = one.next {
+			held++
+		}
+	}
+	if held != g.waiting || held > maxTrials || g.Bytes() < int64(held)*loadBytes {
+		t.Errorf("%d trials are held, %d counted, in %d bytes", held, g.waiting, g.Bytes())
+	}
+	g.at += 100 * second
+	if g.Settle(g.at); g.waiting != 0 || g.Bytes() != 0 || g.Figures().Wasted != 3*maxTrials {
+		t.Errorf("after all: %d are held in %d bytes, %+v", g.waiting, g.Bytes(), g.Figures())
+	}
+}
+
+func TestALateOneThatIsUsedCountsForMore(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		used Outcome
+		on   bool
+	}{{Useful, false}, {Late, true}} {
+		g := newGoverned()
+		n := 0
+		s := &flow{rate: 25, probability: 0.7, fate: func() (Outcome, float64) {
+			if n++; n%10 < 3 {
+				return c.used, 0
+			}
+			return Wasted, 0
+		}}
+		g.run(30, s)
+		if g.run(60, s); (s.loaded == s.expected) != c.on {
+			t.Errorf("outcome %d: %d of %d are loaded", c.used, s.loaded, s.expected)
+		}
+	}
+}
+
+// TestAllGoDownWherePollutionIsTheCause of misses, and come back when it is not.
+func TestAllGoDownWherePollutionIsTheCauseOfMisses(t *testing.T) {
+	t.Parallel()
+	g := newGoverned()
+	likely, unlikely := &flow{rate: 10, probability: 0.96, fate: fate(Useful, 0.03)}, &flow{rate: 10, probability: 0.7, fate: fate(Useful, 0.03)}
+	use := func(seconds int, polluted bool) {
+		for range seconds {
+			for i := range 100 {
+				if i%16 == 0 {
+					g.Access(0, i%48 == 0, polluted, 1)
+				} else {
+					g.Access(i%16, i%5 > 0, polluted && i%25 > 0, 1)
+				}
+			}
+			g.run(1, likely, unlikely)
+		}
+	}
+	if use(10, false); !likely.on() || !unlikely.on() {
+		t.Fatal("not all is loaded at first")
+	}
+	use(30, true)
+	if f := g.Figures(); f.Pollution < 0.4 || !likely.on() || !unlikely.off(1) {
+		t.Errorf("%+v: %d of %d likely ones are loaded, %d of %d others", f, likely.loaded, likely.expected, unlikely.loaded, unlikely.expected)
+	}
+	if use(20, false); !unlikely.on() {
+		t.Errorf("%d of %d are loaded once nothing is polluted", unlikely.loaded, unlikely.expected)
+	}
+}
+
+// TestAllGoDownWhereTheControlGroupDoesAsWell and come back when it does not.
+func TestAllGoDownWhereTheControlGroupDoesAsWell(t *testing.T) {
+	t.Parallel()
+	for _, sample := range []int{1, 16} { // of the hits that are no first ones, one in so many is told
+		g := newGoverned()
+		s := &flow{rate: 30, probability: 0.6, fate: fate(Useful, 0.03)}
+		random := rand.New(rand.NewPCG(1, 2))
+		use := func(seconds int, treated, control float64) {
+			for range seconds {
+				for i := range 100 {
+					key, hits := i%Groups, treated
+					if key == 0 {
+						hits = control
+					}
+					first := key > 0 && i%3 == 0
+					switch hit := random.Float64() < hits; {
+					case !hit || first:
+						g.Access(key, hit, false, 1)
+					case random.IntN(sample) == 0:
+						g.Access(key, hit, false, float64(sample))
+					}
+				}
+				g.run(1, s)
+			}
+		}
+		if use(60, 0.9, 0.55); !s.on() {
+			t.Errorf("1 in %d: %d of %d are loaded though that helps", sample, s.loaded, s.expected)
+		}
+		if f := g.Figures(); f.Treated < 0.8 || f.Control > 0.7 || f.Control < 0.4 {
+			t.Errorf("1 in %d: %+v", sample, f)
+		}
+		low, seconds := 0, 50*(sample+1)
+		for range seconds {
+			if use(1, 0.8, 0.8); !s.on() {
+				low++
+			}
+		}
+		if low < seconds/8 {
+			t.Errorf("1 in %d: it is down in %d of %d s though it does not help", sample, low, seconds)
+		}
+		use(40, 0.9, 0.55)
+		if use(1, 0.9, 0.55); !s.on() {
+			t.Errorf("1 in %d: %d of %d are loaded though that helps again", sample, s.loaded, s.expected)
 		}
 	}
 }

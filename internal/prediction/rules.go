@@ -11,10 +11,15 @@ const (
 	maxFollowers = 32
 	// maxRules is how many ways are kept in which the args of one template can come from another.
 	maxRules = 8
-	// maxRows is how many rows of an answer are looked at.
-	maxRows = 8
+	// maxRows is how many rows of an answer are looked at, and maxColumns how many columns.
+	maxRows    = 8
+	maxColumns = 255
 	// maxRuleArgs is the number of args up to which templates have rules.
 	maxRuleArgs = 8
+	// A template of which nothing new was found out on so many occasions is settled. From then on
+	// it is studied in one session in 64, so in fewer than are told whole.
+	settled       = 64
+	settledRarity = 6
 
 	// minSightings is how often a mapping must have been right before it is followed, with two
 	// different values at least.
@@ -27,39 +32,49 @@ const (
 	// Where nothing explained the args so often, it is looked for once in a while only.
 	looked    = 32
 	lookAgain = 16
-
-	// A mapping whose loads are used less than usedShare of the time, after minOutcomes, is
-	// followed once in retry only.
-	usedShare   = 0.4
-	minOutcomes = 32
-	retry       = 16
 )
 
-// Value stands for a value in queries and answers: equal ones are the same text. "" stands for
-// none, and for what cannot be told.
+// Value is the text of a value in queries and answers: equal values have the same text. "" stands
+// for none, and for what cannot be told.
 type Value = string
 
-// Answer is what a query found.
-type Answer interface {
-	Rows() int
-	// Value returns what a row holds in a column, "" where there is nothing to find others by.
-	Value(row, column int) Value
+// Answer is what a query found, as the Shape of its template knows it.
+type Answer any
+
+// Shape is what is known of all queries of a template.
+type Shape interface {
+	// Columns is how many columns the answers have.
+	Columns() int
+	// Split appends the args of a query to into, false if they are not known.
+	Split(key string, into []Value) ([]Value, bool)
+	// Key appends the key of the query with these args to into, false if there is none. The args
+	// are not retained.
+	Key(into []byte, args []Value) ([]byte, bool)
+	// Rows returns how many rows an answer has.
+	Rows(answer Answer) int
+	// Append appends the text of what a row holds in a column to into, nothing where there is
+	// nothing to find others by.
+	Append(into []byte, answer Answer, row, column int) []byte
+	// Leads reports whether it is declared that an arg of another template is what a column of
+	// this one refers to, or is referred to by.
+	Leads(column int, to *Template, arg int) bool
 }
 
-// Template is a shape of queries.
+// Template is a shape of queries, and what is known of what comes after them.
 type Template struct {
-	// Columns is how many columns its answers have.
-	Columns int
-	// Key returns the key of its query with these args, false if there is none. The args are not
-	// retained.
-	Key func(args []Value) (key string, ok bool)
-	// Leads reports whether it is declared that an arg of another template is what a column of this
-	// one refers to, or is referred to by. It may be nil.
-	Leads func(column int, to *Template, arg int) bool
+	Shape
+	// Trust is that in what the chain expects of its keys.
+	Trust
 
 	chances   [2]chances // of what comes after it, by whether it came by a rule itself
 	followers []*follower
+	// quiet counts the occasions since something new was found out. From settled on, the template
+	// is looked at in fewer sessions.
+	quiet int
 }
+
+// NewTemplate returns a template of which nothing is known.
+func NewTemplate(of Shape) *Template { return &Template{Shape: of} }
 
 // chances counts the occasions on which something could have come after a template: how often it
 // was asked, and how many rows it found, maxRows each time at most.
@@ -79,6 +94,7 @@ func (c chances) of(eachRow bool) int {
 type follower struct {
 	template  *Template
 	sightings int
+	last      uint64     // the number of the arrival that was seen last
 	vain      int        // looks for where the args came from that found nothing
 	constants []constant // by arg
 	fixed     Rule       // all args are constant
@@ -88,26 +104,29 @@ type follower struct {
 
 // constant is the value that an arg has most of the time, if it has one.
 type constant struct {
-	value Value
-	votes int // for it, less those for others
-	seen  int // of the sightings since it is the one
+	value uint64
+	text  Value // of the value, once it has been seen often enough
+	votes int   // for it, less those for others
+	seen  int   // of the sightings since it is the one
 	of    int
 }
 
 // see counts a sighting. The value is found by majority vote, after Boyer and Moore, "MJRTY"
 // (1981).
-func (c *constant) see(v Value) {
+func (c *constant) see(v uint64, text Value) {
 	if c.votes == 0 && c.value != v {
-		*c = constant{value: Value(strings.Clone(string(v)))} // and not the key that it is a part of
+		*c = constant{value: v}
 	}
 	if c.of++; c.of >= ruleHalving {
 		c.of, c.seen, c.votes = c.of/2, c.seen/2, min(c.votes, c.of/2)
 	}
-	if c.value == v {
-		c.votes++
-		c.seen++
-	} else {
+	if c.value != v {
 		c.votes--
+		return
+	}
+	c.votes++
+	if c.seen++; c.seen >= minSightings && c.text == "" {
+		c.text = strings.Clone(text) // and not the key that it is a part of
 	}
 }
 
@@ -141,42 +160,37 @@ type Rule struct {
 	count  [2]int
 	before [2]chances
 	// What it was first right about, and whether it was right about others later.
-	first  string
+	first  uint64
 	varied bool
 	// declared says that all args that have a source have one that leads to them. It counts as
 	// having been right once before.
 	declared bool
-
-	used, wasted int // of the loads that it led to
-	occasions    int // since it is followed once in a while only
+	// Trust is that in the keys that it leads to.
+	Trust
 }
 
 // seen is an access in the window of a session.
 type seen struct {
+	hash    uint64 // of the key
+	at      int64
+	node    uint32 // of the chain
+	chained bool
+	led     bool // it came by a rule
+	args    uint8
+	rows    uint8
+	columns uint8
+	// template is set where it is studied what comes after it. Then values has the hashes of its
+	// args and of what the rows of its answer hold, one row after the other; 0 stands for "".
 	template *Template
-	key      string
-	node     uint32 // of the chain
-	chained  bool
-	args     []Value
-	answer   Answer
-	led      bool // it came by a rule
-	at       int64
+	values   []uint64
 	credits  []credit
 }
 
-// credit says that a mapping was right after an access, for one of its rows or, with -1, at all. It
-// counts once.
+// credit says that a mapping was right after an access, for one of its rows or, with -1, at all.
+// It counts once.
 type credit struct {
 	rule *Rule
 	row  int
-}
-
-// rows returns how many rows are looked at.
-func (s *seen) rows() int {
-	if s.answer == nil {
-		return 0
-	}
-	return min(s.answer.Rows(), maxRows)
 }
 
 // way returns the index of what is counted by whether a query came by a rule.
@@ -187,22 +201,33 @@ func (s *seen) way() int {
 	return 0
 }
 
-// value returns what a source says, for one of the rows; "" if nothing.
-func (s *seen) value(from source, row int) Value {
+// value returns what a source says, for one of the rows; 0 if nothing.
+func (s *seen) value(from source, row int) uint64 {
 	i := int(from.index)
 	switch from.origin {
 	case arg:
-		if i < len(s.args) {
-			return s.args[i]
+		if i < int(s.args) {
+			return s.values[i]
 		}
-		return ""
+		return 0
 	case firstRow:
 		row = 0
 	}
-	if row >= s.rows() {
-		return ""
+	if row >= int(s.rows) || i >= int(s.columns) {
+		return 0
 	}
-	return s.answer.Value(row, i)
+	return s.values[int(s.args)+row*int(s.columns)+i]
+}
+
+// arrival is an access that comes after others.
+type arrival struct {
+	number   uint64
+	template *Template
+	hash     uint64 // of its key
+	args     []Value
+	values   []uint64 // of the args
+	about    uint64   // stands for all of them
+	led      bool     // a rule that is followed led to it
 }
 
 // weigh looks again at how much memory is held for a template that comes after another. It returns
@@ -210,10 +235,10 @@ func (s *seen) value(from source, row int) Value {
 func (f *follower) weigh() (grown int64) {
 	n := int64(unsafe.Sizeof(*f)) + 32 // its place among the followers, and its share of the template
 	for _, c := range f.constants {
-		n += int64(unsafe.Sizeof(c)) + textBytes(len(c.value))
+		n += int64(unsafe.Sizeof(c)) + textBytes(len(c.text))
 	}
 	for _, m := range f.rules {
-		n += int64(unsafe.Sizeof(m)) + int64(unsafe.Sizeof(*m)) + textBytes(len(m.first))
+		n += int64(unsafe.Sizeof(m)) + int64(unsafe.Sizeof(*m))
 		for _, sources := range m.sources {
 			n += int64(unsafe.Sizeof(sources)) + textBytes(cap(sources)*int(unsafe.Sizeof(source{})))
 		}
@@ -233,6 +258,7 @@ func (t *Template) follower(of *Template) (f *follower, freed int64) {
 	}
 	f = &follower{template: of, fixed: Rule{before: t.chances}}
 	if len(t.followers) < maxFollowers {
+		t.quiet = 0
 		t.followers = append(t.followers, f)
 		return f, 0
 	}
@@ -249,14 +275,12 @@ func (t *Template) follower(of *Template) (f *follower, freed int64) {
 func (t *Template) ask(s *seen) {
 	c := &t.chances[s.way()]
 	c.asked++
-	c.rows += s.rows()
+	c.rows += int(s.rows)
+	t.quiet++
 }
 
 // learn notes that b came after a. It returns how many bytes more are held for that.
-func learn(a, b *seen) (grown int64) {
-	if a.template == nil || b.template == nil || len(b.args) > maxRuleArgs || a.key == b.key {
-		return 0
-	}
+func learn(a *seen, b *arrival) (grown int64) {
 	f, freed := a.template.follower(b.template)
 	if f == nil {
 		return 0
@@ -268,30 +292,35 @@ func learn(a, b *seen) (grown int64) {
 		f.constants, f.rules = make([]constant, len(b.args)), nil
 		known = false
 	}
-	defer func() {
-		if !known || len(f.rules) != rules {
-			grown += f.weigh()
+	// What comes after several of one template is one sighting of its args.
+	for i, v := range b.values {
+		if f.last == b.number {
+			break
 		}
-	}()
-	for i, v := range b.args {
-		f.constants[i].see(v)
+		text := f.constants[i].text
+		f.constants[i].see(v, b.args[i])
+		known = known && text == f.constants[i].text
 	}
+	f.last = b.number
 	switch {
 	case f.explain(a, b):
-	case f.constant(b.args):
-		f.fixed.credit(a, -1, a.key)
+	case f.constant(b):
+		f.fixed.credit(a, -1, a.hash)
 	case f.vain < looked || f.sightings%lookAgain == 0:
 		if !f.look(a, b) {
 			f.vain++
 		}
 	}
+	if !known || len(f.rules) != rules {
+		grown += f.weigh()
+	}
 	return grown
 }
 
 // constant reports whether all args are what they are most of the time.
-func (f *follower) constant(args []Value) bool {
+func (f *follower) constant(b *arrival) bool {
 	for i := range f.constants {
-		if !f.constants[i].holds() || f.constants[i].value != args[i] {
+		if !f.constants[i].holds() || f.constants[i].value != b.values[i] {
 			return false
 		}
 	}
@@ -300,9 +329,9 @@ func (f *follower) constant(args []Value) bool {
 
 // explain finds the mapping that was right most often among those that are right now, and counts
 // that. It reports whether there is one.
-func (f *follower) explain(a, b *seen) bool {
+func (f *follower) explain(a *seen, b *arrival) bool {
 	for i, m := range f.rules {
-		for row := range max(1, a.rows()) {
+		for row := range max(1, int(a.rows)) {
 			if !m.right(f, a, b, row) {
 				continue
 			}
@@ -310,7 +339,7 @@ func (f *follower) explain(a, b *seen) bool {
 			if !m.each {
 				row = -1
 			}
-			m.credit(a, row, join(b.args))
+			m.credit(a, row, b.about)
 			b.led = b.led || m.known()
 			for ; i > 0 && f.rules[i-1].total() < m.total(); i-- {
 				f.rules[i-1], f.rules[i] = m, f.rules[i-1]
@@ -322,19 +351,19 @@ func (f *follower) explain(a, b *seen) bool {
 }
 
 // right reports whether the mapping explains the args of b, by a row of a where it goes by rows.
-func (m *Rule) right(f *follower, a, b *seen, row int) bool {
+func (m *Rule) right(f *follower, a *seen, b *arrival, row int) bool {
 	left := 0
 	for i, sources := range m.sources {
 		ok := false
 		for _, s := range sources {
-			if ok = a.value(s, row) == b.args[i]; ok {
+			if ok = a.value(s, row) == b.values[i]; ok {
 				left++
 				break
 			}
 		}
-		// What it has no source for is constant; and what seemed to have one may turn out to be, as
-		// long as little is known.
-		if !ok && (len(sources) > 0 && m.total() >= minSightings || f.constants[i].value != b.args[i]) {
+		// What it has no source for is constant; and what seemed to have one may turn out to be,
+		// as long as little is known.
+		if !ok && (len(sources) > 0 && m.total() >= minSightings || f.constants[i].value != b.values[i]) {
 			return false
 		}
 	}
@@ -342,68 +371,60 @@ func (m *Rule) right(f *follower, a, b *seen, row int) bool {
 }
 
 // narrow leaves the sources that were right.
-func (m *Rule) narrow(a, b *seen, row int) {
+func (m *Rule) narrow(a *seen, b *arrival, row int) {
 	m.each = false
-	declared := a.template.Leads != nil
+	open := m.total() < minSightings
+	declared := open
 	for i, sources := range m.sources {
-		m.sources[i] = slices.DeleteFunc(sources, func(s source) bool { return a.value(s, row) != b.args[i] })
+		m.sources[i] = slices.DeleteFunc(sources, func(s source) bool { return a.value(s, row) != b.values[i] })
 		sources = m.sources[i]
 		m.each = m.each || len(sources) > 0 && sources[0].origin == eachRow
-		declared = declared && m.total() < minSightings && (len(sources) == 0 || slices.ContainsFunc(sources, func(s source) bool {
+		declared = declared && (len(sources) == 0 || slices.ContainsFunc(sources, func(s source) bool {
 			return s.origin != arg && a.template.Leads(int(s.index), b.template, i)
 		}))
 	}
-	if m.total() < minSightings {
+	if open {
 		m.declared = declared
 	}
 }
 
 // credit counts that the mapping was right about something.
-func (m *Rule) credit(a *seen, row int, about string) {
+func (m *Rule) credit(a *seen, row int, about uint64) {
 	if slices.Contains(a.credits, credit{m, row}) {
 		return
 	}
 	a.credits = append(a.credits, credit{m, row})
 	if m.total() == 0 {
-		m.first = strings.Clone(about)
+		m.first = about
 	}
+	known := m.known()
 	m.count[a.way()]++
 	m.varied = m.varied || m.first != about
-}
-
-func join(args []Value) string {
-	if len(args) == 1 {
-		return string(args[0])
+	if !known && m.known() {
+		a.template.quiet = 0
 	}
-	var all strings.Builder
-	for _, v := range args {
-		all.WriteString(string(v))
-	}
-	return all.String()
 }
 
 // look looks for what the args of b can have come from, and makes a mapping of it. It reports
 // whether there is something.
-func (f *follower) look(a, b *seen) bool {
-	var found [][]source
+func (f *follower) look(a *seen, b *arrival) bool {
 	of, most := 0, 0
-	for row := range max(1, a.rows()) {
-		sources, n := sourcesOf(a, b, row)
-		if n > most {
-			found, of, most = sources, row, n
+	for row := range max(1, int(a.rows)) {
+		if n := sourced(a, b, row); n > most {
+			of, most = row, n
 		}
 	}
 	if most == 0 {
 		return false
 	}
-	m := &Rule{sources: found, before: a.template.chances}
-	m.before[a.way()] = m.before[a.way()].minus(chances{1, a.rows()})
+	m := &Rule{sources: sourcesOf(a, b, of), before: a.template.chances}
+	m.before[a.way()] = m.before[a.way()].minus(chances{1, int(a.rows)})
 	m.narrow(a, b, of) // sees by what it goes
 	row := of
 	if !m.each {
 		row = -1
 	}
-	m.credit(a, row, join(b.args))
+	m.credit(a, row, b.about)
 	if len(f.rules) < maxRules {
 		f.rules = append(f.rules, m)
 		return true
@@ -421,32 +442,44 @@ func (m *Rule) total() int { return m.count[0] + m.count[1] }
 // known reports whether the mapping was right often enough to be followed.
 func (m *Rule) known() bool { return m.declared || m.total() >= minSightings && m.varied }
 
-// sourcesOf returns what each arg of b can have come from, by a row of a, and for how many there is
-// something.
-func sourcesOf(a, b *seen, row int) (all [][]source, n int) {
-	all = make([][]source, len(b.args))
-	for i, v := range b.args {
-		if v == "" {
-			continue
-		}
-		try := func(s source) {
-			if a.value(s, row) == v {
-				all[i] = append(all[i], s)
-			}
-		}
-		for _, origin := range []origin{firstRow, eachRow} {
-			for c := range min(a.template.Columns, 256) {
-				try(source{origin, uint8(c)})
-			}
-		}
-		for j := range a.args {
-			try(source{arg, uint8(j)})
-		}
-		if len(all[i]) > 0 {
+// rowOf returns what a row of an access holds, nothing where there is no such row.
+func (s *seen) rowOf(row int) []uint64 {
+	if row >= int(s.rows) {
+		return nil
+	}
+	return s.values[int(s.args)+row*int(s.columns):][:s.columns]
+}
+
+// sourced returns for how many args of b there is something in a, by a row of a, that they can
+// have come from.
+func sourced(a *seen, b *arrival, row int) (n int) {
+	for _, v := range b.values {
+		if v != 0 && (slices.Contains(a.rowOf(0), v) || slices.Contains(a.rowOf(row), v) || slices.Contains(a.values[:a.args], v)) {
 			n++
 		}
 	}
-	return all, n
+	return n
+}
+
+// sourcesOf returns what each arg of b can have come from, by a row of a.
+func sourcesOf(a *seen, b *arrival, row int) [][]source {
+	all := make([][]source, len(b.values))
+	for i, v := range b.values {
+		if v == 0 {
+			continue
+		}
+		for _, from := range []struct {
+			origin
+			values []uint64
+		}{{firstRow, a.rowOf(0)}, {eachRow, a.rowOf(row)}, {arg, a.values[:a.args]}} {
+			for j, held := range from.values {
+				if held == v {
+					all[i] = append(all[i], source{from.origin, uint8(j)})
+				}
+			}
+		}
+	}
+	return all
 }
 
 // probability returns how likely it is that the mapping is right after a query of a template, or a
@@ -465,58 +498,37 @@ func (m *Rule) probability(t *Template, way int) float64 {
 	return min(1, float64(right)/float64(had.of(m.each)+2))
 }
 
-// followed reports whether a mapping that is right with a sufficient probability is followed this
-// time, and how likely what it leads to is used. What it leads to is loaded where it is not there
-// already, which may be where it is least likely: so it is not more likely than what was loaded was
-// used. If only that is too little, it is tried once in a while.
-func (m *Rule) followed(probability, least float64) (likely float64, ok bool) {
-	outcomes := m.used + m.wasted
-	if outcomes < minOutcomes {
-		return probability, true
-	}
-	share := float64(m.used) / float64(outcomes)
-	if likely = min(probability, share); likely >= least && share >= usedShare {
-		return likely, true
-	}
-	m.occasions++
-	return least, m.occasions%retry == 0
+// come is what comes after a query by a rule: the query of a template with some args.
+type come struct {
+	template    *Template
+	args        []Value
+	probability float64
+	by          *Rule
 }
 
-// outcome notes whether a load that the mapping led to was used.
-func (m *Rule) outcome(used bool) {
-	if used {
-		m.used++
-	} else {
-		m.wasted++
+// after calls found with what usually comes after a query that came by a rule itself, or did not.
+// The args are not valid after the call. s is memory for looking at the query.
+func (t *Template) after(s *here, q *Query, led bool, least float64, found func(come)) {
+	s.template, s.query, s.looked = t, q, false
+	way := 0
+	if led {
+		way = 1
 	}
-	if m.used+m.wasted >= 2*minOutcomes {
-		m.used, m.wasted = m.used/2, m.wasted/2
-	}
-}
-
-// after calls found with what usually comes after an access; with tell also where it is not worth
-// loading. The args are not valid after the call.
-func (t *Template) after(s *seen, least float64, tell bool, found func(of *Template, args []Value, probability float64, by *Rule)) {
-	var args [maxRuleArgs]Value
 	follow := func(f *follower, m *Rule) {
 		if !m.known() {
 			return
 		}
-		p := m.probability(t, s.way())
-		ok := p >= least
-		if ok && !tell {
-			p, ok = m.followed(p, least)
-		}
-		if !ok {
+		p := m.probability(t, way)
+		if p < least || !s.look() {
 			return
 		}
 		rows := 1
 		if m.each {
-			rows = s.rows()
+			rows = s.rows
 		}
 		for row := range rows {
-			if all, ok := f.args(args[:0], m, s, row); ok {
-				found(f.template, all, p, m)
+			if all, ok := f.args(s.found[:0], m, s, row); ok {
+				found(come{f.template, all, p, m})
 			}
 		}
 	}
@@ -528,15 +540,58 @@ func (t *Template) after(s *seen, least float64, tell bool, found func(of *Templ
 	}
 }
 
+// here is a query from which rules are followed.
+type here struct {
+	template *Template
+	query    *Query
+	looked   bool
+	known    bool // its args are
+	rows     int
+	args     []Value
+	split    [maxRuleArgs]Value
+	found    [maxRuleArgs]Value
+	text     [64]byte
+}
+
+// look looks at the query, once, and reports whether its args are known.
+func (h *here) look() bool {
+	if h.looked {
+		return h.known
+	}
+	h.looked, h.rows = true, 0
+	if h.args, h.known = h.template.Split(h.query.Key, h.split[:0]); h.known && h.query.Answer != nil {
+		h.rows = min(h.template.Rows(h.query.Answer), maxRows)
+	}
+	return h.known
+}
+
+// value returns what a source says, for one of the rows; "" if nothing.
+func (h *here) value(from source, row int) Value {
+	i := int(from.index)
+	switch from.origin {
+	case arg:
+		if i < len(h.args) {
+			return h.args[i]
+		}
+		return ""
+	case firstRow:
+		row = 0
+	}
+	if row >= h.rows {
+		return ""
+	}
+	return Value(h.template.Append(h.text[:0], h.query.Answer, row, i))
+}
+
 // args returns the args to which a mapping leads.
-func (f *follower) args(all []Value, m *Rule, s *seen, row int) (_ []Value, ok bool) {
+func (f *follower) args(all []Value, m *Rule, from *here, row int) (_ []Value, ok bool) {
 	for i := range f.constants {
 		var v Value
 		switch {
 		case i < len(m.sources) && len(m.sources[i]) > 0:
-			v = s.value(m.sources[i][0], row)
+			v = from.value(m.sources[i][0], row)
 		case f.constants[i].holds():
-			v = f.constants[i].value
+			v = f.constants[i].text
 		}
 		if v == "" {
 			return nil, false

@@ -56,7 +56,7 @@ func (h *Handover) Confirm(t *template.Template, db *gorm.DB, own []byte) bool {
 	same, refutes := t.Confirm(db, own)
 	if refutes {
 		h.Templates.Remove(t)
-		h.Log.Invalidate([]coherence.Change{coherence.Loose(catalog.TableName(t.Proto.Schema.Table), coherence.Any)})
+		h.Log.Invalidate([]coherence.Change{coherence.Loose(catalog.TableName(t.Table), coherence.Any)})
 		h.Report(slog.LevelWarn, "preload: keys of LoadHot are forgotten: their query is another one now", template.Label(t.Prefix))
 	}
 	return same

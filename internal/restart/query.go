@@ -35,7 +35,7 @@ func (h *Handover) restore(q hotfile.Query) (*template.Template, error) {
 		return nil, errors.New("the model is not opted in")
 	}
 	form := bytes.Clone(q.Shape)
-	of, into, _ := shape.TypesIn(form)
+	of, into, rows, _ := shape.TypesIn(form)
 	binary.NativeEndian.PutUint64(of, args.TypeID(s.ModelType))
 	binary.NativeEndian.PutUint64(into, args.TypeID(dest))
 	if t := h.Templates.Find(form); t != nil {
@@ -51,7 +51,7 @@ func (h *Handover) restore(q hotfile.Query) (*template.Template, error) {
 	b := args.NewBinding(q.Args, tail)
 	var t *template.Template
 	if !failopen.Guard(h.Report, "restoring a query", func() {
-		t = h.Templates.Make(string(form), h.statement(q, s, dest), limits)
+		t = h.Templates.Make(string(form), h.statement(q, s, dest), shape.Options{Prepared: q.Prepared, Rows: rows}, &limits, nil)
 	}) {
 		return nil, errors.New("it is broken")
 	}

@@ -91,23 +91,23 @@ func start(t *testing.T, d *dbtest.Database, entries int) *process {
 	known := catalog.New(catalog.Hooks{
 		Dialect: dialect, Settle: func(*schema.Schema) {}, Depends: func(*schema.Schema) []string { return nil }, Changed: func(catalog.Learned) {},
 	})
-	footprints := footprint.New(known)
+	footprints := footprint.New(known, false)
 	log := commit.New(commit.Config{
 		Catalog: known, Footprints: footprints, Cache: kept, Index: index, HoldOut: time.Second,
-		Now: now, Dialect: dialect, Report: report, Gate: open{}, Killed: func([]cache.Killed) {},
+		Now: now, Report: report, Gate: open{}, Killed: func([]cache.Killed) {},
 	})
 	templates := template.NewSet(template.Config{
-		Catalog: known, Footprints: footprints, Cache: kept, Index: index, Report: report, Prepares: commit.Prepares,
+		Catalog: known, Footprints: footprints, Cache: kept, Index: index, Report: report,
 	})
 	patterns := hotness.New(rows, flat{})
+	log.Serve(p.db, false)
 	pool := log.Wrap(p.db)
 	footprints.Serve(p.db)
-	log.Serve(p.db, false)
-	templates.Serve(p.db, pool)
+	templates.Serve(p.db, pool, false)
 	source := loading.New(loading.Config{
 		Log: log, Cache: kept, Templates: templates, Patterns: patterns, Pool: pool,
 		Query: p.db.Callback().Query().Get("gorm:query"), Gate: open{},
-	})
+	}, p.db, false)
 	p.Handover = New(Config{
 		Source: source, Log: log, Cache: kept, Templates: templates, Catalog: known, Patterns: patterns, Pool: pool,
 		Dialect: dialect(), MaxPatterns: rows, LoadTimeout: time.Minute, Report: report,
@@ -148,7 +148,7 @@ func (p *process) key(t *testing.T, query func(*gorm.DB) *gorm.DB) (key string) 
 	of := p.Templates.Find(f.Shape)
 	if of == nil {
 		limits, _, _ := p.Limits(nil)
-		of = p.Templates.Add(p.Templates.Make(string(f.Shape), stmt, limits))
+		of = p.Templates.Add(p.Templates.Make(string(f.Shape), stmt, shape.Options{}, &limits, nil))
 	}
 	key = string(f.Args.Key(of.Prefix))
 	of.LearnBinding(key, stmt.Vars)

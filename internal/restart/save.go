@@ -65,7 +65,7 @@ func (h *Handover) hottest() hotfile.File {
 // writtenDown returns a template as it is in a file, if another process can use it.
 func writtenDown(t *template.Template) (q hotfile.Query, ok bool) {
 	b := t.Binds.Load()
-	if b == nil || t.Refused() != "" || len(t.Proto.Joins) > 0 || len(t.Proto.ColumnMapping) > 0 {
+	if b == nil || t.Text || t.First || t.Terms != nil || t.Refused() != "" || len(t.Proto.Joins) > 0 || len(t.Proto.ColumnMapping) > 0 {
 		return q, false
 	}
 	if b.Named() {
@@ -73,7 +73,7 @@ func writtenDown(t *template.Template) (q hotfile.Query, ok bool) {
 	}
 	model := t.Proto.Schema.ModelType
 	form := []byte(t.Shape)
-	of, into, ok := shape.TypesIn(form)
+	of, into, _, ok := shape.TypesIn(form)
 	if !ok || binary.NativeEndian.Uint64(of) != args.TypeID(model) || binary.NativeEndian.Uint64(into) != args.TypeID(t.DestType) {
 		return q, false
 	}

@@ -26,13 +26,20 @@ type Config struct {
 	Timeout     time.Duration // of a load
 	Brief       time.Duration // of a load for which statements of the application wait
 	Grace       time.Duration // how long a load has to notice that its context ended
-	// Pool returns the statistics of the pool, false where there is none.
-	Pool func() (sql.DBStats, bool)
-	// Direct reports whether transactions of the application pass by the gate.
-	Direct func() bool
-	// Separate reports whether another connection of the pool may be to another database.
-	Separate func() bool
-	Report   failopen.Report
+	// Pool returns the application's pool, nil where there is none.
+	Pool func() Pool
+	// MaxIdle is how many idle connections the pool is made to keep at most, where the application
+	// left that to database/sql.
+	MaxIdle int
+	// Alike reports whether one connection of the pool is as good as another: of the same database,
+	// with the same settings.
+	Alike func() bool
+	// Suits looks at a connection that loads take from the pool: its error says why they cannot use
+	// it.
+	Suits func(context.Context, *sql.Conn) error
+	// Quiet reports whether loads may use the connection of the application at a quiet moment.
+	Quiet  func() bool
+	Report failopen.Report
 	// Again is called with a key whose load ended when an answer that was begun before it does not
 	// do.
 	Again func(key string)
@@ -46,18 +53,22 @@ type Runner struct {
 	cancel context.CancelFunc
 
 	slots     chan struct{}
-	paused    atomic.Bool
+	conns     conns
+	keeper    keeper
 	active    atomic.Int64
 	abandoned [2]atomic.Int64 // by Job.kind
 	underway
 }
 
-// underway are the keys that are being loaded.
+// underway are the keys that are being loaded, and how the loads fared.
 type underway struct {
 	mu      sync.Mutex
 	running map[string]*running
 	idle    *sync.Cond // running changed
 	stopped bool
+
+	resumes time.Time     // until then nothing is begun
+	pause   time.Duration // the last one; 0 since a load was answered
 }
 
 // running is the load of a key.
@@ -71,11 +82,11 @@ type Job struct {
 	Keys  []string // none twice; the first one names the job
 	Label string   // what the log calls it
 	Own   bool     // it loads an application's own data
-	// Outdated says that a load of the key that runs already does not do: a write came since it
+	// Afresh says that a load of the key that runs already does not do: a write came since it
 	// began.
-	Outdated bool
-	// Usual is how long such a load usually takes, 0 where that is not known.
-	Usual time.Duration
+	Afresh bool
+	// Slow is how long the slowest of a hundred such loads takes, 0 where that is not known.
+	Slow time.Duration
 	// Begin begins the load, and returns what does the rest of it; nil where there is nothing to
 	// do. The context ends at the load's deadline.
 	Begin func(ctx context.Context) (run func() error)
@@ -96,6 +107,9 @@ type Ending struct {
 // New returns a runner.
 func New(config Config) *Runner {
 	r := &Runner{Config: config, slots: make(chan struct{}, config.Concurrency), underway: underway{running: map[string]*running{}}}
+	r.conns.runner, r.conns.peak.turned = r, time.Now()
+	r.keeper = keeper{most: config.MaxIdle, pool: config.Pool, report: config.Report, kept: usualIdle}
+	r.Gate.look = r.keeper.look
 	r.idle = sync.NewCond(&r.mu)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
@@ -109,12 +123,6 @@ func (r *Runner) Active() int { return int(r.active.Load()) }
 
 // Abandoned returns how many jobs were left to themselves and have not returned.
 func (r *Runner) Abandoned() int { return int(r.abandoned[0].Load() + r.abandoned[1].Load()) }
-
-// Pause has nothing begun until Resume, which reports whether there was a pause.
-func (r *Runner) Pause() { r.paused.Store(true) }
-
-// Resume ends a pause, and reports whether there was one.
-func (r *Runner) Resume() bool { return r.paused.Swap(false) }
 
 // Runs reports whether a key is being loaded.
 func (r *Runner) Runs(key string) bool {
@@ -141,9 +149,9 @@ const (
 	Begun
 )
 
-// TryRun begins a job if there are a slot and room at once; others is as for Room.
-func (r *Runner) TryRun(j Job, others int) Tried {
-	switch r.Room(others) {
+// TryRun begins a job if there are a slot and room at once.
+func (r *Runner) TryRun(j Job) Tried {
+	switch r.Room() {
 	case NoRoom:
 		return Refused
 	case roomNow:
@@ -184,8 +192,8 @@ func (r *Runner) Acquire() (p Place, ok bool) {
 // Start begins a job in the place. It reports whether it did.
 func (p Place) Start(j Job) bool {
 	p.narrow(&j)
-	// What usually takes too long for what has little time is not tried.
-	slow := p.shut && j.Usual > p.runner.Brief/cache.WaitFactor
+	// What may take too long for what has little time is not tried.
+	slow := p.shut && (j.Slow == 0 || j.Slow > Brisk)
 	if !slow && p.runner.begin(j, p.shut) {
 		return true
 	}
@@ -231,12 +239,20 @@ func (r *Runner) begin(j Job, shut bool) bool {
 			return false
 		}
 	}
-	limit, brief := r.Timeout, shut || r.lastConn(&j)
-	if brief {
+	limit := r.Timeout
+	if shut {
 		limit = min(limit, r.Brief)
 	}
 	ctx, cancel := context.WithTimeout(r.ctx, limit)
-	var run func() error
+	var (
+		own *line
+		run func() error
+	)
+	if !shut && !j.Own {
+		if own = r.line(); own != nil {
+			ctx = context.WithValue(ctx, lineKey{}, own)
+		}
+	}
 	failopen.Guard(r.Report, "beginning a load", func() { run = j.Begin(ctx) })
 	if run == nil {
 		cancel()
@@ -246,7 +262,7 @@ func (r *Runner) begin(j Job, shut bool) bool {
 	r.active.Add(1)
 	go func() {
 		defer cancel()
-		r.execute(j, run, limit, shut, brief)
+		r.execute(j, run, own, limit, shut)
 	}()
 	return true
 }
@@ -262,12 +278,12 @@ func (r *Runner) crowded(j *Job) bool {
 }
 
 // enter notes that a key is being loaded; false if it is already, or if no load may begin any more.
-// Where it is being loaded already, Outdated has it loaded once more after that.
+// Where it is being loaded already, Afresh has it loaded once more after that.
 func (r *Runner) enter(key string, j *Job) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if runs := r.running[key]; runs != nil {
-		runs.again = runs.again || j.Outdated
+		runs.again = runs.again || j.Afresh
 		return false
 	}
 	if r.stopped {
@@ -293,12 +309,12 @@ func (r *Runner) leave(keys []string) {
 
 // execute runs a job that was begun. Its slot is given back when the load ends, or when its time is
 // up: a loader that hangs holds up no others.
-func (r *Runner) execute(j Job, run func() error, limit time.Duration, shut, brief bool) {
+func (r *Runner) execute(j Job, run func() error, own *line, limit time.Duration, shut bool) {
 	began, open := time.Now(), func() {}
 	if shut {
 		r.Gate.hold(cache.Goroutine())
 		open = sync.OnceFunc(r.Gate.open)
-		if !r.Separate() {
+		if r.Alike() {
 			// The load was cancelled a moment ago, and its connection should be free. If it is not,
 			// the driver is stuck with a connection that nobody will get back. Another one may be
 			// opened then, unless it could be another database.
@@ -325,12 +341,19 @@ func (r *Runner) execute(j Job, run func() error, limit time.Duration, shut, bri
 			r.Report(slog.LevelWarn, "preload: a loader did not return although its context ended long ago; it is not called again until its key is read", j.Label)
 		}
 	})
-	var end Ending
+	var (
+		end      Ending
+		returned bool // it did not panic
+	)
 	defer func() {
 		if fault := recover(); fault != nil {
 			r.Report(slog.LevelError, "preload: a loader panicked", j.Label, failopen.FaultAttrs(fault)...)
 		}
 		overdue.Stop()
+		own.end(!returned || end.Err != nil)
+		if returned && end.Err == nil {
+			r.fared()
+		}
 		j.Done(end)
 		if state.Swap(ended) == abandoned {
 			r.abandoned[j.kind()].Add(-1)
@@ -340,8 +363,9 @@ func (r *Runner) execute(j Job, run func() error, limit time.Duration, shut, bri
 		r.leave(j.Keys)
 	}()
 	end.Err = run()
+	returned = true
 	end.Took = time.Since(began)
-	end.Brief = brief && end.Took >= limit
+	end.Brief = shut && end.Took >= limit
 }
 
 // Stop has no job begun any more, ends the context of those that run, and waits for them as long as
@@ -351,6 +375,8 @@ func (r *Runner) Stop() error {
 	r.stopped = true
 	r.mu.Unlock()
 	r.cancel()
+	defer r.conns.close()
+	defer r.keeper.end()
 	// A load that does not heed its context must not keep the application from ending.
 	expired := false
 	deadline := time.AfterFunc(r.Timeout, func() {

@@ -12,12 +12,21 @@ import (
 	"time"
 )
 
-// testing returns a runner on a pool with these statistics.
+// testPool is a pool with these statistics, whose connections are those of a pool in which nothing
+// can be asked.
+type testPool struct {
+	stats *sql.DBStats
+	*sql.DB
+}
+
+func (p testPool) Stats() sql.DBStats { return *p.stats }
+
+// testRunner returns a runner on a pool with these statistics.
 func testRunner(stats *sql.DBStats, with ...func(*Config)) *Runner {
 	c := Config{
 		Concurrency: 2, Timeout: time.Second, Brief: BriefTime, Grace: time.Second,
-		Pool:   func() (sql.DBStats, bool) { return *stats, true },
-		Direct: func() bool { return false }, Separate: func() bool { return false },
+		Pool: func() Pool { return testPool{stats, nil} }, Alike: func() bool { return true }, Quiet: func() bool { return true },
+		Suits:  func(context.Context, *sql.Conn) error { return nil },
 		Report: func(slog.Level, string, string, ...any) {},
 		Again:  func(string) {},
 	}
@@ -36,7 +45,8 @@ func testJob(key string, ends <-chan error, done func(Ending)) Job {
 	}
 }
 
-var testRoom = sql.DBStats{Idle: spareConns}
+// testRoom is the room of a pool without a limit.
+var testRoom sql.DBStats
 
 func TestStopReturnsWhateverTheTimeout(t *testing.T) {
 	t.Parallel()
@@ -67,14 +77,14 @@ func TestAKeyIsLoadedOnceAtATime(t *testing.T) {
 	r := testRunner(&testRoom, func(c *Config) { c.Again = func(key string) { again <- key } })
 	ends, endings := make(chan error), make(chan Ending, 4)
 	job := testJob("a", ends, func(e Ending) { endings <- e })
-	outdated := job
-	outdated.Outdated = true
+	afresh := job
+	afresh.Afresh = true
 	both := job
 	both.Keys = []string{"b", "a"}
 	switch {
 	case !r.Run(job):
 		t.Fatal("the first did not begin")
-	case r.Run(job), r.Run(both), r.Run(outdated):
+	case r.Run(job), r.Run(both), r.Run(afresh):
 		t.Fatal("a second one of the same key began")
 	case r.Runs("b") || !r.Runs("a") || r.Active() != 1:
 		t.Fatal("b is being loaded, or a is not, or more than one runs")
@@ -95,31 +105,38 @@ func TestAKeyIsLoadedOnceAtATime(t *testing.T) {
 
 func TestRoom(t *testing.T) {
 	t.Parallel()
+	alone := func(c *Config) { c.Alike = func() bool { return false } }
+	passing := func(c *Config) { c.Quiet = func() bool { return false } }
 	for _, test := range []struct {
-		name   string
-		stats  sql.DBStats
-		others int
-		direct bool
-		want   Room
+		name  string
+		stats sql.DBStats
+		with  []func(*Config)
+		want  Room
 	}{
-		{name: "spare connections", stats: testRoom, want: roomNow},
-		{name: "one idle connection", stats: sql.DBStats{OpenConnections: 1, Idle: 1}, want: roomLater},
-		{name: "one idle connection, and transactions pass by", stats: sql.DBStats{OpenConnections: 1, Idle: 1}, direct: true, want: NoRoom},
-		{name: "two in use", stats: sql.DBStats{OpenConnections: 2, InUse: 2}, want: roomNow},
-		{name: "one in use, and the caller's", stats: sql.DBStats{OpenConnections: 2, InUse: 1}, others: 1, want: roomNow},
-		{name: "a full pool", stats: sql.DBStats{MaxOpenConnections: 4, OpenConnections: 4, InUse: 4}, want: NoRoom},
-		{name: "a busy pool", stats: sql.DBStats{MaxOpenConnections: 4, OpenConnections: 4, InUse: 3, Idle: 1}, want: NoRoom},
-		{name: "all are open", stats: sql.DBStats{MaxOpenConnections: 4, OpenConnections: 4, InUse: 1, Idle: 3}, want: roomNow},
+		{"no limit", sql.DBStats{}, nil, roomNow},
+		{"no limit, many in use", sql.DBStats{OpenConnections: 50, InUse: 50}, nil, roomNow},
+		{"other connections will not do", sql.DBStats{}, []func(*Config){alone}, roomLater},
+		{"neither they nor the application's will", sql.DBStats{}, []func(*Config){alone, passing}, NoRoom},
+		{"one connection", sql.DBStats{MaxOpenConnections: 1, OpenConnections: 1, Idle: 1}, nil, roomLater},
+		{"a full pool", sql.DBStats{MaxOpenConnections: 4, OpenConnections: 4, InUse: 4}, nil, NoRoom},
+		{"one connection, and it will not do", sql.DBStats{MaxOpenConnections: 1, OpenConnections: 1, Idle: 1}, []func(*Config){passing}, NoRoom},
+		{"some to spare", sql.DBStats{MaxOpenConnections: 4, OpenConnections: 4, InUse: 1, Idle: 3}, nil, roomNow},
+		{"the application had to wait", sql.DBStats{MaxOpenConnections: 40, WaitCount: 1}, nil, NoRoom},
+		{"no pool", sql.DBStats{}, []func(*Config){func(c *Config) { c.Pool = func() Pool { return nil } }, alone, passing}, roomNow},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			r := testRunner(&test.stats, func(c *Config) { c.Direct = func() bool { return test.direct } })
-			if got := r.Room(test.others); got != test.want {
+			r := testRunner(&test.stats, test.with...)
+			if got := r.Room(); got != test.want {
 				t.Errorf("room %d, want %d", got, test.want)
 			}
 			r.Pause()
-			if got := r.Room(test.others); got != NoRoom || !r.Resume() || r.Resume() {
-				t.Errorf("room %d in a pause, want none; or the pause did not end once", got)
+			if got := r.Room(); got != NoRoom {
+				t.Errorf("room %d in a pause, want none", got)
+			}
+			r.Resume()
+			if got := r.Room(); got != test.want {
+				t.Errorf("room %d after the pause, want %d", got, test.want)
 			}
 		})
 	}
@@ -129,14 +146,14 @@ func TestRoom(t *testing.T) {
 func TestAPlaceIsGivenBack(t *testing.T) {
 	t.Parallel()
 	var reported []string
-	stats := sql.DBStats{OpenConnections: 1, Idle: 1} // the gate is shut for each
+	stats := sql.DBStats{MaxOpenConnections: 1, OpenConnections: 1, Idle: 1} // the gate is shut for each
 	r := testRunner(&stats, func(c *Config) {
 		c.Concurrency = 1
 		c.Report = func(_ slog.Level, event, _ string, _ ...any) { reported = append(reported, event) }
 	})
 	var dones atomic.Int64
 	job := func(begin func(context.Context) func() error) Job {
-		return Job{Keys: []string{"key"}, Begin: begin, Done: func(Ending) { dones.Add(1) }}
+		return Job{Keys: []string{"key"}, Slow: time.Millisecond, Begin: begin, Done: func(Ending) { dones.Add(1) }}
 	}
 	for range 3 {
 		for name, test := range map[string]struct {
@@ -169,22 +186,22 @@ func TestAPlaceIsGivenBack(t *testing.T) {
 	}
 }
 
-// TestWhatUsuallyTakesLongIsNotRunBehindTheGate: statements of the application would wait for it.
-func TestWhatUsuallyTakesLongIsNotRunBehindTheGate(t *testing.T) {
+// TestWhatMayTakeLongIsNotRunBehindTheGate: statements of the application would wait for it.
+func TestWhatMayTakeLongIsNotRunBehindTheGate(t *testing.T) {
 	t.Parallel()
-	one := sql.DBStats{OpenConnections: 1, Idle: 1} // the gate is shut for each
+	one := sql.DBStats{MaxOpenConnections: 1, OpenConnections: 1, Idle: 1} // the gate is shut for each
 	for _, test := range []struct {
 		name  string
 		stats sql.DBStats
-		usual time.Duration
+		slow  time.Duration
 		own   bool
 		began bool
 	}{
-		{"not known", one, 0, false, true},
-		{"quick", one, BriefTime / 8, false, true},
-		{"slow", one, BriefTime, false, false},
-		{"slow, of own data", one, BriefTime, true, true},
-		{"slow, with spare connections", testRoom, BriefTime, false, true},
+		{"not known", one, 0, false, false},
+		{"quick", one, Brisk, false, true},
+		{"slow", one, Brisk + 1, false, false},
+		{"slow, of own data", one, time.Second, true, true},
+		{"slow, on a connection of its own", testRoom, time.Second, false, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -192,7 +209,7 @@ func TestWhatUsuallyTakesLongIsNotRunBehindTheGate(t *testing.T) {
 			ends := make(chan error)
 			close(ends)
 			job := testJob("key", ends, func(Ending) {})
-			job.Usual, job.Own = test.usual, test.own
+			job.Slow, job.Own = test.slow, test.own
 			if began := r.Run(job); began != test.began {
 				t.Errorf("Run: %t, want %t", began, test.began)
 			}

@@ -30,6 +30,10 @@ type Clauses struct {
 	// whole says that the query is of all columns of its table: SELECT and FROM are as complete set
 	// them, and not in of.
 	whole bool
+	// Keyed says that WHERE got conditions of what the primary key of the destination holds;
+	// keyless is the WHERE without these.
+	Keyed   bool
+	keyless found
 }
 
 // found is what decides how a clause is rendered.
@@ -60,15 +64,39 @@ func (c *Clauses) look(stmt *gorm.Statement, i int) {
 	c.of[i] = found{has, custom, of.Name, of.Expression}
 }
 
-// Complete completes the clauses of a query as GORM does, but renders none. What the destination
-// holds, if it may hold anything, becomes a condition.
-func (c *Clauses) Complete(db *gorm.DB, holds bool) {
+// Complete completes the clauses of a query as GORM does, but renders none. The primary key that a
+// filled destination holds becomes a condition.
+func (c *Clauses) Complete(db *gorm.DB, filled bool) {
 	stmt := db.Statement
-	if holds || !c.ofItself(stmt) || !Steady(stmt) {
+	if !c.ofItself(stmt) || !Steady(stmt) {
 		CompleteByGORM(db)
 		c.Find(stmt)
 		return
 	}
+	c.completeItself(stmt)
+	if !filled || stmt.ReflectValue.Kind() != reflect.Struct {
+		return
+	}
+	for _, field := range stmt.Schema.PrimaryFields {
+		if _, zero := field.ValueOf(stmt.Context, stmt.ReflectValue); !zero {
+			c.look(stmt, whereClause)
+			c.Keyed, c.keyless = true, c.of[whereClause]
+			CompleteByGORM(db)
+			c.look(stmt, whereClause)
+			return
+		}
+	}
+}
+
+// Keyless returns the clauses without the conditions that the destination's primary key became.
+func (c *Clauses) Keyless() *Clauses {
+	without := *c
+	without.of[whereClause] = c.keyless
+	return &without
+}
+
+// completeItself completes a query for which ofItself holds.
+func (c *Clauses) completeItself(stmt *gorm.Statement) {
 	if own := stmt.Schema.QueryClauses; len(own) > 0 {
 		for _, clause := range own {
 			stmt.AddClause(clause)
@@ -176,6 +204,9 @@ var clausesOfGORM = map[string]bool{
 // Steady reports whether the clauses that a model adds to its queries are GORM's: others may look
 // at the context.
 func Steady(stmt *gorm.Statement) bool {
+	if stmt.Schema == nil {
+		return true
+	}
 	for _, c := range stmt.Schema.QueryClauses {
 		if _, ok := c.(gorm.SoftDeleteQueryClause); !ok {
 			return false

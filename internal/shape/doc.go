@@ -6,8 +6,10 @@
 // of bind values: that is what the package guards. A clause, a type of value or a builder that it
 // does not know makes it report false, and the shape is then the SQL itself, once it is rendered.
 //
-// Before that, Clauses completes the clauses of a statement as GORM's own callback would, and
-// Vacancy tells whether its destination is one that a copied answer may be put into.
+// Before that, Clauses completes the clauses of a statement as GORM's own callback would, Vacancy
+// tells whether its destination is one that a copied answer may be put into, and OrCreates,
+// Resolved and CountsGroups tell whether it has a form that GORM or dbresolver treats in a way of
+// its own.
 //
 // Nothing here is shared between statements but a pool of memory, so that there are no locks. A
 // Fingerprint is one goroutine's at a time.

@@ -30,7 +30,11 @@ type Fingerprint struct {
 
 // Options are what else decides the key of a statement.
 type Options struct {
-	Holds    bool     // the destination holds a primary key
+	Rows     bool     // the application reads the rows itself
+	Row      bool     // it reads the first row itself, and no other
+	Text     bool     // the SQL tells the query, whatever it is read into
+	First    bool     // of such a query no more than the first row is read
+	Terms    string   // on which the call has its answer kept; "" where it has none
 	Prepared bool     // it is prepared before it is sent: servers and drivers answer in another form then, with other digits and time zones
 	PGX      bool     // its driver may be pgx
 	Known    Builders // the dialect's own
@@ -121,8 +125,11 @@ func (f *Fingerprint) order(stmt *gorm.Statement) bool {
 // Rendered reads a statement that has been rendered. It reports false for bind values that cannot
 // be told apart.
 func (f *Fingerprint) Rendered(stmt *gorm.Statement, o Options) bool {
-	f.options = o
-	f.head(stmt)
+	if f.options = o; o.Text {
+		f.headOfText()
+	} else {
+		f.head(stmt)
+	}
 	f.Shape = append(f.Shape, "sql "...)
 	f.Shape = append(f.Shape, stmt.SQL.String()...)
 	for _, v := range stmt.Vars {
@@ -145,12 +152,10 @@ func (f *Fingerprint) head(stmt *gorm.Statement) {
 		f.text(stmt.Schema.Table)
 	}
 	f.typ(reflect.TypeOf(stmt.Dest))
-	// A primary key that the destination holds is an arg, and stays in it even if the query does
-	// not select it.
-	if f.flag(f.options.Holds); f.options.Holds {
-		for _, field := range stmt.Schema.PrimaryFields {
-			f.Args.AddPrimaryKey(stmt.ReflectValue.FieldByIndex(field.StructField.Index))
-		}
+	if f.options.Row {
+		f.tag('r')
+	} else {
+		f.flag(f.options.Rows)
 	}
 	f.number(len(stmt.Joins))
 	for _, join := range stmt.Joins {
@@ -159,6 +164,26 @@ func (f *Fingerprint) head(stmt *gorm.Statement) {
 	}
 	f.mapping(stmt.ColumnMapping)
 	f.flag(f.options.Prepared)
+	f.terms()
+}
+
+// terms captures the terms of a call. What follows never begins like them.
+func (f *Fingerprint) terms() {
+	if f.options.Terms != "" {
+		f.tag('t')
+		f.text(f.options.Terms)
+	}
+}
+
+// headOfText captures what decides the answer of a query besides its SQL, where its rows are kept
+// as the database gives them. No other shape begins with it: there is no table of its name.
+func (f *Fingerprint) headOfText() {
+	f.Shape, f.Open = append(f.Shape[:0], "\x01\x00"...), f.Open[:0]
+	f.Args.Reset()
+	f.Args.PGX = f.options.PGX
+	f.flag(f.options.First)
+	f.flag(f.options.Prepared)
+	f.terms()
 }
 
 func (f *Fingerprint) mapping(columns map[string]string) {
@@ -171,38 +196,9 @@ func (f *Fingerprint) mapping(columns map[string]string) {
 	}
 }
 
-func (f *Fingerprint) tag(b byte) { f.Shape = append(f.Shape, b) }
-
-// number appends a number in a form that tells its own end.
-func (f *Fingerprint) number(n int) {
-	if n >= 0 && n < 0x80 {
-		f.Shape = append(f.Shape, byte(n))
-		return
-	}
-	f.Shape = binary.AppendUvarint(f.Shape, uint64(n))
-}
-
-func (f *Fingerprint) text(s string) {
-	f.number(len(s))
-	f.Shape = append(f.Shape, s...)
-}
-
-func (f *Fingerprint) flag(b bool) {
-	if b {
-		f.tag('+')
-	} else {
-		f.tag('-')
-	}
-}
-
-// typ captures the identity of a type: two types may have the same name.
-func (f *Fingerprint) typ(t reflect.Type) {
-	f.Shape = binary.NativeEndian.AppendUint64(f.Shape, args.TypeID(t))
-}
-
-// TypesIn returns where the types of the model and of the destination are in a shape, as
-// fingerprint.head writes them.
-func TypesIn(shape []byte) (model, dest []byte, ok bool) {
+// TypesIn returns where the types of the model and of the destination are in a shape, and whether
+// the application reads the rows itself, as fingerprint.head writes them.
+func TypesIn(shape []byte) (model, dest []byte, rows, ok bool) {
 	const size = 8
 	skipText := func(from int) int {
 		n, width := binary.Uvarint(shape[min(max(from, 0), len(shape)):])
@@ -213,7 +209,7 @@ func TypesIn(shape []byte) (model, dest []byte, ok bool) {
 	}
 	at := skipText(0)
 	if at < 0 || at+size+1 > len(shape) {
-		return nil, nil, false
+		return nil, nil, false, false
 	}
 	model = shape[at : at+size]
 	at += size
@@ -221,8 +217,8 @@ func TypesIn(shape []byte) (model, dest []byte, ok bool) {
 	if at++; other {
 		at = skipText(at)
 	}
-	if at < 0 || at+size > len(shape) {
-		return nil, nil, false
+	if at < 0 || at+size >= len(shape) {
+		return nil, nil, false, false
 	}
-	return model, shape[at : at+size], true
+	return model, shape[at : at+size], shape[at+size] == '+', true
 }

@@ -309,25 +309,25 @@ func TestEqualFingerprintsAreEqualStatements(t *testing.T) {
 	ours := dbtest.SQLite(t).Plain(t)
 	known := BuildersOf(ours)
 	var seen struct {
-		key         string
-		structural  bool
-		whole, hold bool
-		stmt        asked
+		key        string
+		structural bool
+		whole      bool
+		stmt       asked
 	}
 	err := ours.Callback().Query().Replace("gorm:query", func(db *gorm.DB) {
 		stmt := db.Statement
 		if db.Error != nil || stmt.Schema == nil {
 			return
 		}
-		_, holds := Vacancy(stmt)
+		_, filled := Vacancy(stmt)
 		var found Clauses
 		found.Find(stmt)
-		found.Complete(db, holds)
+		found.Complete(db, filled)
 		f := New()
 		defer f.Free()
-		o := Options{Holds: holds, Known: known}
+		o := Options{Known: known}
 		seen.structural = stmt.SQL.Len() == 0 && f.Statement(stmt, &found, o)
-		seen.whole, seen.hold = found.whole, holds
+		seen.whole = found.whole
 		if Render(db); db.Error != nil {
 			return
 		}

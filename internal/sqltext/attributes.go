@@ -76,6 +76,14 @@ func attributes(dialect string, tokens []token) (found []Attribute) {
 	return found
 }
 
+// Undeclared returns the attributes that are not the names of pure functions.
+func Undeclared(attributes []Attribute, pure []string) []Attribute {
+	if len(pure) == 0 {
+		return attributes
+	}
+	return slices.DeleteFunc(attributes, func(a Attribute) bool { return slices.Contains(pure, a.Name) })
+}
+
 func followed(tokens []token, i int, by string) bool {
 	return i+1 < len(tokens) && tokens[i+1].mark(by)
 }

@@ -227,14 +227,23 @@ func (p *parser) names(pieces []piece, part *[]Name) {
 			}
 			next++
 		case follows.mark("."): // t.*
-			add(part, wholeRow)
-			p.failed = p.failed || !p.qualifies(path)
+			if !p.ofOther(path) {
+				add(part, wholeRow)
+				p.failed = p.failed || !p.qualifies(path)
+			}
 			next += 2
 		case n == 1 && p.isOperator(pieces, i):
 		default:
 			last := len(path) - 1
+			if p.ofOther(path[:last]) {
+				p.foreign++
+				break
+			}
 			p.failed = p.failed || !p.qualifies(path[:last])
 			add(part, path[last])
+			if last == 0 {
+				add(&p.bare, path[0])
+			}
 			if p.namesRow(path) {
 				add(part, wholeRow)
 			}
@@ -292,10 +301,11 @@ func (p *parser) operandEnds(pieces []piece, i int) bool {
 }
 
 // where takes the condition of WHERE.
-func (p *parser) where() {
-	condition := p.part()
+func (p *parser) where() (condition []piece) {
+	condition = p.part()
 	p.names(condition, &p.shape.Filter)
 	p.condition(condition)
+	return condition
 }
 
 // condition adds the pins of a condition that has to be true.
@@ -421,6 +431,9 @@ func (p *parser) pinned(term []piece) (columns []Name, n int) {
 		path, n = p.path(item)
 		if n == 0 || tuple && n != len(item) || n == 1 && p.isConstant(item[0]) {
 			return nil, 0
+		}
+		if len(p.others) > 0 && (n == 1 || p.ofOther(path[:len(path)-1])) {
+			return nil, 0 // it may be a column of another table, or is one
 		}
 		columns = append(columns, path[len(path)-1])
 	}

@@ -77,6 +77,17 @@ var volatileWords = words(`current_timestamp current_date current_time localtime
 	current_schema current_catalog current_transform_group current_timezone
 	tablesample rownum sysdate systimestamp sql_calc_found_rows nextval currval`)
 
+// clockWords are those of volatileWords that are the current time, or the current date.
+var clockWords = words(`current_timestamp current_date current_time localtime localtimestamp
+	utc_date utc_time utc_timestamp sysdate systimestamp`)
+
+// clockFunctions are those of volatileFunctions that depend on the current time, and on nothing
+// else besides their arguments.
+var clockFunctions = words(`now sysdate curdate curtime getdate getutcdate utc_date utc_time
+	utc_timestamp current_timestamp current_date current_time localtime localtimestamp clock_timestamp
+	statement_timestamp transaction_timestamp timeofday age unix_timestamp
+	sysdatetime sysdatetimeoffset sysutcdatetime`)
+
 var volatileFunctions = words(
 	// chance
 	`random rand randomblob random_bytes random_normal newid newsequentialid uuid uuid_short

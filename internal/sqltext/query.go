@@ -1,6 +1,10 @@
 package sqltext
 
-import "strings"
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
 
 // Query is what a query reads.
 type Query struct {
@@ -14,12 +18,20 @@ type Query struct {
 	// Names is every identifier (columns, aliases, tables, schemas; quoted ones
 	// too), folded, sorted, unique.
 	Names []string
+	// From is the last component, folded, of the first table of the outermost
+	// FROM, or of the first subquery there; "" if there is none.
+	From string
 	// Volatile is the function or keyword that makes the answer change by
 	// itself, or "".
 	Volatile string
+	// Clock says that the answer changes with the current time, and by nothing
+	// else.
+	Clock bool
 	// Unknown is a function that is not known to be free of side effects, or "";
 	// "?" if the text cannot be understood.
 	Unknown string
+	// Functions are all that Unknown could be.
+	Functions []string
 	// Attributes are the names behind a dot that are functions unless they are columns.
 	Attributes []Attribute
 	// Reads: the text is one plain read, SELECT, WITH ... SELECT or VALUES, that
@@ -38,10 +50,15 @@ func Analyze(dialect, sql string) Query {
 	q := Query{Reads: true}
 	tables, names := tableSet{nameSet{}, map[Reference]struct{}{}, nil}, nameSet{}
 	if foreign(sql) {
-		q.Unknown, q.Reads = "?", false
+		q.unknown("?")
+		q.Reads = false
 	}
-	for _, r := range readings(dialect, sql) {
+	changes, timed := false, true
+	for i, r := range readings(dialect, sql) {
 		tokens, doubt := r.tokens(sql)
+		if i == 0 {
+			q.From = firstTable(dialect, tokens)
+		}
 		names.addAll(tokens)
 		tables.addAll(dialect, tokens)
 		q.Reads = q.Reads && plainRead(dialect, tokens)
@@ -49,18 +66,57 @@ func Analyze(dialect, sql string) Query {
 			continue // no server runs this reading
 		}
 		if doubt {
-			q.Unknown, q.Reads = "?", false
+			q.unknown("?")
+			q.Reads = false
 		}
-		if q.Volatile == "" {
-			q.Volatile = findVolatile(dialect, tokens)
+		for _, v := range volatiles(dialect, tokens) {
+			q.Volatile = cmp.Or(q.Volatile, v.name)
+			changes, timed = true, timed && v.clock
 		}
 		q.Attributes = append(q.Attributes, attributes(dialect, tokens)...)
-		if q.Unknown == "" {
-			q.Unknown = findUnknown(dialect, tokens)
+		for _, name := range unknowns(dialect, tokens) {
+			q.unknown(name)
 		}
 	}
+	q.Clock = changes && timed
 	q.Tables, q.References, q.Names = tables.names.sorted(), tables.sorted(), names.sorted()
 	return q
+}
+
+func (q *Query) unknown(name string) {
+	if q.Unknown = cmp.Or(q.Unknown, name); !slices.Contains(q.Functions, name) {
+		q.Functions = append(q.Functions, name)
+	}
+}
+
+// firstTable returns the table of Query.From.
+func firstTable(dialect string, tokens []token) string {
+	places := map[int]place{} // by the first token
+	tableSet{names: nameSet{}, references: map[Reference]struct{}{}, places: places}.addAll(dialect, tokens)
+	base, depth := 0, 0
+	for base < len(tokens) && tokens[base].mark("(") {
+		base++
+	}
+	from := -1
+	for i := base; i < len(tokens) && from < 0; i++ {
+		switch t := tokens[i]; {
+		case t.mark("("):
+			depth++
+		case t.mark(")"):
+			depth--
+		case depth == 0 && t.is("from") && !comparesDistinct(tokens, i) && !tokens[i-1].mark("."):
+			from = i
+		}
+	}
+	if from < 0 {
+		return ""
+	}
+	for i := from + 1; i < len(tokens); i++ {
+		if p, ok := places[i]; ok {
+			return p.name
+		}
+	}
+	return ""
 }
 
 // plainRead reports whether the tokens are one read that neither writes nor
@@ -96,48 +152,71 @@ var tableHints = words(`nolock readuncommitted readcommitted readcommittedlock r
 	serializable snapshot holdlock updlock xlock rowlock paglock tablock tablockx`)
 
 func findUnknown(dialect string, tokens []token) string {
-	for _, c := range calls(tokens) {
-		if effectOf(dialect, c.name) == unknown {
-			return c.name
-		}
-	}
-	if o := unknownOperator(dialect, tokens); o != "" {
-		return o
-	}
-	for _, t := range tokens {
-		if t.mark("{") || t.mark("}") { // {fn ...} and {oj ...} of ODBC
-			return t.text
-		}
+	for _, name := range unknowns(dialect, tokens) {
+		return name
 	}
 	return ""
 }
 
-// findVolatile returns what makes the answer change by itself, or "".
-func findVolatile(dialect string, tokens []token) string {
+// unknowns returns the functions and operators that are not known to be free of side effects.
+func unknowns(dialect string, tokens []token) (names []string) {
+	for _, c := range calls(tokens) {
+		if effectOf(dialect, c.name) == unknown {
+			names = append(names, c.name)
+		}
+	}
+	if o := unknownOperator(dialect, tokens); o != "" {
+		names = append(names, o)
+	}
+	for _, t := range tokens {
+		if t.mark("{") || t.mark("}") { // {fn ...} and {oj ...} of ODBC
+			names = append(names, t.text)
+		}
+	}
+	return names
+}
+
+// change is something that makes an answer change by itself.
+type change struct {
+	name  string
+	clock bool // it is the current time
+}
+
+// volatiles returns what makes the answer change by itself.
+func volatiles(dialect string, tokens []token) (all []change) {
 	for i, t := range tokens {
 		switch t.kind {
 		case variable:
-			return t.text
+			all = append(all, change{t.text, false})
 		case text:
-			if MovingTime(t.text) || t.escaped && dialect != mysql && hasCodeEscape(t.text) || splitTime(dialect, tokens, i) {
-				return t.text
+			moves := MovingTime(t.text) || splitTime(dialect, tokens, i)
+			if hidden := t.escaped && dialect != mysql && hasCodeEscape(t.text); moves || hidden {
+				all = append(all, change{t.text, !hidden})
 			}
 		case word:
 			if i > 0 && tokens[i-1].mark(".") && t.low != "nextval" && t.low != "currval" ||
 				i+1 < len(tokens) && tokens[i+1].mark(".") {
 				continue
 			}
-			if volatileWords.has(t.low) || t.low == "user" && userIsKeyword(dialect) || isPhrase(tokens, i) {
-				return t.low
+			switch {
+			case volatileWords.has(t.low):
+				all = append(all, change{t.low, clockWords.has(t.low)})
+			case t.low == "user" && userIsKeyword(dialect):
+				all = append(all, change{t.low, false})
+			case isPhrase(tokens, i):
+				all = append(all, change{t.low, t.is("current") && clockWords.has("current_"+tokens[i+1].low)})
 			}
 		}
 	}
 	for _, c := range calls(tokens) {
-		if effectOf(dialect, c.name) == volatile || movesWith(tokens, c) {
-			return c.name
+		switch {
+		case movesWith(tokens, c):
+			all = append(all, change{c.name, true})
+		case effectOf(dialect, c.name) == volatile:
+			all = append(all, change{c.name, clockFunctions.has(c.name)})
 		}
 	}
-	return ""
+	return all
 }
 
 // userIsKeyword: where USER alone is a function, it is reserved as well, so it

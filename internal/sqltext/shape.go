@@ -86,23 +86,34 @@ type Shape struct {
 	Pins   []Pin
 	Filter []Name // every column that the WHERE names, those of Pins included
 
-	// Of a Select. Where the list defines names, by aliases or by what it computes, ORDER BY and
-	// GROUP BY may mean these: then Group and Order hold all of Selected as well, and so does
-	// Filter if it names an alias.
+	// Falling are bind values of the WHERE of a Select with which it only loses rows as they grow.
+	Falling []Falling
+
+	// Of a Select that is Joined: the other tables. All else is said of the first one; Filter has
+	// what the conditions of the joins name, too, and the names of which it is not certain whose
+	// they are count as those of the first one.
+	Joined []Reference
+	// Renamed says that something else than a column of another table has an alias.
+	Renamed bool
+
+	// Of a Select. ORDER BY and GROUP BY may mean what the list computes, and an alias that they
+	// name: then Group and Order hold all of Selected as well, and so does Filter if it names an
+	// alias.
 	Selected []Name // the columns that the list names, also inside expressions and functions
 	Star     bool   // an item of the list is * or table.*: all columns are selected, too
 	Aliases  []Name // the names that the list defines
 	Computed bool   // the list has more than columns and *: a row of the answer need not be a row of the table
-	// Aggregate: each item of the list is count, sum, min, max, avg or total of all rows, so that
-	// without Grouped the answer is one row, in whatever order the rows are read.
+	// Aggregate: each item of the list is made of count, sum, min, max, avg and total of all rows,
+	// so that without Grouped the answer is one row, in whatever order the rows are read.
 	Aggregate bool
 	Distinct  bool
-	Grouped   bool   // GROUP BY or HAVING
-	Group     []Name // columns named in GROUP BY and HAVING
-	Ordered   bool   // ORDER BY
-	Order     []Name // columns named in ORDER BY
-	Limited   bool   // LIMIT
-	Offset    bool   // OFFSET, or LIMIT a, b
+	Grouped   bool    // GROUP BY or HAVING
+	Group     []Name  // columns named in GROUP BY and HAVING
+	Ordered   bool    // ORDER BY
+	Order     []Name  // columns named in ORDER BY
+	Limited   bool    // LIMIT
+	Limit     Operand // of LIMIT
+	Offset    bool    // OFFSET, or LIMIT a, b
 
 	// Of an Insert. The columns that are not among Columns get their defaults.
 	Columns  []Name
@@ -118,6 +129,15 @@ type Shape struct {
 // more than one table, or has a part that is not understood for certain. It does not tell what runs
 // beside the statement (Classify, Analyze).
 func Simple(dialect, sql string) (Shape, bool) {
+	if shape, ok := shapeOf(dialect, sql); ok && len(shape.Joined) == 0 {
+		return shape, true
+	}
+	return Shape{}, false
+}
+
+// shapeOf returns the shape of a statement that is simple, or would be but for the tables that it
+// joins.
+func shapeOf(dialect, sql string) (Shape, bool) {
 	if dialect != sqlite && dialect != mysql && dialect != postgres || foreign(sql) {
 		return Shape{}, false
 	}
@@ -162,8 +182,11 @@ type parser struct {
 	table   []Name // the components of the table's name
 	alias   []Name // one name, or none
 	failed  bool
-	upsert  bool // in ON DUPLICATE KEY UPDATE, where VALUES(a) is the value that a was to get
-	cases   bool // each END belongs to a CASE, so none is a column
+	others  [][]Name // the qualifiers that stand for tables which are joined
+	foreign int      // how many columns of these were named
+	bare    []Name   // names without a qualifier
+	upsert  bool     // in ON DUPLICATE KEY UPDATE, where VALUES(a) is the value that a was to get
+	cases   bool     // each END belongs to a CASE, so none is a column
 }
 
 func parse(dialect string, tokens []token) (Shape, bool) {
@@ -220,6 +243,8 @@ var noTable = words(`only lateral low_priority high_priority delayed ignore quic
 func (p *parser) selects() {
 	s := &p.shape
 	s.Verb = Select
+	params := map[int]int{}
+	counted(p.rest, params)
 	if p.take("distinct") {
 		s.Distinct = true
 	} else {
@@ -230,10 +255,13 @@ func (p *parser) selects() {
 	if !p.reference(true) {
 		return
 	}
+	p.joins()
 	p.list(list)
 	if p.take("where") {
-		p.where()
+		condition := p.where()
+		p.falling(condition, params)
 	}
+	p.bare = nil
 	if p.take("group", "by") {
 		s.Grouped = true
 		for _, term := range split(p.part()) {
@@ -252,9 +280,9 @@ func (p *parser) selects() {
 	}
 	p.limits()
 
-	if s.Computed || len(s.Aliases) > 0 {
+	if s.Computed || slices.ContainsFunc(p.bare, p.isAlias) {
 		// SELECT a AS b ... ORDER BY b; in PostgreSQL also SELECT lower(a) ... ORDER BY lower, in
-		// MySQL SELECT a+1 ... ORDER BY `a+1`.
+		// MySQL SELECT a+1 ... ORDER BY `a+1`. A name behind a dot is that of a column.
 		if s.Grouped {
 			add(&s.Group, s.Selected...)
 		}
@@ -282,20 +310,27 @@ func (p *parser) limits() {
 		return
 	}
 	p.shape.Limited = true
-	p.amount()
-	if !first && (p.take("offset") || p.dialect != postgres && p.takeMark(",")) {
+	p.shape.Limit = p.amount()
+	if !first && p.take("offset") {
 		offset()
+	} else if p.dialect != postgres && p.takeMark(",") {
+		p.shape.Offset = true
+		p.shape.Limit = p.amount() // what came first was the offset
 	}
 }
 
-// amount takes the value of a LIMIT or OFFSET.
-func (p *parser) amount() {
-	p.takeMark("-")
+// amount takes the value of a LIMIT or OFFSET. That of a negative one is not known.
+func (p *parser) amount() (value Operand) {
+	negative := p.takeMark("-")
 	if len(p.rest) == 0 || p.rest[0].kind != number && p.rest[0].param == 0 {
 		p.failed = true
-		return
+		return Operand{}
+	}
+	if value = p.operand(p.rest[:1]); negative {
+		value = Operand{}
 	}
 	p.rest = p.rest[1:]
+	return value
 }
 
 // list reads the select list.
@@ -303,17 +338,25 @@ func (p *parser) list(list []piece) {
 	s := &p.shape
 	s.Aggregate = true
 	for _, item := range split(list) {
+		named := len(s.Aliases)
 		item = p.aliased(item)
-		s.Aggregate = s.Aggregate && len(item) == 2 && item[0].in(aggregates) && item[1].mark("(") &&
-			(item[0].is("count") || len(split(item[1].inside)) == 1)
+		found, outside := p.aggregated(item)
+		s.Aggregate = s.Aggregate && found && !outside
 		path, n := p.path(item)
 		star := len(item) == 1 && item[0].mark("*") ||
 			n > 0 && n == len(item)-2 && item[n].mark(".") && item[n+1].mark("*") && p.qualifies(path)
 		if star {
 			s.Star = true
+			s.Computed = s.Computed || len(s.Joined) > 0 && n == 0
 			continue
 		}
 		plain := n > 0 && n == len(item) && !p.namesRow(path)
+		other := plain && p.ofOther(path[:len(path)-1])
+		s.Renamed = s.Renamed || len(s.Aliases) > named && !other
+		// Where two tables have a column of a name, the answer has two of that name.
+		if len(s.Joined) > 0 && plain {
+			plain = other && len(s.Aliases) > named || !other && n > 1
+		}
 		s.Computed = s.Computed || !plain
 		p.failed = p.failed || len(item) == 0
 		p.names(item, &s.Selected)
@@ -323,6 +366,33 @@ func (p *parser) list(list []piece) {
 // aggregates are functions whose value does not depend on the order of the rows; min and max of
 // several arguments are none in SQLite.
 var aggregates = words(`count sum min max avg total`)
+
+// ofValues are functions of one value for one.
+var ofValues = words(`coalesce ifnull nullif round abs`)
+
+// aggregated reports whether an expression calls an aggregate, and whether it names anything
+// outside of those that may be the column of one row, or make several rows of one.
+func (p *parser) aggregated(item []piece) (found, outside bool) {
+	for i := 0; i < len(item); i++ {
+		t, follows := item[i], piece{token: token{kind: mark}}
+		if i+1 < len(item) {
+			follows = item[i+1]
+		}
+		switch {
+		case t.in(aggregates) && follows.mark("(") && (i == 0 || !item[i-1].mark(".")) && (t.is("count") || len(split(follows.inside)) == 1):
+			found = true
+			i++
+		case t.isGroup():
+			in, out := p.aggregated(t.inside)
+			found, outside = found || in, outside || out
+		case p.isCast(item, i) && follows.kind == word:
+			i++ // a type
+		case p.isName(t) && !(t.in(ofValues) && follows.mark("(")):
+			outside = true
+		}
+	}
+	return found, outside
+}
 
 // aliased cuts the alias off an item of the select list.
 //
@@ -384,8 +454,9 @@ func (p *parser) term(term []piece, part *[]Name) {
 		return
 	}
 	var named []Name
+	before := p.foreign
 	p.names(term, &named)
-	if len(named) == 0 && !slices.ContainsFunc(term, piece.isStar) ||
+	if len(named) == 0 && p.foreign == before && !slices.ContainsFunc(term, piece.isStar) ||
 		slices.ContainsFunc(term, func(t piece) bool { return t.in(groupings) }) {
 		p.failed = true
 	}
@@ -560,9 +631,9 @@ func (p *parser) reference(bareAlias bool) (ok bool) {
 	p.rest = p.rest[n:]
 	if p.take("as") {
 		bareAlias = true
-		p.failed = p.failed || len(p.rest) == 0 || !p.isName(p.rest[0])
+		p.failed = p.failed || len(p.rest) == 0 || !p.isName(p.rest[0]) || p.rest[0].in(joining)
 	}
-	if bareAlias && len(p.rest) > 0 && p.isName(p.rest[0]) {
+	if bareAlias && len(p.rest) > 0 && p.isName(p.rest[0]) && !p.rest[0].in(joining) {
 		p.alias = []Name{p.rest[0].name()}
 		p.rest = p.rest[1:]
 	}

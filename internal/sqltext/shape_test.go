@@ -130,7 +130,15 @@ var accepted = []struct{ dialects, sql, want string }{
 	{"", "SELECT count(*) FROM `t`", "select t computed aggregate"},
 	{"", "SELECT sum(a) AS s, max(b) FROM `t`", "select t list(a b) alias(s) computed aggregate"},
 	{"", "SELECT count(*), a FROM `t`", "select t list(a) computed"},
-	{"", "SELECT max(a) + 1 FROM `t`", "select t list(a) computed"},
+	{"", "SELECT max(a) + 1 FROM `t`", "select t list(a) computed aggregate"},
+	{"", "SELECT coalesce(sum(a), 0), round(avg(b) / 2, 1) FROM `t`", "select t list(a b) computed aggregate"},
+	{"", "SELECT sum(a) + b FROM `t`", "select t list(a b) computed"},
+	{"", "SELECT coalesce(sum(a), b) FROM `t`", "select t list(a b) computed"},
+	{"", "SELECT concat(sum(a), 1) FROM `t`", "select t list(a) computed"},
+	{"", "SELECT coalesce(a, 0) FROM `t`", "select t list(a) computed"},
+	{"", "SELECT coalesce(1, 0) FROM `t`", "select t computed"},
+	{"", "SELECT `a` AS `b` FROM `t` ORDER BY `t`.`a` LIMIT 1", "select t list(a) alias(b) order(a) ordered limited"},
+	{"", "SELECT `a` AS `b`, `c` FROM `t` ORDER BY `b` LIMIT 1", "select t list(a c) alias(b) order(b a c) ordered limited"},
 	{"sqlite", "SELECT max(a, b) FROM `t`", "select t list(a b) computed"},
 	{"", "SELECT count(*) FROM `t` WHERE a = ?", "select t pins(a=?1) filter(a) computed aggregate"},
 	{"", "SELECT COUNT(DISTINCT(`a`)) FROM `t`", "select t list(a) computed aggregate"},
@@ -450,6 +458,80 @@ func TestSyntaxIsNoColumnOfSQLite(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestJoined: what is said of the first table of several, and what is none of it.
+func TestJoined(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ dialects, sql, want string }{
+		{"", "SELECT `t`.`id`,`U`.`id` AS `U__id` FROM `t` LEFT JOIN `us` `U` ON `t`.`u_id` = `U`.`id` AND `U`.`gone` = 1 WHERE `t`.`id` = ? ORDER BY `t`.`id` LIMIT 1",
+			"select t list(id) alias(U__id) pins(id=?1) filter(u_id id) order(id) ordered limited"},
+		{"", "SELECT t.id FROM t JOIN u ON u.t_id = t.id AND u.a = ? WHERE t.b IN (?,?) AND u.c = 5", "select t list(id) pins(b=?2|?3) filter(id b)"},
+		{"", "SELECT t.id FROM t INNER JOIN u ON u.t_id = t.id LEFT OUTER JOIN v AS w ON w.id = u.v_id WHERE w.id = 1 ORDER BY w.a, t.c", "select t list(id) filter(id) order(c) ordered"},
+		{"", "SELECT t.id FROM t JOIN u ON u.t_id = t.id ORDER BY u.a DESC", "select t list(id) filter(id) ordered"},
+		// A name may be that of a column of either table: that of none of the first one's counts
+		// as all of it.
+		{"", "SELECT t.id FROM t JOIN u ON t_id = id WHERE a = 5", "select t list(id) filter(t_id id a)"},
+		{"", "SELECT id FROM t JOIN u ON u.a = t.a", "select t list(id) filter(a) computed"},
+		{"", "SELECT t.id, u.id FROM t JOIN u ON u.a = t.a", "select t list(id) filter(a) computed"},
+		{"", "SELECT * FROM t JOIN u ON u.a = t.a", "select t filter(a) star computed"},
+		{"", "SELECT t.*, u.a AS b FROM t JOIN u ON u.a = t.a", "select t alias(b) filter(a) star"},
+		{"", "SELECT t.*, u.* FROM t JOIN u ON u.a = t.a", "select t filter(a) star computed"},
+		{"", "SELECT SUM(t.a * u.b) FROM t JOIN u ON u.a = t.a WHERE t.c = ?", "select t list(a) pins(c=?1) filter(a c) computed aggregate"},
+		{"", "SELECT x.id FROM t x JOIN u ON u.t_id = x.id WHERE x.a = 1", "select t list(id) pins(a=1) filter(id a)"},
+		{"", "SELECT t.a AS b FROM t JOIN u ON u.a = t.a", "select t list(a) alias(b) filter(a)"},
+	} {
+		for _, d := range []string{"sqlite", "mysql", "postgres"} {
+			if !strings.Contains(test.dialects, d) && test.dialects != "" {
+				continue
+			}
+			got, ok := Joined(d, in(d, test.sql))
+			if !ok || brief(got) != test.want {
+				t.Errorf("Joined(%q, %q) =\n\t%s, %v\nwant\n\t%s", d, test.sql, brief(got), ok, test.want)
+			}
+			if _, ok := Simple(d, in(d, test.sql)); ok {
+				t.Errorf("Simple(%q, %q) takes several tables for one", d, test.sql)
+			}
+		}
+	}
+	for _, sql := range []string{
+		"SELECT t.id FROM t",
+		"SELECT t.id FROM t RIGHT JOIN u ON u.a = t.a",
+		"SELECT t.id FROM t FULL JOIN u ON u.a = t.a",
+		"SELECT t.id FROM t FULL OUTER JOIN u ON u.a = t.a",
+		"SELECT t.id FROM t LEFT JOIN u ON u.a = t.a RIGHT JOIN v ON v.a = t.a",
+		"SELECT t.id FROM t LEFT JOIN u ON u.a = t.a FULL JOIN v ON v.a = t.a",
+		"SELECT t.id FROM t NATURAL JOIN u",
+		"SELECT t.id FROM t CROSS JOIN u",
+		"SELECT t.id FROM t JOIN u USING (a)",
+		"SELECT t.id FROM t, u JOIN v ON v.a = u.a",
+		"SELECT t.id FROM t JOIN u ON u.a = t.a, v",
+		"SELECT t.id FROM t JOIN t ON t.a = t.a",
+		"SELECT t.id FROM t JOIN t x ON x.a = t.a",
+		"SELECT t.id FROM t x JOIN u t ON t.a = x.a",
+		"SELECT t.id FROM t JOIN u ON u.a = t.a JOIN v u ON u.a = t.a",
+		"SELECT t.id FROM t JOIN (SELECT a FROM u) v ON v.a = t.a",
+		"SELECT t.id FROM t JOIN u ON u.a = (SELECT max(a) FROM v)",
+		"SELECT t.id FROM t JOIN u ON u.a = t.a WHERE w.a = 1",
+		"SELECT t.id FROM t JOIN u JOIN v ON v.a = u.a ON u.a = t.a",
+		"SELECT t.id FROM t JOIN u ON u.a = t.a UNION SELECT 1",
+		"UPDATE t JOIN u ON u.a = t.a SET t.b = 1",
+		"DELETE FROM t JOIN u ON u.a = t.a",
+	} {
+		for _, d := range []string{"sqlite", "mysql", "postgres"} {
+			if got, ok := Joined(d, sql); ok {
+				t.Errorf("Joined(%q, %q) = %s, want none", d, sql, brief(got))
+			}
+		}
+	}
+	renamed, _ := Joined("sqlite", "SELECT t.a AS b, u.c AS d FROM t JOIN u ON u.a = t.a")
+	others, _ := Joined("sqlite", "SELECT t.a, u.c AS d FROM t JOIN u ON u.a = t.a")
+	if simple, _ := Simple("sqlite", "SELECT a AS b FROM t"); !renamed.Renamed || others.Renamed || !simple.Renamed {
+		t.Error("it is not told which aliases are of columns of other tables")
+	}
+	if len(others.Joined) != 1 || others.Joined[0].Name != "u" {
+		t.Errorf("joined are %v, want u", others.Joined)
 	}
 }
 

@@ -1,5 +1,7 @@
 package sqltext
 
+import "slices"
+
 // Kind is what a raw statement may do.
 type Kind uint8
 
@@ -31,27 +33,60 @@ type Statement struct {
 	// Attributes, of a read or a write, are the names behind a dot that are functions unless they
 	// are columns.
 	Attributes []Attribute
+	// Inside says that in a transaction it changes nothing, and does not end it, whatever else it
+	// may do outside of any.
+	Inside bool
+	// Stays says that in a transaction it leaves that open, and that what it changes is visible by
+	// its commit, whatever that is.
+	Stays bool
+	// Scratch is the temporary table, folded, that it makes and does no more; "" for another one.
+	// Then it is Inside, too, unless a table of another kind has that name.
+	Scratch string
 	// Open says that it begins a transaction, among other things, that it does not end.
 	Open bool
+	// Effect is what it leaves behind on its connection.
+	Effect Effect
+	// Within is what it does to its transaction.
+	Within Within
 }
 
-// Classify says what a raw statement may do. dialect is GORM's dialector name:
-// "sqlite", "mysql", "postgres", "sqlserver", or any other.
-func Classify(dialect, sql string) Statement {
+// Classify says what a raw statement may do. dialect is GORM's dialector name: "sqlite", "mysql",
+// "postgres", "sqlserver", or any other. pure are the names, folded, of functions of the user's own
+// that have no side effects.
+func Classify(dialect, sql string, pure ...string) Statement {
 	result := Statement{}
 	if foreign(sql) {
 		result.Kind = Everything
 	}
-	names, open, calls := nameSet{}, false, []Attribute(nil)
+	names, open, calls, left, does := nameSet{}, false, []Attribute(nil), NoEffect, Within(0)
+	inside := !foreign(sql)
+	stays, scratch := inside, ""
 	for i, r := range readings(dialect, sql) {
 		tokens, doubt := r.tokens(sql)
+		all := statements(tokens)
+		for _, one := range all {
+			left = max(left, leftBy(one))
+		}
+		one := !doubt && len(all) == 1
+		inside = inside && one && insideOnly(dialect, all[0], pure)
+		stays = stays && one && staysInside(dialect, all[0])
+		made := ""
+		if one {
+			made = scratchTable(dialect, all[0])
+		}
+		if i == 0 {
+			scratch = made
+		} else if made != scratch {
+			scratch = ""
+		}
 		names.addAll(tokens)
 		broken := doubt && r.spare
-		s := classify(dialect, tokens, broken)
+		s := classify(dialect, tokens, broken, pure)
 		if doubt && !broken {
 			s.Kind = Everything
 		}
-		open, calls = open || s.Open, append(calls, attributes(dialect, tokens)...)
+		does |= within(dialect, tokens, s.Kind)
+		open, calls = open || s.Open, append(calls, Undeclared(attributes(dialect, tokens), pure)...)
 		if i == 0 {
 			s.Kind = max(s.Kind, result.Kind)
 			result = s
@@ -66,6 +101,11 @@ func Classify(dialect, sql string) Statement {
 		result.Attributes = calls
 	}
 	result.Open = open && result.Kind == Everything
+	result.Within = does
+	result.Effect, result.Inside = left, inside && result.Kind == Everything
+	if result.Kind == Everything && !foreign(sql) {
+		result.Stays, result.Scratch = stays || scratch != "", scratch
+	}
 	return result
 }
 
@@ -109,11 +149,11 @@ func statements(tokens []token) [][]token {
 
 // classify combines the statements of a text. The last one of a broken text
 // cannot run, but counts for the tables it names.
-func classify(dialect string, tokens []token, broken bool) Statement {
+func classify(dialect string, tokens []token, broken bool, pure []string) Statement {
 	result, open := Statement{}, false
 	all := statements(tokens)
 	for i, tokens := range all {
-		s := classifyOne(dialect, tokens, broken && i == len(all)-1)
+		s := classifyOne(dialect, tokens, broken && i == len(all)-1, pure)
 		switch s.Kind {
 		case Begin:
 			open = true
@@ -126,7 +166,7 @@ func classify(dialect string, tokens []token, broken bool) Statement {
 	return result
 }
 
-func classifyOne(dialect string, tokens []token, broken bool) Statement {
+func classifyOne(dialect string, tokens []token, broken bool, pure []string) Statement {
 	for len(tokens) > 0 && tokens[0].mark("(") {
 		tokens = tokens[1:]
 	}
@@ -142,7 +182,7 @@ func classifyOne(dialect string, tokens []token, broken bool) Statement {
 	}
 	if !broken {
 		for _, c := range calls(tokens) {
-			if effectOf(dialect, c.name) == unknown {
+			if effectOf(dialect, c.name) == unknown && !slices.Contains(pure, c.name) {
 				return Statement{Kind: Everything}
 			}
 		}

@@ -89,8 +89,7 @@ func (s tableSet) addAll(dialect string, tokens []token) {
 		case "select":
 			l.list, l.query = false, true
 		case "from":
-			comparison := at(-1).is("distinct") && (at(-2).is("is") || at(-2).is("not"))
-			if !comparison && (l.query || !fromIsSyntax.has(l.call)) {
+			if !comparesDistinct(tokens, i) && (l.query || !fromIsSyntax.has(l.call)) {
 				l.list, l.expect = true, true
 			}
 		case "join", "straight_join":
@@ -118,6 +117,11 @@ func (s tableSet) addAll(dialect string, tokens []token) {
 			l.list = l.list && !endsList.has(t.low)
 		}
 	}
+}
+
+// comparesDistinct reports whether the FROM at tokens[i] is that of IS [NOT] DISTINCT FROM.
+func comparesDistinct(tokens []token, i int) bool {
+	return i > 1 && tokens[i-1].is("distinct") && (tokens[i-2].is("is") || tokens[i-2].is("not"))
 }
 
 // add adds the table whose name starts at tokens[i] and returns the

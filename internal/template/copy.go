@@ -7,6 +7,7 @@ import (
 
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/failopen"
+	"github.com/gorm-preload/preload/internal/replay"
 	"gorm.io/gorm"
 	"gorm.io/gorm/schema"
 )
@@ -21,11 +22,34 @@ func addressable(found reflect.Value) reflect.Value {
 	return place
 }
 
-// Image returns a private copy of what a query found, to be stored.
-func (t *Template) Image(found reflect.Value) (reflect.Value, error) {
+// image returns a private copy of what a query found, to be stored. What else is kept of the query,
+// if anything, is in front of it: what was recorded, or the span of moments that it holds for.
+func (t *Template) image(found reflect.Value, inFront any) (reflect.Value, error) {
 	image := reflect.New(found.Type())
+	if inFront != nil {
+		both := reflect.New(t.behind(reflect.TypeOf(inFront))).Elem()
+		both.Field(0).Set(reflect.ValueOf(inFront))
+		image = both.Field(1).Addr()
+	}
 	err := t.Plan.Copy(image.UnsafePointer(), addressable(found).Addr().UnsafePointer())
 	return image.Elem(), err
+}
+
+// behind returns the type of the memory that a value has together with what is in front of it, so
+// that the value is found in the same way as others are.
+func (t *Template) behind(inFront reflect.Type) reflect.Type {
+	return reflect.StructOf([]reflect.StructField{
+		{Name: "InFront", Type: inFront},
+		{Name: "Value", Type: t.Plan.Type()},
+	})
+}
+
+// recordingOf returns what was recorded of the query of an entry, nil if nothing was.
+func (t *Template) recordingOf(e *cache.Entry) *replay.Recording {
+	if !e.Recorded {
+		return nil
+	}
+	return *(**replay.Recording)(unsafe.Add(e.Value, -int(t.behind(reflect.TypeFor[*replay.Recording]()).Field(1).Offset)))
 }
 
 // Weigh returns what a copy of what a query found would weigh: the room that GORM left behind the
@@ -38,11 +62,14 @@ func (t *Template) Weigh(found reflect.Value) int64 {
 }
 
 // Serve gives a reader its own copy of an answer, in the way in which gorm.Scan would have filled
-// its destination.
-func (t *Template) Serve(db *gorm.DB, e *cache.Entry) error {
+// its destination. filled says that the destination holds values.
+func (t *Template) Serve(db *gorm.DB, e *cache.Entry, filled bool) error {
 	stmt := db.Statement
 	e.Fetch()
-	if err := t.fill(stmt, e); err != nil {
+	if t.Text {
+		return t.play(db, e)
+	}
+	if err := t.fill(db, e, filled); err != nil {
 		return err
 	}
 	db.RowsAffected = e.Rows
@@ -55,13 +82,13 @@ func (t *Template) Serve(db *gorm.DB, e *cache.Entry) error {
 	return nil
 }
 
-func (t *Template) fill(stmt *gorm.Statement, e *cache.Entry) (err error) {
+func (t *Template) fill(db *gorm.DB, e *cache.Entry, filled bool) (err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			err = failopen.OwnText("panic: " + failopen.PlainFault(fault) + " at " + failopen.Panicked())
 		}
 	}()
-	from := e.Value
+	stmt, from := db.Statement, e.Value
 	switch dest := stmt.Dest.(type) {
 	case map[string]any:
 		var rows map[string]any
@@ -99,6 +126,8 @@ func (t *Template) fill(stmt *gorm.Statement, e *cache.Entry) (err error) {
 		return t.Plan.CopyInto(unsafe.Pointer(dest.UnsafeAddr()), from)
 	case e.Rows == 0 && dest.Kind() != reflect.Array:
 		return nil
+	case filled:
+		return t.fillOver(db, e)
 	}
 	return t.Plan.Copy(unsafe.Pointer(dest.UnsafeAddr()), from)
 }
@@ -114,7 +143,7 @@ func (t *Template) Columns() []*schema.Field {
 		return *known
 	}
 	var fields []*schema.Field
-	if s := t.Proto.Schema; s != nil && t.destElement() == s.ModelType {
+	if s := t.Proto.Schema; s != nil && !t.rows && t.destElement() == s.ModelType {
 		for _, f := range s.Fields {
 			if f.DBName != "" && f.Readable && f.Serializer == nil && len(fields) < 256 {
 				fields = append(fields, f)

@@ -27,6 +27,15 @@ func Label(key string) string {
 	return "own:" + SumOf(key)
 }
 
+// Table returns the table of the key of a query, "" for that of own data.
+func Table(key string) string {
+	rest, ok := strings.CutPrefix(Label(key), KeyPrefix)
+	if !ok {
+		return ""
+	}
+	return rest[:strings.IndexByte(rest, '#')]
+}
+
 // SumOf stands for a text that is not to be seen.
 func SumOf(text string) string {
 	sum := sha256.Sum256([]byte(text))

@@ -1,10 +1,17 @@
 package template
 
 import (
+	"cmp"
 	"log/slog"
+	"slices"
+	"strings"
+	"time"
+	"unsafe"
 
 	"github.com/gorm-preload/preload/internal/cache"
+	"github.com/gorm-preload/preload/internal/coherence"
 	"github.com/gorm-preload/preload/internal/footprint"
+	"github.com/gorm-preload/preload/internal/replay"
 	"gorm.io/gorm"
 )
 
@@ -13,12 +20,22 @@ type Load struct {
 	cache.Flight
 	template *Template
 	reading  *footprint.Reading // what the answer depends on
+	Tags     []string           // by which it is forgotten, too, as changes name them
 	found    int                // by how many values changes find it
+	limit    int64              // how many rows it shows at most; 0 if that is not known
+	asked    time.Time          // when the query was asked, by the clock of the cache
+	// Recorded is what the query gave, where that was recorded.
+	Recorded *replay.Recording
+	// Moment is what the query gives, where the key is one without it; zero for others.
+	Moment time.Time
 }
+
+// Template returns the template of the query.
+func (f *Load) Template() *Template { return f.template }
 
 // NewLoad returns a load into an entry.
 func (t *Template) NewLoad(e *cache.Entry) *Load {
-	l := &Load{template: t}
+	l := &Load{template: t, asked: t.set.Cache.Now()}
 	t.set.Cache.Prepare(&l.Flight, e, &t.Pace)
 	return l
 }
@@ -31,18 +48,20 @@ func (f *Load) Lease(vars []any) bool {
 		version := set.Catalog.Version()
 		f.reading = t.ReadingOf(version)
 		pins := f.reading.Facts(vars)
-		f.found = footprint.Count(pins)
-		if !set.Index.Lease(f.reading.Group, &f.Entry.Guard, pins) {
+		f.found, f.limit = footprint.Count(pins), f.reading.Limit(vars)
+		if !set.Index.Lease(t.groupOf(f.reading, f.Tags), &f.Entry.Guard, pins) {
 			return false
 		}
 		// What was learned meanwhile killed the guards it knew of; this one may have come after
 		// that.
 		known := set.Catalog.Version() == version
-		if known && t.State.Load() != Refuted {
+		// Who shuts the gate to forget all kills the guards that it knows of, and then likewise.
+		open := set.Cache.Open()
+		if known && open && t.State.Load() != Refuted {
 			return true
 		}
 		set.Index.Release(&f.Entry.Guard)
-		if known {
+		if known || !open {
 			return false
 		}
 	}
@@ -55,25 +74,43 @@ func (f *Load) Fill(db *gorm.DB) bool {
 		return false
 	}
 	t, set := f.template, f.template.set
-	ttl := t.Limits.TTL
+	if t.Text {
+		return f.Recorded != nil && f.FillRecording(f.Recorded)
+	}
+	limits := t.Limits()
+	ttl := limits.TTL
 	if db.RowsAffected == 0 {
-		ttl = t.Limits.Negative
+		ttl = limits.Negative
+	}
+	if t.Terms != nil {
+		ttl -= set.Cache.Now().Sub(f.asked) // it may hold the time at which its query began
 	}
 	e, answer := f.Entry, addressable(db.Statement.ReflectValue)
 	keep, weighs := ttl > 0 && !e.Guard.Dead(), int64(0)
 	switch {
 	case !keep:
-	case db.RowsAffected > int64(t.Limits.MaxRows):
+	case db.RowsAffected > int64(limits.MaxRows):
 		set.Cache.Refuse(&f.Flight, cache.TooLarge)
 	default:
 		weighs = t.Weigh(answer)
+		if f.Recorded != nil {
+			weighs += f.Recorded.Bytes()
+		}
 		set.Cache.Weigh(&f.Flight, weighs, f.found)
 	}
 	// Those who wait share one copy: each asking the database for much at the same time costs more.
 	if keep = keep && f.Unkept == ""; !keep && !f.Awaited() {
 		return false
 	}
-	image, err := t.Image(answer)
+	var inFront any
+	switch {
+	case f.Recorded != nil:
+		inFront = f.Recorded
+	case !f.Moment.IsZero():
+		inFront = t.spanFrom(db.Statement.Context, f.Moment, answer, db.RowsAffected)
+		weighs += int64(unsafe.Sizeof(Span{}))
+	}
+	image, err := t.image(answer, inFront)
 	if err != nil {
 		t.Uncopyable.Store(t.Plan.Refuses())
 		set.Cache.Refuse(&f.Flight, cache.NotKeepable)
@@ -81,10 +118,10 @@ func (f *Load) Fill(db *gorm.DB) bool {
 		return false
 	}
 	if rows, keys, ok := f.reading.Keys(db.Statement.Context, image, db.RowsAffected); ok {
-		set.Index.Fill(&e.Guard, rows, keys)
+		set.Index.Fill(&e.Guard, rows, keys, db.RowsAffected < f.limit)
 		f.found += footprint.Count(keys)
 	}
-	set.Cache.Fill(&f.Flight, cache.Content{Value: image.Addr().UnsafePointer(), Rows: db.RowsAffected, Weighs: weighs, Found: f.found, TTL: ttl})
+	set.Cache.Fill(&f.Flight, cache.Content{Value: image.Addr().UnsafePointer(), Rows: db.RowsAffected, Weighs: weighs, Found: f.found, TTL: ttl, Recorded: f.Recorded != nil})
 	return keep
 }
 
@@ -119,10 +156,48 @@ func (t *Template) ReadingOf(version int64) *footprint.Reading {
 		return before
 	}
 	r := t.set.Footprints.Reading(footprint.Query{
-		Shape: t.query, Tables: t.tables, Dest: t.DestType, Schema: t.Proto.Schema, Mapped: len(t.Proto.ColumnMapping) > 0,
+		Shape: cmp.Or(t.query, t.joined), Tables: t.tables, Dest: t.DestType, Rows: t.rows, Schema: t.Proto.Schema, Mapped: len(t.Proto.ColumnMapping) > 0,
+		First: t.First, Further: t.further(),
 	}, version, before)
 	t.reading.Store(r)
 	return r
+}
+
+// further returns the tables that the answers depend on besides those in the SQL.
+func (t *Template) further() []string {
+	if t.Terms == nil {
+		return nil
+	}
+	return t.Terms.Tables
+}
+
+// taggedGroup is the group of answers that are read in a way and have the same tags.
+type taggedGroup struct {
+	of    *coherence.Group // of those without tags
+	group *coherence.Group
+}
+
+// maxTagged bounds the sets of tags for which a group is remembered. Where there are more, equal
+// sets may have several.
+const maxTagged = 256
+
+// groupOf returns the group of answers that are read in a way and have these tags.
+func (t *Template) groupOf(r *footprint.Reading, tags []string) *coherence.Group {
+	if len(tags) == 0 {
+		return r.Group
+	}
+	set := strings.Join(tags, "\x00")
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if known := t.tagged[set]; known.of == r.Group {
+		return known.group
+	}
+	if t.tagged == nil || len(t.tagged) >= maxTagged {
+		t.tagged = map[string]taggedGroup{}
+	}
+	made := taggedGroup{r.Group, coherence.NewGroup(r.About, slices.Concat(r.Loose, tags)...)}
+	t.tagged[set] = made
+	return made.group
 }
 
 // PinnedBy returns the name of the column in which answers are found by an arg of their query, ""

@@ -27,13 +27,13 @@ type Many struct {
 // Many finds out how to run queries together that differ in an arg; nil if they cannot be.
 func (t *Template) Many(at int) *Many {
 	r := t.ReadingOf(t.set.Catalog.Version())
-	if t.Asks || !r.About.Rows || len(t.Proto.Joins) > 0 || r.Info == nil {
+	if t.Asks || t.rows || t.query == nil || !r.About.Rows || len(t.Proto.Joins) > 0 || r.Info == nil {
 		return nil
 	}
 	if kind := t.destKind(); kind != reflect.Struct && kind != reflect.Slice {
 		return nil
 	}
-	for i, key := range r.About.Keys {
+	for i, key := range r.About.Keys[:r.Unique] {
 		if !r.Pins(key) {
 			continue
 		}
@@ -117,7 +117,7 @@ func (m *Many) proves(dialect string, one *sqltext.Shape) bool {
 		return false
 	}
 	want := *one
-	want.Ordered, want.Order, want.Limited = false, nil, false
+	want.Ordered, want.Order, want.Limited, want.Limit = false, nil, false, sqltext.Operand{}
 	want.Pins = slices.Clone(want.Pins)
 	found := false
 	for i, pin := range want.Pins {

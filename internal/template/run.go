@@ -50,17 +50,16 @@ func (t *Template) Confirm(db *gorm.DB, own []byte) (same, refutes bool) {
 
 // Session returns a handle with a statement that is sent as others are that are prepared, or not.
 func (ts *Set) Session(ctx context.Context, prepared bool) *gorm.DB {
-	already := ts.Prepares(ts.db.Statement.ConnPool)
-	tx := ts.db.Session(&gorm.Session{NewDB: true, Context: ctx, SkipHooks: true, Initialized: true, PrepareStmt: prepared && !already})
-	if already && !prepared {
+	tx := ts.db.Session(&gorm.Session{NewDB: true, Context: ctx, SkipHooks: true, Initialized: true, PrepareStmt: prepared && !ts.prepares})
+	if ts.prepares && !prepared {
 		tx.Statement.ConnPool = ts.pool
 	}
 	return tx
 }
 
 // Statement returns a statement that runs the template with these bind values, into a destination
-// of its own that holds what was preset, if anything. It is sent as the template's own was.
-func (t *Template) Statement(ctx context.Context, vars []any, preset reflect.Value) *gorm.DB {
+// of its own. It is sent as the template's own was.
+func (t *Template) Statement(ctx context.Context, vars []any) *gorm.DB {
 	tx := t.set.Session(ctx, t.Prepared)
 	stmt := tx.Statement
 	stmt.Table, stmt.Schema, stmt.Joins, stmt.ColumnMapping = t.Proto.Table, t.Proto.Schema, t.Proto.Joins, t.Proto.ColumnMapping
@@ -77,9 +76,6 @@ func (t *Template) Statement(ctx context.Context, vars []any, preset reflect.Val
 				dest.Set(reflect.New(dest.Type().Elem()))
 			}
 			dest = dest.Elem()
-		}
-		if preset.IsValid() {
-			dest.Set(preset)
 		}
 		stmt.ReflectValue = dest
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"hash/maphash"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,8 +20,9 @@ import (
 // Set is the bounded set of templates, read without a lock.
 type Set struct {
 	Config
-	db   *gorm.DB
-	pool gorm.ConnPool
+	db       *gorm.DB
+	pool     gorm.ConnPool
+	prepares bool // statements of db, before they are sent
 
 	seed    maphash.Seed
 	buckets [templateBuckets]atomic.Pointer[Template]
@@ -30,6 +32,41 @@ type Set struct {
 	closed  bool // nothing is put in any more; guarded by mu
 	// byPrefix has the templates in the buckets by the prefix of their keys.
 	byPrefix sync.Map
+	// withdrawn has, by table, whether the answers of its model are not served: *atomic.Bool.
+	withdrawn sync.Map
+}
+
+// withdrawnOf returns whether the answers of a table's model are not served.
+func (ts *Set) withdrawnOf(table string) *atomic.Bool {
+	of, ok := ts.withdrawn.Load(table)
+	if !ok {
+		of, _ = ts.withdrawn.LoadOrStore(table, new(atomic.Bool))
+	}
+	return of.(*atomic.Bool)
+}
+
+// Withdraw has the answers of a table's model not be served any more; it reports whether that is
+// new.
+func (ts *Set) Withdraw(table string) bool { return !ts.withdrawnOf(table).Swap(true) }
+
+// Withdrawn returns the tables whose models' answers are not served.
+func (ts *Set) Withdrawn() (tables []string) {
+	ts.withdrawn.Range(func(table, of any) bool {
+		if of.(*atomic.Bool).Load() {
+			tables = append(tables, table.(string))
+		}
+		return true
+	})
+	slices.Sort(tables)
+	return tables
+}
+
+// Restore has all answers be served again that Withdraw took back.
+func (ts *Set) Restore() {
+	ts.withdrawn.Range(func(_, of any) bool {
+		of.(*atomic.Bool).Store(false)
+		return true
+	})
 }
 
 // MaxTemplates bounds a set.
@@ -44,7 +81,7 @@ const (
 	maxTemplateBytes   = 8 << 20
 	// templateOverhead is about what a template takes besides its texts and what is known of its
 	// query: its places in the set, and what its answers depend on.
-	templateOverhead = 3 << 9
+	templateOverhead = 15 << 7
 	// prefixSum is how long the sum of the shape is in the prefix of keys.
 	prefixSum = 16
 	// maxUntold is how many queries of a template are looked at for how it is bound.
@@ -63,9 +100,11 @@ func NewSet(config Config) *Set {
 	return &Set{Config: config, seed: maphash.MakeSeed()}
 }
 
-// Serve sets the handle that templates run on, and the pool behind it: once, and before there is
-// any template.
-func (ts *Set) Serve(db *gorm.DB, pool gorm.ConnPool) { ts.db, ts.pool = db, pool }
+// Serve sets the handle that templates run on, the pool behind it, and whether the handle prepares
+// statements before it sends them: once, and before there is any template.
+func (ts *Set) Serve(db *gorm.DB, pool gorm.ConnPool, prepares bool) {
+	ts.db, ts.pool, ts.prepares = db, pool, prepares
+}
 
 // Config is what a set of templates is made with.
 type Config struct {
@@ -74,9 +113,11 @@ type Config struct {
 	Cache      *cache.Cache
 	Index      *coherence.Index
 	Salt       string // of the keys
-	Report     failopen.Report
-	// Prepares reports whether statements are prepared on a connection before they are sent.
-	Prepares func(gorm.ConnPool) bool
+	// Rule returns how answers are treated that are read from these tables, first of all from one
+	// of them, into what has limits of its own; false where they are not kept. asked says that the
+	// call asks for them to be kept.
+	Rule   func(from string, tables []string, own *Limits, asked bool) (Limits, bool)
+	Report failopen.Report
 }
 
 // Find returns the template of a shape, nil if it is not known.
@@ -107,8 +148,10 @@ func (ts *Set) Add(t *Template) *Template {
 		n++
 	}
 	if ts.closed {
+		t.Tally = ts.Cache.Counts.Tally(t.Table)
 		return t
 	}
+	t.Tally = ts.Cache.Counts.NewTally(t.Table)
 	if n >= templatesPerBucket {
 		ts.empty(bucket)
 	}
@@ -152,6 +195,7 @@ func (ts *Set) empty(bucket *atomic.Pointer[Template]) {
 	for gone := bucket.Swap(nil); gone != nil; gone = gone.next {
 		ts.byPrefix.CompareAndDelete(gone.Prefix, gone)
 		ts.held.Add(-gone.weight)
+		ts.Cache.Counts.Over(gone.Table, gone.Tally)
 	}
 }
 
@@ -169,6 +213,20 @@ func (ts *Set) Of(key string) *Template {
 		}
 	}
 	return nil
+}
+
+// PrefixOf returns the length of what the keys of a template begin with, in one of them. It is 0
+// for keys of no template, and it may be too little for those of tables with a '#' in their names.
+func PrefixOf(key string) int {
+	if !strings.HasPrefix(key, KeyPrefix) {
+		return 0
+	}
+	for i := len(KeyPrefix); i < len(key); i++ {
+		if end := i + prefixSum + 2; key[i] == '#' && end <= len(key) && key[end-1] == ':' {
+			return end
+		}
+	}
+	return 0
 }
 
 // Named returns the template whose keys have a prefix.

@@ -17,17 +17,12 @@ import (
 	"github.com/gorm-preload/preload/internal/catalog"
 	"github.com/gorm-preload/preload/internal/clone"
 	"github.com/gorm-preload/preload/internal/footprint"
+	"github.com/gorm-preload/preload/internal/replay"
+	"github.com/gorm-preload/preload/internal/shape"
 	"github.com/gorm-preload/preload/internal/sqltext"
 	"gorm.io/gorm"
 	"gorm.io/gorm/schema"
 )
-
-// Limits are how long answers are kept, and how many rows they may have.
-type Limits struct {
-	TTL      time.Duration
-	Negative time.Duration // of answers without rows; 0 does not keep them
-	MaxRows  int
-}
 
 // Refusal is why the answers of a template cannot be kept, in the words of the statistics.
 type Refusal string
@@ -38,47 +33,50 @@ const (
 	volatile        Refusal = "volatile"
 	unknownFunction Refusal = "unknown function"
 	unknownTable    Refusal = "unknown table"
+	withdrawn       Refusal = "withdrawn"
+	noPolicy        Refusal = "no policy"
 )
 
-// Make works out what a rendered statement of this shape is.
-func (ts *Set) Make(shape string, stmt *gorm.Statement, limits Limits) *Template {
+// Terms are on what terms a call has the answer of its query kept.
+type Terms struct {
+	TTL time.Duration // 0 for that of the tables
+	// Tables are those, folded, that the answer depends on besides those in its SQL. What the SQL
+	// names of them, and is no table that is known, is taken for a view or a pure function.
+	Tables []string
+}
+
+// String writes them so that equal terms have equal texts.
+func (t *Terms) String() string { return t.TTL.String() + "\x00" + strings.Join(t.Tables, "\x00") }
+
+// Make works out what a rendered statement of this shape is. own is how answers are treated that
+// are read into what the statement is read into, nil where these are not kept; terms are those of
+// the call, nil where it has none.
+func (ts *Set) Make(shape string, stmt *gorm.Statement, o shape.Options, own *Limits, terms *Terms) *Template {
 	t := &Template{
 		set:      ts,
 		Shape:    shape,
-		Prefix:   ts.prefix(stmt.Schema.Table, shape),
-		Limits:   limits,
-		Tally:    ts.Cache.Counts.Tally(stmt.Schema.Table),
+		own:      own,
+		Terms:    terms,
 		SQL:      strings.Clone(stmt.SQL.String()), // and not what it was built in
-		DestType: reflect.TypeOf(stmt.Dest),
-		Prepared: ts.Prepares(stmt.ConnPool),
-		Plan:     clone.For(stmt.ReflectValue.Type()),
-		Proto: gorm.Statement{
-			Table:         stmt.Table,
-			Schema:        stmt.Schema,
-			Joins:         slices.Clone(stmt.Joins),
-			ColumnMapping: maps.Clone(stmt.ColumnMapping),
-			SkipHooks:     true,
-		},
+		Prepared: o.Prepared,
+		rows:     o.Rows,
 	}
-	// gorm.Scan looks at names and aliases; the rest holds the values of this request.
-	for i := range t.Proto.Joins {
-		join := &t.Proto.Joins[i]
-		join.Conds, join.On, join.Expression, join.Selects, join.Omits = nil, nil, nil, nil, nil
+	text, simple, joined := ts.Footprints.Text(t.SQL)
+	t.from = text.From
+	if t.Text = o.Text; t.Text {
+		t.ofText(o.First)
+	} else {
+		t.ofModel(stmt)
+		t.First = o.Row
+		t.Asks = t.Asks || o.Rows
 	}
-	t.Asks = asks(stmt.ReflectValue.Type(), map[reflect.Type]bool{}) || slices.ContainsFunc(stmt.Schema.Fields, func(f *schema.Field) bool { return f.Serializer != nil })
-	text := sqltext.Analyze(stmt.Dialector.Name(), t.SQL)
-	switch {
-	case !text.Reads:
-		t.reason = notPlain
-	case text.Volatile != "":
-		t.reason = volatile
-	case text.Unknown != "":
-		t.reason = unknownFunction
-	}
+	t.Prefix = ts.prefix(t.Table, shape)
+	t.reason = t.refusalOf(text)
 	t.Starred = isStarred(stmt.Dialector.Name(), t.SQL)
 	t.tables = append(t.tables, text.Tables...)
-	if !ts.Catalog.Identifies(stmt.Dialector.Name(), text.References) {
-		t.unknown = text.References
+	references := slices.DeleteFunc(slices.Clone(text.References), func(r sqltext.Reference) bool { return terms.names(catalog.TableName(r.Name)) })
+	if !ts.Catalog.Identifies(stmt.Dialector.Name(), references) {
+		t.unknown = references
 	}
 	// Any name that is a table in use counts as read, wherever it stands.
 	for _, name := range text.Names {
@@ -86,15 +84,66 @@ func (ts *Set) Make(shape string, stmt *gorm.Statement, limits Limits) *Template
 			t.tables = append(t.tables, name)
 		}
 	}
-	if table := catalog.TableName(stmt.Table); !slices.Contains(t.tables, table) && ts.Catalog.Knows(table) {
+	if table := catalog.TableName(stmt.Table); !t.Text && !slices.Contains(t.tables, table) && ts.Catalog.Knows(table) {
 		t.tables = append(t.tables, table)
 	}
-	t.query = ts.Footprints.SimpleQuery(t.SQL)
-	if !ts.Catalog.HasColumns(text.Attributes, t.tables, false) {
-		t.attributes = text.Attributes
+	if t.query, t.joined = simple, joined; !t.Text {
+		t.moment = t.momentOf(stmt, o)
 	}
+	attributes := slices.DeleteFunc(text.Attributes, func(a sqltext.Attribute) bool { return ts.Footprints.Pure(a.Name) || terms.names(a.Name) })
+	if !ts.Catalog.HasColumns(attributes, t.tables, false) {
+		t.attributes = attributes
+	}
+	t.withdrawn = ts.withdrawnOf(t.Table)
 	t.weight = t.bytes()
 	return t
+}
+
+// ofModel takes over what a statement of a model scans into.
+func (t *Template) ofModel(stmt *gorm.Statement) {
+	t.Table = stmt.Schema.Table
+	t.DestType = reflect.TypeOf(stmt.Dest)
+	t.Plan = clone.For(stmt.ReflectValue.Type())
+	t.Proto = gorm.Statement{
+		Table:         stmt.Table,
+		Schema:        stmt.Schema,
+		Joins:         slices.Clone(stmt.Joins),
+		ColumnMapping: maps.Clone(stmt.ColumnMapping),
+		SkipHooks:     true,
+	}
+	// gorm.Scan looks at names and aliases; the rest holds the values of this request.
+	for i := range t.Proto.Joins {
+		join := &t.Proto.Joins[i]
+		join.Conds, join.On, join.Expression, join.Selects, join.Omits = nil, nil, nil, nil, nil
+	}
+	t.Asks = asks(stmt.ReflectValue.Type(), map[reflect.Type]bool{}) || slices.ContainsFunc(stmt.Schema.Fields, func(f *schema.Field) bool { return f.Serializer != nil })
+}
+
+// ofText makes the template one whose answers are recordings, whatever they are read into. It runs
+// again into maps.
+func (t *Template) ofText(first bool) {
+	t.Table, t.rows, t.First, t.Asks = t.from, true, first, true
+	t.Plan = clone.For(reflect.TypeFor[*replay.Recording]())
+	if t.DestType = reflect.TypeFor[*[]map[string]any](); first {
+		t.DestType = reflect.TypeFor[map[string]any]()
+	}
+	t.Proto.SkipHooks = true
+}
+
+// names reports whether a folded name is one of those that the answer depends on.
+func (t *Terms) names(name string) bool { return t != nil && slices.Contains(t.Tables, name) }
+
+// refusalOf returns why the answers of a text cannot be kept, as far as the text shows.
+func (t *Template) refusalOf(text sqltext.Query) Refusal {
+	switch {
+	case !text.Reads:
+		return notPlain
+	case text.Volatile != "" && (t.Terms == nil || !text.Clock):
+		return volatile
+	case slices.ContainsFunc(text.Functions, func(name string) bool { return !t.set.Footprints.Pure(name) && !t.Terms.names(name) }):
+		return unknownFunction
+	}
+	return ""
 }
 
 // asks reports whether scanning into a type runs code of the application. seen holds the types that
@@ -132,12 +181,25 @@ func (t *Template) Refused() Refusal {
 	if t.reason == "" && t.attributes != nil && !t.set.Catalog.HasColumns(t.attributes, t.tables, false) {
 		return unknownFunction
 	}
+	if t.reason == "" && t.withdrawn.Load() {
+		return withdrawn
+	}
+	if t.reason == "" && !t.ruling().opted {
+		return noPolicy
+	}
 	return t.reason
 }
 
 // isStarred reports whether the columns that a query answers with are those of its tables.
 func isStarred(dialect, sql string) bool {
-	return dialect == "sqlite" && strings.Contains(countAll.ReplaceAllString(sql, ""), "*")
+	at := strings.IndexByte(sql, '*')
+	if dialect != "sqlite" || at < 0 {
+		return false
+	}
+	if !strings.HasSuffix(strings.TrimRight(sql[:at], " \t\r\n\f"), "(") {
+		return true // it is that of no count(*)
+	}
+	return strings.Contains(countAll.ReplaceAllString(sql, ""), "*")
 }
 
 var countAll = regexp.MustCompile(`(?i)count\(\s*\*\s*\)`)
@@ -148,15 +210,29 @@ type Template struct {
 	set    *Set
 	Shape  string
 	Prefix string  // of the keys of its queries
+	Table  string  // under which they are counted
 	reason Refusal // why its answers cannot be kept; "" if they can
+	// Text says that its queries are told by their SQL, whatever they are read into: then its
+	// answers are recordings. First says that no more than the first row is read, by a
+	// reader of such a query or by the application.
+	Text, First bool
+	from        string  // the table of the outermost FROM, folded
+	own         *Limits // of what it is read into; nil where that is not opted in
+	rules       atomic.Pointer[ruling]
+	// Terms are those of the call, nil where it has none. tagged are the groups of answers that
+	// have tags, by these; guarded by mu.
+	Terms  *Terms
+	tagged map[string]taggedGroup
 	// unknown are the references to tables if one was to the table of no model in use when the
 	// template was met. It may be a view.
 	unknown []sqltext.Reference
 	// attributes are the names behind a dot in its SQL if one was the column of no model in use
 	// when the template was met. It may be a function.
 	attributes []sqltext.Attribute
-	Limits     Limits
-	Tally      *cache.Tally
+	// Tally is what happened to the answers of the template; repeats judges by it whether its
+	// queries are asked again.
+	Tally   *cache.Tally
+	repeats repeats
 
 	// Asks says that code of the application runs while the answer is scanned, and may ask the
 	// same.
@@ -167,6 +243,9 @@ type Template struct {
 	Proto    gorm.Statement // the fields that gorm.Scan looks at
 	DestType reflect.Type
 	Prepared bool // before it is sent
+	rows     bool // the application reads the rows itself
+	// Partial says that the last who read rows of the template read no more than a part of them.
+	Partial atomic.Bool
 
 	// Plan copies what Statement.ReflectValue holds; uncopyable says that it could not, and that
 	// this is due to the type.
@@ -181,6 +260,8 @@ type Template struct {
 
 	tables []string
 	query  *sqltext.Shape // nil where the SQL is not simple
+	joined *sqltext.Shape // where it is but for the tables that it joins
+	moment *moment        // nil where its queries give none
 
 	mu      sync.Mutex // held while the reading is worked out, so that an older one cannot replace a newer one
 	reading atomic.Pointer[footprint.Reading]
@@ -190,8 +271,11 @@ type Template struct {
 	Binds  atomic.Pointer[args.Binding]
 	untold atomic.Int32
 	fields atomic.Pointer[[]*schema.Field]
+	// overlay is how answers are put into structs that hold values; nil until one does.
+	overlay atomic.Pointer[overlay]
 
-	State atomic.Int32 // met, restored or refuted
+	State     atomic.Int32 // met, restored or refuted
+	withdrawn *atomic.Bool // of all templates of the model's table
 
 	Pace cache.Pace // of its queries
 
@@ -201,8 +285,12 @@ type Template struct {
 
 // bytes returns how many bytes a template holds.
 func (t *Template) bytes() int64 {
-	size := int64(unsafe.Sizeof(*t)) + templateOverhead
-	for _, text := range append([]string{t.Shape, t.Prefix, t.SQL}, t.tables...) {
+	size := int64(unsafe.Sizeof(*t)) + int64(unsafe.Sizeof(cache.Tally{})) + templateOverhead
+	texts := append([]string{t.Shape, t.Prefix, t.SQL, t.Table, t.from}, t.tables...)
+	if t.Terms != nil {
+		texts = append(texts, t.Terms.Tables...)
+	}
+	for _, text := range texts {
 		size += clone.TextSize(len(text)) + int64(unsafe.Sizeof(text))
 	}
 	for _, ref := range t.unknown {
@@ -211,8 +299,10 @@ func (t *Template) bytes() int64 {
 	if t.attributes != nil {
 		size += clone.SizeAny(t.attributes)
 	}
-	if t.query != nil {
-		size += clone.SizeAny(t.query)
+	for _, query := range []*sqltext.Shape{t.query, t.joined} {
+		if query != nil {
+			size += clone.SizeAny(query)
+		}
 	}
 	for _, join := range t.Proto.Joins {
 		size += int64(unsafe.Sizeof(join))

@@ -2,6 +2,7 @@ package worldtest
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"reflect"
@@ -11,9 +12,12 @@ import (
 	"gorm.io/gorm"
 )
 
-// Read draws a read, with everything in it.
-func (g *Draw) Read() Named {
+// read draws a read without terms.
+func (g *Draw) read() Named {
 	s := g.table("read")
+	if g.Chance("raw", 15) {
+		return g.rawRead(s)
+	}
 	joined := s.name() == "diff_users" && s.schema.Name == "DiffUser" && g.Chance("joined", 8)
 	c := g.cond(s, joined)
 	scope, scoped := c.apply, ""
@@ -27,7 +31,7 @@ func (g *Draw) Read() Named {
 		return g.joined(s, scope, q)
 	}
 	find := func(dest any, tx *gorm.DB) (any, *gorm.DB) { return dest, tx.Find(dest) }
-	form := g.Below("read form", 34)
+	form := g.Below("read form", 40)
 	switch form {
 	case 0, 1, 2, 3:
 		return q("First", func(db *gorm.DB) (any, *gorm.DB) {
@@ -123,6 +127,53 @@ func (g *Draw) Read() Named {
 			dest := s.row(map[string]any{s.keys()[0]: key})
 			return dest, scope(db).First(dest)
 		})
+	case 36:
+		return q("rows by Scan", func(db *gorm.DB) (any, *gorm.DB) {
+			dest := s.rows()
+			return dest, scope(db.Model(s.model())).Order(s.byKey()).Scan(dest)
+		})
+	case 37:
+		sum := g.number("sum", s).DBName
+		return q("statistics of "+sum+" by Scan", func(db *gorm.DB) (any, *gorm.DB) {
+			var dest struct {
+				N     int64
+				Total *float64
+			}
+			return &dest, scope(db.Model(s.model())).Select("COUNT(*) AS n", "SUM("+sum+") AS total").Scan(&dest)
+		})
+	case 38:
+		text, vars := g.byKeyOrUnique(s, false)
+		return q(fmt.Sprintf("one by Scan, %s %v", text, vars), func(db *gorm.DB) (any, *gorm.DB) {
+			dest := s.model()
+			return dest, db.Model(s.model()).Where(text, vars...).Scan(dest)
+		})
+	case 39:
+		column := g.column("scanned", s).DBName
+		return q("Rows of "+column, func(db *gorm.DB) (any, *gorm.DB) {
+			rows, err := scope(db.Model(s.model())).Order(s.byKey()).Select(column).Rows()
+			if err != nil {
+				return nil, &gorm.DB{Error: err}
+			}
+			defer rows.Close()
+			all := []string{}
+			for rows.Next() {
+				var text sql.NullString
+				err = errors.Join(err, rows.Scan(&text))
+				all = append(all, fmt.Sprint(text))
+			}
+			return all, &gorm.DB{Error: errors.Join(err, rows.Err())}
+		})
+	case 34, 35:
+		// What the destination holds may be, or be not, what is read into it.
+		like, text := g.rowLike("filled", s, g.Chance("with its key", 50))
+		take := form == 35
+		return q(fmt.Sprintf("into %s, Take %v, first", text, take), func(db *gorm.DB) (any, *gorm.DB) {
+			dest := like()
+			if take {
+				return dest, scope(db).Order(s.byKey()).Take(dest)
+			}
+			return dest, scope(db).First(dest)
+		})
 	case 29:
 		alias := s.name() + " AS x"
 		text, vars := g.byKeyOrUnique(s, false)
@@ -164,7 +215,37 @@ func (g *Draw) Read() Named {
 
 // joined draws a read of users with joins.
 func (g *Draw) joined(s *Table, scope func(*gorm.DB) *gorm.DB, q func(string, Query) Named) Named {
-	switch g.Below("join", 4) {
+	switch g.Below("join", 9) {
+	case 3:
+		return q("First, Joins Team", func(db *gorm.DB) (any, *gorm.DB) {
+			var user DiffUser
+			return &user, scope(db.Joins("Team")).First(&user)
+		})
+	case 4:
+		column, limit := g.column("order", s).DBName, 1+g.Below("limit", 3)
+		return q(fmt.Sprintf("Joins Team, order %s, limit %d", column, limit), func(db *gorm.DB) (any, *gorm.DB) {
+			var users []DiffUser
+			return &users, scope(db.Joins("Team")).Order("diff_users." + column + ", diff_users.id").Limit(limit).Find(&users)
+		})
+	case 5:
+		limit := 1 + g.Below("limit", 3)
+		return q(fmt.Sprintf("Joins posts, order by views, limit %d", limit), func(db *gorm.DB) (any, *gorm.DB) {
+			var users []DiffUser
+			return &users, scope(db.Joins("LEFT JOIN diff_posts p ON p.user_id = diff_users.id AND diff_users.age > p.views")).
+				Order("p.views, p.id, diff_users.id").Limit(limit).Find(&users)
+		})
+	case 6:
+		return q("Joins Team, whose key is in the place of that of the user", func(db *gorm.DB) (any, *gorm.DB) {
+			var users []DiffUser
+			return &users, scope(db.Joins("JOIN diff_teams t ON t.id = diff_users.team_id")).
+				Select("diff_users.name, t.id AS id, t.name AS login").Order(s.byKey()).Find(&users)
+		})
+	case 7:
+		return q("sum of ages by Team", func(db *gorm.DB) (any, *gorm.DB) {
+			dest := &[]map[string]any{}
+			return dest, scope(db.Model(&DiffUser{}).Joins("JOIN diff_teams t ON t.id = diff_users.team_id")).
+				Select("t.name AS name, SUM(diff_users.age) AS total").Group("t.name").Order("t.name").Find(dest)
+		})
 	case 0:
 		return q("Joins Team", func(db *gorm.DB) (any, *gorm.DB) {
 			var users []DiffUser

@@ -1,0 +1,95 @@
+package preload
+
+import (
+	"context"
+	"time"
+
+	"github.com/gorm-preload/preload/internal/seen"
+	"github.com/gorm-preload/preload/internal/template"
+)
+
+// Outcome says how a read was answered.
+type Outcome uint8
+
+// The outcomes.
+const (
+	OutcomeHit    Outcome = iota // from memory
+	OutcomeJoined                // by the query of another reader, which was under way
+	OutcomeStale                 // from memory, while the answer is loaded again before it expires
+	OutcomeMiss                  // by the database; its answer may be kept
+	OutcomeBypass                // by the database; it does not qualify
+)
+
+// String returns "hit", "joined", "stale", "miss" or "bypass".
+func (o Outcome) String() string {
+	return [...]string{"hit", "joined", "stale", "miss", "bypass"}[min(o, OutcomeBypass)]
+}
+
+// EventKind says what an Event is about, and which of its fields are set.
+type EventKind uint8
+
+// The kinds of events.
+const (
+	// EventRead is a read: Outcome, Table, Shape; Cause of a miss, Reason of a bypass; Rows; Age of
+	// what was in memory; Took, the time that the database or the wait took. Of the application's
+	// own data Table is "".
+	EventRead EventKind = iota
+	// EventLoad is a load in the background that has ended: Shape, Took, Failed.
+	EventLoad
+	// EventInvalidation is a write that invalidated answers: Table that was written, "" for all,
+	// Rule, and Shape of the answers, of which there were Rows.
+	EventInvalidation
+	// EventFault is a fault in the plugin, or in what is plugged in: Part.
+	EventFault
+	// EventMismatch is an answer in memory that was not that of the database: Table, Shape, Age.
+	EventMismatch
+)
+
+// Event is something that happened. It holds no value of the application's.
+type Event struct {
+	Kind    EventKind
+	Outcome Outcome
+	Table   string
+	Shape   string // ShapeStats.ID
+	Reason  Reason
+	Cause   Cause
+	Rule    string // "row", "value", "column", "table" or "everything"
+	Part    string // of the plugin
+	Rows    int64
+	Age     time.Duration // since the answer was loaded
+	Took    time.Duration // 0 for what was in memory
+	Failed  bool
+}
+
+// WithObserver has a function called with what happens: on the goroutine of the read or write that
+// it is about, which waits for it, so that it must be fast. ctx is that of the read; a Background
+// for what has none. It must be safe for concurrent use, and must not use the plugin or its
+// *gorm.DB. A panic in it is logged.
+func WithObserver(observe func(ctx context.Context, event Event)) Option {
+	return func(c *config) {
+		c.require(observe != nil, "WithObserver", observe == nil, "a function")
+		c.observe = observe
+	}
+}
+
+// invalidated returns what the cache tells of answers that a write invalidated, nil where nobody
+// wants to know.
+func (c *config) invalidated() func(by seen.By, key string, n int64) {
+	if c.observe == nil {
+		return nil
+	}
+	return func(by seen.By, key string, n int64) {
+		c.tell(context.Background(), Event{Kind: EventInvalidation, Table: by.Table, Rule: by.Rule, Shape: template.Label(key), Rows: n})
+	}
+}
+
+// observerPart names the function of WithObserver in the log. Its faults are no events, which it
+// would be told.
+const observerPart = "the function of WithObserver"
+
+// tell hands an event on. Those for whom it is dear to make look first whether anybody is told.
+func (c *config) tell(ctx context.Context, e Event) {
+	if c.observe != nil {
+		c.guard(observerPart, func() { c.observe(ctx, e) })
+	}
+}

@@ -1,0 +1,207 @@
+package preload_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorm-preload/preload"
+	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
+	"gorm.io/gorm"
+)
+
+// scripted is a feed that does what a test says.
+type scripted struct {
+	member   preload.Member
+	opens    error
+	announce func(batch []byte, tx string) (func(preload.End), error)
+	closed   int
+}
+
+func (f *scripted) Open(_ context.Context, m preload.Member) error { f.member = m; return f.opens }
+func (f *scripted) Close() error                                   { f.closed++; return nil }
+func (f *scripted) Announce(_ context.Context, batch []byte, tx string) (func(preload.End), error) {
+	if f.announce == nil {
+		return func(preload.End) {}, nil
+	}
+	return f.announce(batch, tx)
+}
+
+// TestAFeedDecidesWhatIsServed: all comes from the database before the first Serve, after the time
+// that was given, and after Stop; nothing of before a Reset is served after it.
+func TestAFeedDecidesWhatIsServed(t *testing.T) {
+	t.Parallel()
+	one, other := &scripted{}, &scripted{}
+	b := promise(t, preload.WithFeed(one), preload.WithFeed(other))
+	asks := func(want int64, when string) {
+		t.Helper()
+		if _, queries := b.find(t, b.db, 1); queries != want {
+			t.Errorf("%s: %d queries, want %d", when, queries, want)
+		}
+	}
+	asks(1, "before Serve")
+	asks(1, "before Serve, again")
+	if n := b.plugin.Stats().MissCauses[preload.CauseClosed]; n != 2 {
+		t.Errorf("%d misses because a feed cannot know, want 2", n)
+	}
+	one.member.Serve(time.Now(), time.Hour)
+	asks(1, "one of two feeds")
+	other.member.Serve(time.Now(), time.Hour)
+	asks(1, "both")
+	asks(0, "both, again")
+	other.member.Stop()
+	asks(1, "stopped")
+	other.member.Serve(time.Now().Add(-time.Hour), time.Minute)
+	asks(1, "an answer that comes too late")
+	other.member.Serve(time.Now(), time.Hour)
+	asks(0, "what was in memory before it was stopped, and nothing has touched")
+	one.member.Reset("a test")
+	asks(1, "forgotten")
+	asks(0, "and kept again")
+	end := one.member.Begin(nil)
+	asks(1, "anything changes")
+	asks(1, "anything changes, and has not ended")
+	end(preload.EndVisible)
+	b.find(t, b.db, 1) // with a look at the columns, which may be others by now
+	asks(0, "ended, and kept again")
+	if one.member.ID() == other.member.ID() || len(one.member.ID()) != 32 || one.member.Namespace() != other.member.Namespace() {
+		t.Errorf("members are %q and %q of %q and %q", one.member.ID(), other.member.ID(), one.member.Namespace(), other.member.Namespace())
+	}
+	// What is kept while the answer is on its way is kept only if the gate is open then.
+	var during func()
+	b.probe.Before(func(c dbtest.Call) error {
+		if c.Op == "query" && during != nil {
+			during()
+		}
+		return nil
+	})
+	during = func() { other.member.Stop(); other.member.Reset("a test"); other.member.Serve(time.Now(), time.Hour) }
+	worldtest.Must(t, b.plugin.Invalidate())
+	asks(1, "forgotten while it is asked for")
+	during = nil
+	asks(1, "not kept")
+	worldtest.Must(t, b.plugin.Close())
+	if one.closed != 1 || other.closed != 1 {
+		t.Errorf("closed %d and %d times", one.closed, other.closed)
+	}
+}
+
+// TestAFeedThatFailsCostsNoResult: one that panics, and one that cannot be opened.
+func TestAFeedThatFailsCostsNoResult(t *testing.T) {
+	t.Parallel()
+	f := &scripted{announce: func([]byte, string) (func(preload.End), error) { panic("broken") }}
+	b := promise(t, preload.WithFeed(f))
+	worldtest.Must(t, b.db.Model(&promised{ID: 1}).Update("name", "new").Error)
+	f.announce = func([]byte, string) (func(preload.End), error) { return func(preload.End) { panic("broken") }, nil }
+	worldtest.Must(t, b.db.Exec("UPDATE promiseds SET name = 'newer' WHERE id = 1").Error)
+	if p, _ := b.find(t, b.db, 1); p.Name != "newer" {
+		t.Errorf("name %q", p.Name)
+	}
+	if !strings.Contains(b.log.String(), "a feed, before a write") || !strings.Contains(b.log.String(), "a feed, at the end of a write") {
+		t.Errorf("the log has nothing of the panics: %s", b.log)
+	}
+	refused := &scripted{opens: errors.New("no such channel")}
+	p := preload.New(preload.WithFeed(refused), preload.WithoutWorker())
+	db := dbtest.SQLite(t).Open(t)
+	if err := db.Use(p); err == nil || !strings.Contains(err.Error(), "no such channel") {
+		t.Errorf("db.Use: %v", err)
+	}
+	if refused.closed != 1 {
+		t.Errorf("closed %d times", refused.closed)
+	}
+	if err := dbtest.SQLite(t).Open(t).Use(p); err == nil {
+		t.Error("a plugin whose feed could not be opened can be used")
+	}
+	for _, c := range []struct {
+		option preload.Option
+		want   string
+	}{{preload.WithFeed(nil), "WithFeed"}, {preload.WithSecret([]byte("short")), "WithSecret"}} {
+		if err := dbtest.SQLite(t).Open(t).Use(preload.New(c.option)); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", c.want, err)
+		}
+	}
+}
+
+// TestAFeedCanRefuseACommit: the transaction is rolled back, and other feeds are told so.
+func TestAFeedCanRefuseACommit(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, d *dbtest.Database) {
+		cut := errors.New("cut off")
+		var ends []preload.End
+		willing := &scripted{announce: func([]byte, string) (func(preload.End), error) {
+			return func(e preload.End) { ends = append(ends, e) }, nil
+		}}
+		refusing := &scripted{announce: func([]byte, string) (func(preload.End), error) { return nil, cut }}
+		var log bytes.Buffer
+		db, plain := d.Open(t), d.Plain(t)
+		worldtest.Must(t, plain.AutoMigrate(&promised{}))
+		worldtest.Must(t, plain.Create(&promised{ID: 1, Name: "old"}).Error)
+		p := preload.New(preload.WithFeed(willing), preload.WithFeed(refusing), preload.WithoutWorker(), preload.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+		worldtest.Must(t, db.Use(p))
+		t.Cleanup(func() { _ = p.Close() })
+		name := func() string {
+			var row promised
+			worldtest.Must(t, plain.First(&row, 1).Error)
+			return row.Name
+		}
+		if err := db.Model(&promised{ID: 1}).Update("name", "default transaction").Error; !errors.Is(err, cut) || name() != "old" {
+			t.Errorf("in GORM's own transaction: %v, name %q", err, name())
+		}
+		err := db.Transaction(func(tx *gorm.DB) error { return tx.Model(&promised{ID: 1}).Update("name", "transaction").Error })
+		if !errors.Is(err, cut) || name() != "old" {
+			t.Errorf("in a transaction: %v, name %q", err, name())
+		}
+		if len(ends) != 2 || ends[0] != preload.EndUndone || ends[1] != preload.EndUndone {
+			t.Errorf("the other feed was told of the ends %v", ends)
+		}
+		if err := db.Exec("UPDATE promiseds SET name = 'alone' WHERE id = 1").Error; err != nil || name() != "alone" || !strings.Contains(log.String(), "could not be told") {
+			t.Errorf("outside of a transaction: %v, name %q, log %s", err, name(), &log)
+		}
+	})
+}
+
+// TestTransactionsAreAnnouncedByName: once a feed has asked for the arbiter, who then knows when
+// they are over.
+func TestTransactionsAreAnnouncedByName(t *testing.T) {
+	t.Parallel()
+	d := dbtest.Postgres(t)
+	var names []string
+	ctx := t.Context()
+	f := &scripted{}
+	db, plain := d.Open(t), d.Plain(t)
+	worldtest.Must(t, plain.AutoMigrate(&promised{}))
+	p := preload.New(preload.WithFeed(f), preload.WithoutWorker())
+	worldtest.Must(t, db.Use(p))
+	t.Cleanup(func() { _ = p.Close() })
+	var arbiter preload.Arbiter
+	f.announce = func(_ []byte, tx string) (func(preload.End), error) {
+		names = append(names, tx)
+		if arbiter != nil {
+			if over, err := arbiter.Over(ctx, tx); err != nil || over {
+				t.Errorf("a transaction that is about to commit: over %v, %v", over, err)
+			}
+			mark, err := arbiter.Mark(ctx)
+			if passed, wrong := arbiter.Passed(ctx, mark); err != nil || wrong != nil || passed {
+				t.Errorf("while a transaction is open: passed %v, %v, %v", passed, err, wrong)
+			}
+		}
+		return func(preload.End) {}, nil
+	}
+	worldtest.Must(t, db.Create(&promised{ID: 1}).Error)
+	arbiter = f.member.Arbiter()
+	worldtest.Must(t, db.Create(&promised{ID: 2}).Error)
+	if len(names) != 2 || names[0] != "" || names[1] == "" {
+		t.Fatalf("announced as %q", names)
+	}
+	if over, err := arbiter.Over(ctx, names[1]); err != nil || !over {
+		t.Errorf("a transaction that has committed: over %v, %v", over, err)
+	}
+	if _, err := arbiter.Over(ctx, "no name"); err == nil {
+		t.Error("what names no transaction is no error")
+	}
+}

@@ -1,0 +1,123 @@
+package preload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/gorm-preload/preload/internal/agenda"
+	"github.com/gorm-preload/preload/internal/runner"
+	"github.com/gorm-preload/preload/internal/template"
+)
+
+// Errors that methods return, wrapped with what the user needs: to be compared with errors.Is.
+var (
+	// ErrClosed says that the plugin is closed.
+	ErrClosed = errors.New("the plugin is closed: make another one with New")
+	// ErrNotInitialized says that the plugin is not in use yet.
+	ErrNotInitialized = errors.New("the plugin is not in use yet: call db.Use with it first")
+	// ErrInTransaction says that a *gorm.DB is a transaction where none is wanted.
+	ErrInTransaction = errors.New("the *gorm.DB is a transaction")
+
+	// ErrFaulting says that a part of the plugin, or what is plugged in, failed within the last
+	// minute. Reads are answered all the same.
+	ErrFaulting = errors.New("there are faults")
+	// ErrLoadsFailing says that the last loads in the background failed.
+	ErrLoadsFailing = errors.New("loads in the background fail")
+	// ErrStalled says that loads in the background hang, so that none is begun any more.
+	ErrStalled = errors.New("loads in the background hang")
+	// ErrCutOff says that a feed did not say in time what other processes have written, so that
+	// nothing is served from memory.
+	ErrCutOff = errors.New("a feed is cut off")
+)
+
+const (
+	// faultyFor is for how long a fault counts.
+	faultyFor = time.Minute
+	// failingLoads is how many loads fail one after the other before that is told.
+	failingLoads = 3
+)
+
+// Health returns nil where the plugin works as it should, and else an error that says what does
+// not: errors.Is finds ErrClosed, ErrNotInitialized, ErrFaulting, ErrLoadsFailing, ErrStalled and
+// ErrCutOff in it. None of them has a read answered wrongly: what is not served from memory comes
+// from the database. A mode other than ModeOn is no fault.
+func (p *Plugin) Health() error {
+	switch {
+	case p.idle():
+		return errNoPlugin
+	case p.closed.Load():
+		return fmt.Errorf("preload: %w", ErrClosed)
+	case !p.ready.Load():
+		return errNotInitialized
+	}
+	var errs []error
+	if part, n := p.config.faults.Since(p.config.now().Add(-faultyFor)); n > 0 {
+		errs = append(errs, fmt.Errorf("preload: %w: %d by now, the last in %s: see the log", ErrFaulting, n, part))
+	}
+	if shape, n := p.stats.loads.Failing(); n >= failingLoads {
+		errs = append(errs, fmt.Errorf("preload: %w: the last %d did, the last one of %s: see the log", ErrLoadsFailing, n, shape))
+	}
+	if n := p.worker.Abandoned(); n >= runner.MaxAbandoned {
+		errs = append(errs, fmt.Errorf("preload: %w: %d did not return although their context ended", ErrStalled, n))
+	}
+	if !p.cache.Open() {
+		errs = append(errs, fmt.Errorf("preload: %w: reads go to the database meanwhile", ErrCutOff))
+	}
+	return errors.Join(errs...)
+}
+
+// loadEnded counts a load in the background.
+func (p *Plugin) loadEnded(r *agenda.Wish, stored bool, end runner.Ending) {
+	shape, cause, result, failed := template.Label(r.Key), "association", "stored", end.Err != nil
+	switch {
+	case r.Killed:
+		cause = "write"
+	case r.Asked != nil:
+		cause = "expiry"
+	case r.Expected != nil && r.Expected.Hot:
+		cause = "tick"
+	}
+	switch {
+	case !failed && !stored:
+		result = "dead"
+	case errors.Is(end.Err, context.DeadlineExceeded):
+		result = "timeout"
+	case errors.Is(end.Err, context.Canceled):
+		result, failed = "cancelled", false
+	case failed:
+		result = "error"
+	}
+	p.stats.loads.Ended(shape, cause, result, failed && !end.Brief, end.Took)
+	p.config.tell(context.Background(), Event{Kind: EventLoad, Shape: shape, Took: end.Took, Failed: failed})
+}
+
+// greet says in the log that the plugin is in use, and how.
+func (p *Plugin) greet() {
+	c := p.config
+	p.config.report(slog.LevelDebug, "preload: started", "", "dialect", p.dialect, "mode", p.mode().String(), "worker", c.worker,
+		"ttl", c.ttl, "max_entries", c.maxEntries, "max_bytes", c.maxBytes)
+}
+
+// farewell says in the log what the plugin did.
+func (p *Plugin) farewell() {
+	s := p.Stats()
+	p.config.report(slog.LevelDebug, "preload: closed", "", "hits", s.Hits, "misses", s.Misses, "bypassed", s.Bypassed, "invalidated", s.Invalidated,
+		"faults", len(s.Faults), "entries", s.Entries, "bytes", s.Bytes)
+}
+
+// noticed sees what is reported, whether a line is written for it or not.
+func (c *config) noticed(level slog.Level, event, part string) {
+	if level < slog.LevelError || event == mismatchEvent {
+		return
+	}
+	if part == "" {
+		part = event
+	}
+	c.faults.Add(part, c.clock.Now())
+	if part != observerPart {
+		c.tell(context.Background(), Event{Kind: EventFault, Part: part})
+	}
+}

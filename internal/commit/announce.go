@@ -1,0 +1,94 @@
+package commit
+
+import (
+	"time"
+
+	"github.com/gorm-preload/preload/internal/cache"
+	"github.com/gorm-preload/preload/internal/catalog"
+	"github.com/gorm-preload/preload/internal/coherence"
+	"github.com/gorm-preload/preload/internal/footprint"
+)
+
+// announce says that what was written is about to become visible. The returned function is called
+// once, after it has, or will not; with how long the tables stay out of the cache from then on.
+func (l *Log) announce(writes []footprint.Write) (finish func(hold time.Duration)) {
+	finish, err := l.announceAs(writes, "")
+	l.goesOn(err)
+	return finish
+}
+
+// announceAs does what announce does for a transaction by the name that the database has for it. An
+// error says that others cannot be told of it, and it should not become visible; finish is to be
+// called all the same.
+func (l *Log) announceAs(writes []footprint.Write, tx string) (finish func(hold time.Duration), err error) {
+	altered := l.altered(writes)
+	announced, told, dead := l.announced(writes)
+	// What is asked here meanwhile is blocked already.
+	end, err := l.tell(told, tx)
+	return func(hold time.Duration) {
+		if altered {
+			l.altered(writes)
+		}
+		end(hold)
+		l.Index.Finish(announced, hold)
+		l.Killed(dead)
+	}, err
+}
+
+// announced announces what was written, with all that the database changes on account of it. It
+// returns what it announced, and what that killed.
+func (l *Log) announced(writes []footprint.Write) (announced *coherence.Announcement, all footprint.Write, dead []cache.Killed) {
+	for {
+		version := l.Catalog.Version()
+		var changes []coherence.Change
+		for _, w := range writes {
+			if w.Version != version {
+				w.Changes = footprint.Loosen(w.Changes)
+			}
+			changes = append(changes, w.Changes...)
+		}
+		all = footprint.Write{Changes: l.Catalog.Expand(changes), Version: version}
+		announced, kills := l.Index.Announce(all.Changes...)
+		dead = append(dead, l.Cache.Forget(kills)...)
+		// What was learned meanwhile was applied to what was under way, among which this may not
+		// have been yet.
+		if l.Catalog.Version() == version {
+			return announced, all, dead
+		}
+		l.Index.Finish(announced, 0)
+	}
+}
+
+// Invalidate kills what depends on the changes, loads in flight too: here, and in no other process.
+func (l *Log) Invalidate(changes []coherence.Change) {
+	announced, _, _ := l.announced([]footprint.Write{{Changes: changes}})
+	l.Index.Finish(announced, 0)
+}
+
+// Changed kills the answers that were kept before something was learned that they depend on. The
+// catalog is locked while it does, so that nobody sees a model as learned whose answers of before
+// are still served.
+func (l *Log) Changed(learned catalog.Learned) {
+	for _, table := range learned.Tables {
+		l.Cache.Forget(l.Index.Widen(table, table))
+	}
+	for _, pair := range learned.Reached {
+		l.Cache.Forget(l.Index.Widen(pair.From, pair.To))
+	}
+}
+
+// altered counts what may have altered a table. It is called before and after that.
+func (l *Log) altered(writes []footprint.Write) bool {
+	if l.dialect != "sqlite" {
+		return false
+	}
+	for _, w := range writes {
+		for _, c := range w.Changes {
+			if c.Table == coherence.Everything.Table {
+				l.alterations.Add(1)
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,233 @@
+package preload_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorm-preload/preload"
+	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
+	"gorm.io/gorm"
+	"pgregory.net/rapid"
+)
+
+type momentToken struct {
+	_       struct{} `preload:""`
+	ID      uint
+	Token   string
+	Rank    int
+	Expires *time.Time
+	Until   time.Time
+}
+
+// momentStart is when the tests begin: its offset is that of the moments that PostgreSQL answers
+// with.
+var momentStart = time.Date(2026, 1, 1, 12, 0, 0, 0, time.Local)
+
+func momentAfter(seconds float64) time.Time {
+	return momentStart.Add(time.Duration(seconds * float64(time.Second)))
+}
+
+func momentOpen(t *testing.T, d *dbtest.Database, rows ...momentToken) *worldtest.World {
+	t.Helper()
+	plain := d.Plain(t)
+	worldtest.Must(t, plain.AutoMigrate(&momentToken{}))
+	if len(rows) > 0 {
+		worldtest.Must(t, plain.Create(&rows).Error)
+	}
+	return worldtest.Open(t, d, plain, nil, preload.WithTTL(24*time.Hour), preload.WithNegativeTTL(24*time.Hour), preload.WithTransactionReads())
+}
+
+// The answer to a query that asks for what has not expired holds until the first of its rows does.
+func TestAnswersHoldUntilTheirRowsExpire(t *testing.T) {
+	t.Parallel()
+	at := func(seconds float64) *time.Time { m := momentAfter(seconds); return &m }
+	w := momentOpen(t, dbtest.Postgres(t),
+		momentToken{ID: 1, Token: "a", Expires: at(60)}, momentToken{ID: 2, Token: "b"}, momentToken{ID: 3, Token: "c", Expires: at(30)})
+	ask := func(token string, seconds float64) (found bool, asked int64) {
+		asked = w.Queries(func() {
+			var rows []momentToken
+			worldtest.Must(t, w.DB.Where("token = ? AND (expires IS NULL OR expires > ?)", token, momentAfter(seconds)).Find(&rows).Error)
+			found = len(rows) > 0
+		})
+		return found, asked
+	}
+	for _, step := range []struct {
+		token   string
+		seconds float64
+		found   bool
+		asked   int64
+	}{
+		{"a", 10, true, 1}, {"a", 10, true, 0}, {"a", 11, true, 0}, {"a", 58.9, true, 0},
+		{"a", 59.5, true, 1}, // a second before it expires the answer ends, and is of its own moment from then on
+		{"a", 59.5, true, 0}, {"a", 60, false, 1}, {"a", 61, false, 0}, {"a", 1e6, false, 0},
+		{"a", 20, true, 1}, {"a", 20, true, 0}, // older ones are answered, and do not replace it
+		{"a", 62, false, 0},
+		{"b", 10, true, 1}, {"b", 1e6, true, 0}, // it never expires
+		{"c", 40, false, 1}, {"c", 50, false, 0}, {"c", 20, true, 1}, {"c", 50, false, 0},
+		{"none", 10, false, 1}, {"none", 20, false, 0},
+	} {
+		if found, asked := ask(step.token, step.seconds); found != step.found || asked != step.asked {
+			t.Errorf("%s after %g s: found %t, %d queries, want %t, %d", step.token, step.seconds, found, asked, step.found, step.asked)
+		}
+	}
+	worldtest.Must(t, w.DB.Model(&momentToken{}).Where("id = ?", 1).Update("expires", momentAfter(2e6)).Error)
+	if found, asked := ask("a", 70); !found || asked != 1 {
+		t.Errorf("after a write: found %t, %d queries", found, asked)
+	}
+	// A moment of another offset is another query to a column without a zone.
+	var rows []momentToken
+	if n := w.Queries(func() {
+		worldtest.Must(t, w.DB.Where("token = ? AND (expires IS NULL OR expires > ?)", "a", momentAfter(80).In(time.FixedZone("", 3*3600+1800))).Find(&rows).Error)
+	}); n != 1 || len(rows) != 1 {
+		t.Errorf("with another offset: %d queries, %d rows", n, len(rows))
+	}
+}
+
+// momentForms are conditions that give a moment, in all forms: some hold for a while, others not.
+var momentForms = map[string]func(db *gorm.DB, at time.Time, n int) *gorm.DB{
+	"expires or none": func(db *gorm.DB, at time.Time, n int) *gorm.DB {
+		return db.Where("rank = ? AND (expires IS NULL OR expires > ?)", n, at)
+	},
+	"not before": func(db *gorm.DB, at time.Time, n int) *gorm.DB { return db.Where("until >= ?", at).Order("id") },
+	"limited": func(db *gorm.DB, at time.Time, n int) *gorm.DB {
+		return db.Where("until > ?", at).Order("rank, id").Limit(2)
+	},
+	"limited by time": func(db *gorm.DB, at time.Time, n int) *gorm.DB {
+		return db.Where("until > ?", at).Order("until, id").Limit(1 + n)
+	},
+	"or": func(db *gorm.DB, at time.Time, n int) *gorm.DB {
+		return db.Where("rank = ?", n).Or("until > ?", at).Order("id")
+	},
+	"offset": func(db *gorm.DB, at time.Time, n int) *gorm.DB {
+		return db.Where("until > ?", at).Order("id").Offset(1).Limit(2)
+	},
+	"past": func(db *gorm.DB, at time.Time, n int) *gorm.DB { return db.Where("until < ?", at).Order("id") },
+	"not":  func(db *gorm.DB, at time.Time, n int) *gorm.DB { return db.Where("NOT (until > ?)", at).Order("id") },
+	"twice": func(db *gorm.DB, at time.Time, n int) *gorm.DB {
+		return db.Where("until > ? AND expires > ?", at, at).Order("id")
+	},
+	"between": func(db *gorm.DB, at time.Time, n int) *gorm.DB {
+		return db.Where("until > ? AND expires < ?", at, at).Order("id")
+	},
+	"not selected": func(db *gorm.DB, at time.Time, n int) *gorm.DB {
+		return db.Select("id").Where("until > ?", at).Order("id")
+	},
+	"selected": func(db *gorm.DB, at time.Time, n int) *gorm.DB {
+		return db.Select("id", "until").Where("until > ?", at).Order("id")
+	},
+	"distinct": func(db *gorm.DB, at time.Time, n int) *gorm.DB {
+		return db.Distinct("rank").Where("until > ?", at).Order("rank")
+	},
+	"computed": func(db *gorm.DB, at time.Time, n int) *gorm.DB {
+		return db.Select("*, rank + 1 AS until").Where("expires > ?", at).Omit("until").Order("id")
+	},
+}
+
+// Whatever moments a query gives, in whatever order, while rows expire and writers write: its answer
+// is plain GORM's.
+func TestDifferentialMoments(t *testing.T) {
+	t.Parallel()
+	for _, columns := range []string{"timestamptz", "timestamp"} {
+		t.Run(columns, func(t *testing.T) {
+			t.Parallel()
+			momentDifferential(t, columns)
+		})
+	}
+}
+
+func momentDifferential(t *testing.T, columns string) {
+	w := momentOpen(t, dbtest.Postgres(t))
+	// Columns without a zone compare the wall clock; the model does not tell.
+	worldtest.Must(t, w.Plain.Exec("ALTER TABLE moment_tokens ALTER expires TYPE "+columns+", ALTER until TYPE "+columns).Error)
+	forms := []string{}
+	for name := range momentForms {
+		forms = append(forms, name)
+	}
+	deadline := time.Now().Add(worldtest.Budget(t, 3*time.Second))
+	reads, served, cases := 0, 0, 0
+	property := func(rt *rapid.T) {
+		if time.Now().After(deadline) && !t.Failed() && cases > 0 {
+			return
+		}
+		cases++
+		var history []string
+		number := func(label string, most int) int { return rapid.IntRange(0, most).Draw(rt, label) }
+		moment := func(label string, seconds float64) *time.Time {
+			if number(label, 4) == 0 {
+				return nil
+			}
+			at := momentAfter(seconds)
+			return &at
+		}
+		write := func(db *gorm.DB, id uint) {
+			row := momentToken{ID: id, Rank: number("rank", 2), Expires: moment("expires", float64(number("expires at", 40))), Until: momentAfter(float64(number("until", 40)))}
+			history = append(history, fmt.Sprintf("save %v %v %v %v", row.ID, row.Rank, row.Expires, row.Until))
+			worldtest.Must(t, db.Save(&row).Error)
+		}
+		worldtest.Must(t, w.Plain.Exec("DELETE FROM moment_tokens").Error)
+		worldtest.Must(t, w.Plugin.Invalidate())
+		for i := range uint(5) {
+			write(w.Plain, i+1)
+		}
+		var asked []string
+		for range 2 {
+			asked = append(asked, rapid.SampledFrom(forms).Draw(rt, "form"))
+		}
+		n, now := number("n", 2), 0.0
+		for range rapid.IntRange(1, 25).Draw(rt, "steps") {
+			switch number("step", 9) {
+			case 0:
+				write(w.DB, uint(1+number("row", 6)))
+				continue
+			case 1:
+				worldtest.Must(t, w.DB.Delete(&momentToken{}, 1+number("row", 6)).Error)
+			case 2, 3:
+				now += float64(number("later", 30)) / 4
+			default:
+				now += float64(number("a little later", 4)) / 16
+			}
+			at := momentAfter(now - []float64{0, 0, 0, 0, 3}[number("earlier", 4)])
+			switch number("zone", 9) {
+			case 0:
+				at = at.UTC()
+			case 1:
+				at = at.In(time.FixedZone("", 3600))
+			}
+			name := asked[number("asked", len(asked)-1)]
+			ask := func(db *gorm.DB) string {
+				if name == "limited" && n == 0 {
+					var row momentToken
+					err := momentForms[name](db, at, n).First(&row).Error
+					return fmt.Sprintf("%d %v", row.ID, err)
+				}
+				var rows []momentToken
+				err := momentForms[name](db, at, n).Find(&rows).Error
+				text := fmt.Sprint(err)
+				for _, row := range rows {
+					text += fmt.Sprintf(" %d/%d/%v/%v", row.ID, row.Rank, row.Expires != nil, row.Until.Unix())
+				}
+				return text
+			}
+			before := w.Probe.Queries()
+			got, want := ask(w.DB), ask(w.Plain)
+			reads++
+			if w.Probe.Queries() == before {
+				served++
+			}
+			history = append(history, fmt.Sprintf("%s at %v: %s", name, at, got))
+			if got != want {
+				rt.Fatalf("%s at %v:\n got %s\nwant %s\nafter\n%s", name, at, got, want, strings.Join(history, "\n"))
+			}
+		}
+	}
+	for time.Now().Before(deadline) && !t.Failed() {
+		rapid.Check(t, property)
+	}
+	t.Logf("%d cases, %d reads of which %d from memory", cases, reads, served)
+	if reads > 500 && served < reads/30 {
+		t.Errorf("%d of %d reads were answered from memory", served, reads)
+	}
+}
