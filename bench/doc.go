@@ -6,6 +6,7 @@
 //	go run ./report                       # all in turns of about a millisecond, as a table
 //	go run ./report -only W1,W3 -rounds 1000 -o table.md
 //	go run ./shop                         # a whole web shop, and how much of what could be served from memory is
+//	go run ./live                         # what loading ahead gives and costs by the wall clock
 //
 // What report measures is in the package workload, how in the package measure.
 package bench

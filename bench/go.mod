@@ -5,11 +5,13 @@ go 1.26.0
 require (
 	github.com/go-sql-driver/mysql v1.8.1
 	github.com/gorm-preload/preload v0.0.0
+	github.com/gorm-preload/preload/examples v0.0.0
 	github.com/jackc/pgx/v5 v5.10.0
 	github.com/mattn/go-sqlite3 v1.14.22
 	github.com/maypok86/otter/v2 v2.4.0
 	github.com/patrickmn/go-cache v2.1.0+incompatible
 	github.com/viccon/sturdyc v1.1.5
+	go.uber.org/goleak v1.3.0
 	gorm.io/driver/mysql v1.6.0
 	gorm.io/driver/postgres v1.6.3
 	gorm.io/driver/sqlite v1.6.0
@@ -29,4 +31,7 @@ require (
 	golang.org/x/text v0.29.0 // indirect
 )
 
-replace github.com/gorm-preload/preload => ../
+replace (
+	github.com/gorm-preload/preload => ../
+	github.com/gorm-preload/preload/examples => ../examples
+)

@@ -14,6 +14,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -25,8 +26,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gorm-preload/preload/bench/shop/database"
-	"github.com/gorm-preload/preload/bench/shop/service"
+	"github.com/gorm-preload/preload/bench/database"
+	"github.com/gorm-preload/preload/examples/shop/service"
 )
 
 func main() {
@@ -54,6 +55,7 @@ type settings struct {
 	variants []variant
 	watched  int
 	survival bool
+	picture  string
 	progress io.Writer
 }
 
@@ -77,6 +79,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	flags.IntVar(&s.rounds, "rounds", 6, "in how many turns")
 	flags.IntVar(&s.watched, "oracle", 3_000, "how many requests the oracle watches; 0 for no oracle")
 	flags.BoolVar(&s.survival, "survival", true, "whether to measure what writes leave in memory")
+	flags.StringVar(&s.picture, "picture", "", "the `file` to draw how long requests took in, as SVG")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -110,6 +113,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		if err := measureOn(ctx, server, s, r); err != nil {
 			return fmt.Errorf("on %s: %w", server.Dialect, err)
 		}
+	}
+	if s.picture != "" {
+		r.err = cmp.Or(r.err, r.drawTo(s.picture, s))
 	}
 	return r.err
 }

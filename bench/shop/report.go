@@ -2,9 +2,11 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -12,14 +14,16 @@ import (
 	"time"
 
 	"github.com/gorm-preload/preload"
+	"github.com/gorm-preload/preload/bench/measure"
 	"github.com/gorm-preload/preload/bench/shop/oracle"
 	"github.com/gorm-preload/preload/bench/shop/survival"
 )
 
 // report writes tables. The first error that there was in writing is kept.
 type report struct {
-	out io.Writer
-	err error
+	out    io.Writer
+	err    error
+	panels []panel // to draw
 }
 
 func (r *report) line(format string, values ...any) {
@@ -56,6 +60,9 @@ func per(n float64, requests int) float64 { return n / float64(max(1, requests))
 // speed is how many requests a second there were.
 func (t turn) speed() float64 { return float64(t.Requests) / t.Elapsed.Seconds() }
 
+// processor is what a request took of the processors, in nanoseconds.
+func (t turn) processor() float64 { return per(float64(t.cpu), t.Requests) }
+
 // ratio is the median, over the rounds, of a figure of a variant to that of the first.
 func ratio(c, first *course, figure func(turn) float64) float64 {
 	var all []float64
@@ -66,8 +73,34 @@ func ratio(c, first *course, figure func(turn) float64) float64 {
 	return all[len(all)/2]
 }
 
+// The marks of the shop with the plugin, of what it is without.
+var (
+	cpuMark   = measure.AtMost(.75)
+	speedMark = measure.AtLeast(1.2)
+)
+
+// marks says how the plugin stands against its marks, if it was measured and so was the shop without
+// it.
+func (r *report) marks(first *course, courses []*course) {
+	for _, c := range courses {
+		if first.options != nil || c.name != variants["on"].name {
+			continue
+		}
+		for _, of := range []struct {
+			what   string
+			figure func(turn) float64
+			mark   measure.Mark
+		}{{"CPU a request", turn.processor, cpuMark}, {"requests a second", turn.speed, speedMark}} {
+			value := ratio(c, first, of.figure)
+			r.line("%s, of %s: %.2f; the mark is %s: %s.", of.what, first.name, value, of.mark, of.mark.Verdict(value))
+		}
+		r.line("")
+	}
+}
+
 func (r *report) turns(dialect string, courses []*course) {
 	first := courses[0]
+	r.panels = append(r.panels, panel{dialect, courses})
 	r.line("## %s: requests\n", dialect)
 	rows := [][]string{{"", "requests", "writes", "a second", "ratio", "CPU each", "ratio", "p50", "p99", "statements each", "hit rate", "connections opened"}}
 	for _, c := range courses {
@@ -75,17 +108,17 @@ func (r *report) turns(dialect string, courses []*course) {
 		if c.options != nil {
 			hits = share(int(c.stats.Hits), int(c.stats.Hits+c.stats.Misses+c.stats.Bypassed))
 		}
-		cpu := func(t turn) float64 { return per(float64(t.cpu), t.Requests) }
 		rows = append(rows, []string{
 			c.name, fmt.Sprint(c.Requests), share(c.Writes, c.Requests),
 			fmt.Sprintf("%.0f", c.speed()), fmt.Sprintf("%.2f", ratio(c, first, turn.speed)),
-			brief(time.Duration(cpu(c.turn))), fmt.Sprintf("%.2f", ratio(c, first, cpu)),
+			brief(time.Duration(c.processor())), fmt.Sprintf("%.2f", ratio(c, first, turn.processor)),
 			brief(c.Quantile("", 0.5)), brief(c.Quantile("", 0.99)),
 			fmt.Sprintf("%.2f", per(float64(c.queries+c.execs), c.Requests)), hits, fmt.Sprint(c.connections),
 		})
 	}
 	r.table(rows)
 	r.line("The hit rate is that of all reads of the shop, those that do not qualify among them, since it opened. Ratios are to %s: medians of the rounds.\n", first.name)
+	r.marks(first, courses)
 	for _, c := range courses {
 		if c.options != nil {
 			r.line("%s: %s", c.name, told(c.stats))
@@ -122,6 +155,17 @@ func told(s preload.Stats) string {
 	}
 	return fmt.Sprintf("hits %d, misses %d, bypassed %d (%s); invalidated %d, evicted %d, expired %d; loaded ahead %d, used %d; entries %d, %.1f MiB",
 		s.Hits, s.Misses, s.Bypassed, strings.Join(reasons, ", "), s.Invalidated, s.Evicted, s.Expired, s.PreloadCount, s.PreloadHits, s.Entries, float64(s.Bytes)/(1<<20))
+}
+
+// drawTo draws what was measured.
+func (r *report) drawTo(file string, s settings) (err error) {
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return draw(f, r.panels, fmt.Sprintf("bench/shop: %d people ask at a time, default pool and options; %d processors, %s, %s",
+		s.clients, runtime.NumCPU(), runtime.Version(), time.Now().Format(time.DateOnly)))
 }
 
 func (r *report) oracle(dialect string, v variant, w view) {

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/xml"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -12,28 +13,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gorm-preload/preload/bench/shop/database"
+	"github.com/gorm-preload/preload/bench/database"
+	"github.com/gorm-preload/preload/bench/database/databasetest"
 	"github.com/gorm-preload/preload/bench/shop/oracle"
-	"github.com/gorm-preload/preload/bench/shop/service"
 	"github.com/gorm-preload/preload/bench/shop/survival"
-	"github.com/gorm-preload/preload/bench/shop/traffic"
+	"github.com/gorm-preload/preload/examples/shop/service"
+	"github.com/gorm-preload/preload/examples/shop/traffic"
 	"gorm.io/gorm"
 )
-
-// each runs a test on every kind of database whose DSN is known.
-func each(t *testing.T, test func(t *testing.T, server database.Server)) {
-	for _, s := range []struct{ dialect, dsn string }{
-		{"sqlite", "none"}, {"postgres", os.Getenv("PRELOAD_TEST_POSTGRES")}, {"mysql", os.Getenv("PRELOAD_TEST_MYSQL")},
-	} {
-		t.Run(s.dialect, func(t *testing.T) {
-			t.Parallel()
-			if s.dsn == "" {
-				t.Skip("its DSN is not set")
-			}
-			test(t, database.Server{Dialect: s.dialect, DSN: s.dsn, Dir: t.TempDir()})
-		})
-	}
-}
 
 // opened opens a small shop.
 func opened(t *testing.T, server database.Server, v variant, config gorm.Config) *stand {
@@ -90,7 +77,7 @@ func visits() (all []*http.Request) {
 
 func TestEveryEndpointAnswersAsWithoutThePlugin(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, server database.Server) {
+	databasetest.Each(t, func(t *testing.T, server database.Server) {
 		moment := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 		config := gorm.Config{NowFunc: func() time.Time { return moment }}
 		plain := opened(t, server, variants["off"], config)
@@ -149,7 +136,7 @@ func TestEveryEndpointAnswersAsWithoutThePlugin(t *testing.T) {
 
 func TestNothingIsServedThatIsNotTrueNorMoreThanTheOracleKnows(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, server database.Server) {
+	databasetest.Each(t, func(t *testing.T, server database.Server) {
 		s := settings{size: survival.Size, clients: 4, seed: 5, rounds: 1, seconds: 1, watched: 200, progress: io.Discard}
 		for _, name := range []string{"worker-off", "on"} {
 			w, err := watch(t.Context(), server, s, variants[name])
@@ -177,7 +164,7 @@ func TestNothingIsServedThatIsNotTrueNorMoreThanTheOracleKnows(t *testing.T) {
 
 func TestWritesLeaveOnlyTrueAnswersInMemory(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, server database.Server) {
+	databasetest.Each(t, func(t *testing.T, server database.Server) {
 		if server.Dialect == "mysql" && os.Getenv("PRELOAD_TEST_LONG") == "" {
 			t.Skip("the slowest one of all: PRELOAD_TEST_LONG is not set")
 		}
@@ -243,7 +230,7 @@ func TestTheReportHasAllItsParts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, part := range []string{"sqlite: requests", "WithoutWorker", "connections opened", "GET /products/{id}", "the oracle, plugin", "tags only", "served/oracle", " 0 differ"} {
+	for _, part := range []string{"sqlite: requests", "WithoutWorker", "connections opened", "GET /products/{id}", "the oracle, plugin", "tags only", "served/oracle", " 0 differ", "CPU a request, of plain: ", "the mark is at most 0.75", "requests a second, of plain: ", "the mark is at least 1.2"} {
 		if !strings.Contains(out.String(), part) {
 			t.Errorf("%q is not in the report:\n%s", part, out.String())
 		}
@@ -268,6 +255,30 @@ func TestAWrongSettingIsOneClearError(t *testing.T) {
 		err := run(t.Context(), c.args, io.Discard, io.Discard)
 		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q: error %v, want one line that says %q and keeps the password to itself", c.args, err, c.want)
+		}
+	}
+}
+
+// TestAPictureShowsWhatWasMeasured: the shares of requests that took at most so long, of each
+// variant, and nothing that a name could add to the picture.
+func TestAPictureShowsWhatWasMeasured(t *testing.T) {
+	t.Parallel()
+	fast, slow := &course{variant: variant{name: "fast <b>"}}, &course{variant: variant{name: "slow"}}
+	for i := range 100 {
+		for c, took := range map[*course]time.Duration{fast: 100 * time.Microsecond, slow: 3 * time.Millisecond} {
+			c.add(turn{Load: traffic.Load{Requests: 1, Elapsed: took, Latencies: map[string][]time.Duration{"GET /": {took + time.Duration(i)}}}, queries: 2})
+		}
+	}
+	var b strings.Builder
+	if err := draw(&b, []panel{{"sqlite", []*course{slow, fast}}}, "a title"); err != nil {
+		t.Fatal(err)
+	}
+	if err := xml.Unmarshal([]byte(b.String()), new(struct{})); err != nil {
+		t.Errorf("it is no XML: %v", err)
+	}
+	for _, want := range []string{"fast &lt;b&gt;: 10000 requests a second, 2.00 statements each, p50 100µs", "slow: 333 requests a second", ">100µs<", ">10ms<"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("it does not show %q:\n%s", want, b.String())
 		}
 	}
 }

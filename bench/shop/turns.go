@@ -9,12 +9,12 @@ import (
 	"time"
 
 	"github.com/gorm-preload/preload"
+	"github.com/gorm-preload/preload/bench/database"
 	"github.com/gorm-preload/preload/bench/measure"
-	"github.com/gorm-preload/preload/bench/shop/database"
 	"github.com/gorm-preload/preload/bench/shop/oracle"
-	"github.com/gorm-preload/preload/bench/shop/service"
 	"github.com/gorm-preload/preload/bench/shop/survival"
-	"github.com/gorm-preload/preload/bench/shop/traffic"
+	"github.com/gorm-preload/preload/examples/shop/service"
+	"github.com/gorm-preload/preload/examples/shop/traffic"
 	"gorm.io/gorm"
 )
 

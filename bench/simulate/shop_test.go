@@ -2,12 +2,9 @@ package simulate
 
 import (
 	"context"
-	"encoding/csv"
 	"flag"
 	"fmt"
-	"math"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,141 +13,34 @@ import (
 	"time"
 
 	"github.com/gorm-preload/preload"
+	"github.com/gorm-preload/preload/bench/tpcw"
 	"github.com/gorm-preload/preload/internal/dbtest"
 	"gorm.io/gorm"
 )
 
-const defaultTransitions = "../../../shared/traces/tpcw_transitions.csv"
-
 var (
-	transitionsFile = flag.String("transitions", defaultTransitions, "the file of TPC-W's page transitions: mix,from,a probability for each page")
+	transitionsFile = flag.String("transitions", "", "the file of TPC-W's page transitions: mix,from,a probability for each page; those of a shop that is made up where there is none")
 	shopFor         = flag.Duration("shop", 10*time.Minute, "how long, in time of the simulation, the shop is open")
-	shopMixes       = flag.String("mixes", "shopping", "the mixes that are played, with commas between them")
+	shopMixes       = flag.String("mixes", "shopping", "the mixes of the file that are played, with commas between them")
 	shopSeeds       = flag.Int("seeds", 1, "how many seeds each is played with")
 	shopLatencies   = flag.String("query", "2", "how many milliseconds a query takes; several, with commas between them")
 )
 
-// The shop of TPC-W, as far as its pages read it.
-
-type customer struct {
-	_     struct{} `preload:""`
-	ID    int64
-	Uname string `gorm:"uniqueIndex"`
-	First string
-}
-
-type author struct {
-	_    struct{} `preload:""`
-	ID   int64
-	Name string
-}
-
-type item struct {
-	_        struct{} `preload:""`
-	ID       int64
-	Title    string
-	AuthorID int64
-	Subject  int
-	Sold     int64
-	Related1 int64
-	Related2 int64
-	Related3 int64
-	Related4 int64
-	Related5 int64
-}
-
-type order struct {
-	_          struct{} `preload:""`
-	ID         int64
-	CustomerID int64 `gorm:"index"`
-	Total      float64
-}
-
-type orderLine struct {
-	_       struct{} `preload:""`
-	ID      int64
-	OrderID int64 `gorm:"index"`
-	ItemID  int64
-	Count   int
-}
-
-type cartLine struct {
-	_          struct{} `preload:""`
-	ID         int64
-	CustomerID int64 `gorm:"index"`
-	ItemID     int64
-}
-
-const (
-	shopCustomers = 2_000
-	shopItems     = 10_000
-	shopAuthors   = 2_500
-	shopSubjects  = 24
-	shopShoppers  = 30
-	listed        = 20 // items in a list
-	thinkMean     = 7 * time.Second
-	thinkMost     = 70 * time.Second
-	stayMean      = 15 * time.Minute
-	stayMost      = 60 * time.Minute
-	rendering     = 200 * time.Microsecond // of what a query found, before the next one
-)
-
-func fillShop(db *gorm.DB) error {
-	if err := db.AutoMigrate(&customer{}, &author{}, &item{}, &order{}, &orderLine{}, &cartLine{}); err != nil {
-		return err
-	}
-	r := rand.New(rand.NewPCG(7, 7))
-	var (
-		customers []customer
-		authors   []author
-		items     []item
-		orders    []order
-		lines     []orderLine
-		cart      []cartLine
-	)
-	for i := range int64(shopAuthors) {
-		authors = append(authors, author{ID: 50_000 + i, Name: fmt.Sprint("author", i)})
-	}
-	some := func() int64 { return 100_000 + r.Int64N(shopItems) }
-	for i := range int64(shopItems) {
-		items = append(items, item{
-			ID: 100_000 + i, Title: fmt.Sprint("title", i), AuthorID: 50_000 + r.Int64N(shopAuthors), Subject: r.IntN(shopSubjects), Sold: r.Int64N(1e6),
-			Related1: some(), Related2: some(), Related3: some(), Related4: some(), Related5: some(),
-		})
-	}
-	for i := range int64(shopCustomers) {
-		id := 1 + i
-		customers = append(customers, customer{ID: id, Uname: fmt.Sprint("user", id), First: fmt.Sprint("first", id)})
-		for range 1 + r.IntN(3) {
-			o := order{ID: 500_000 + int64(len(orders)), CustomerID: id}
-			orders = append(orders, o)
-			for range 1 + r.IntN(4) {
-				lines = append(lines, orderLine{OrderID: o.ID, ItemID: some(), Count: 1})
-			}
-		}
-		for range r.IntN(3) {
-			cart = append(cart, cartLine{CustomerID: id, ItemID: some()})
-		}
-	}
-	for _, rows := range []any{customers, authors, items, orders, lines, cart} {
-		if err := db.CreateInBatches(rows, 1_000).Error; err != nil {
-			return err
-		}
-	}
-	return nil
-}
+const shopShoppers = 30
 
 // shopper is one who walks through the shop.
 type shopper struct {
 	*shop
-	id   int64
-	name string
+	*tpcw.Shopper
 	db   *gorm.DB // in the session
-	r    *rand.Rand
+	last string   // what was asked before
+}
 
-	subject int
-	seen    []int64 // items that the last page showed
-	last    string  // what was asked before
+// newShopper returns a shopper who has not entered the shop.
+func (s *shop) newShopper(seed, number uint64) *shopper {
+	one := &shopper{shop: s, db: s.world.db}
+	one.Shopper = &tpcw.Shopper{Size: tpcw.Usual, R: rand.New(rand.NewPCG(seed, number)), Ask: one.ask, Write: one.write}
+	return one
 }
 
 // shop is the world, and what was measured in it.
@@ -174,7 +64,7 @@ type shop struct {
 // ask runs a query, which keeps what it finds, and notes whether it was the first time and whether
 // the answer was there.
 func (s *shopper) ask(what string, query func(db *gorm.DB, keep bool) error) {
-	time.Sleep(rendering)
+	time.Sleep(tpcw.Rendering)
 	loaded := false
 	db := s.db.WithContext(context.WithValue(s.db.Statement.Context, onDemand{}, &loaded))
 	begun := time.Now()
@@ -234,158 +124,6 @@ func (m *markov) follow(w *world, before, now string, query func(db *gorm.DB, ke
 	}
 }
 
-func one[T any](s *shopper, name string, arg any, where func(db *gorm.DB) *gorm.DB) (found T) {
-	s.ask(fmt.Sprint(name, " ", arg), func(db *gorm.DB, keep bool) error {
-		var into T
-		err := where(db).Take(&into).Error
-		if keep {
-			found = into
-		}
-		return err
-	})
-	return found
-}
-
-func many[T any](s *shopper, name string, arg any, where func(db *gorm.DB) *gorm.DB) (found []T) {
-	s.ask(fmt.Sprint(name, " ", arg), func(db *gorm.DB, keep bool) error {
-		var into []T
-		err := where(db).Find(&into).Error
-		if keep {
-			found = into
-		}
-		return err
-	})
-	return found
-}
-
-func (s *shopper) customer() customer {
-	return one[customer](s, "customer", s.id, func(db *gorm.DB) *gorm.DB { return db.Where("id = ?", s.id) })
-}
-
-func (s *shopper) customerByName(name string) customer {
-	return one[customer](s, "uname", name, func(db *gorm.DB) *gorm.DB { return db.Where("uname = ?", name) })
-}
-
-func (s *shopper) lastOrder(of int64) order {
-	return one[order](s, "last order", of, func(db *gorm.DB) *gorm.DB { return db.Where("customer_id = ?", of).Order("id DESC") })
-}
-
-func (s *shopper) item(id int64) item {
-	return one[item](s, "item", id, func(db *gorm.DB) *gorm.DB { return db.Where("id = ?", id) })
-}
-
-func (s *shopper) author(id int64) {
-	one[author](s, "author", id, func(db *gorm.DB) *gorm.DB { return db.Where("id = ?", id) })
-}
-
-func (s *shopper) related(of item) {
-	for _, id := range []int64{of.Related1, of.Related2, of.Related3, of.Related4, of.Related5} {
-		s.item(id)
-		s.seen = append(s.seen, id)
-	}
-}
-
-// promotion shows five items that are related to a random one, as several pages do.
-func (s *shopper) promotion() { s.related(s.item(100_000 + s.r.Int64N(shopItems))) }
-
-func (s *shopper) list(name string, order string) {
-	s.subject = s.r.IntN(shopSubjects)
-	items := many[item](s, name, s.subject, func(db *gorm.DB) *gorm.DB {
-		return db.Where("subject = ?", s.subject).Order(order).Limit(listed)
-	})
-	for _, i := range items {
-		s.seen = append(s.seen, i.ID)
-	}
-	for _, i := range items[:min(5, len(items))] {
-		s.author(i.AuthorID)
-	}
-}
-
-func (s *shopper) cart() {
-	lines := many[cartLine](s, "cart", s.id, func(db *gorm.DB) *gorm.DB { return db.Where("customer_id = ?", s.id).Order("id") })
-	for _, l := range lines[:min(5, len(lines))] {
-		s.item(l.ItemID)
-	}
-}
-
-// page shows a page and returns whether there is one of this name.
-func (s *shopper) page(name string) bool {
-	clicked := int64(0)
-	if len(s.seen) > 0 {
-		clicked = s.seen[s.r.IntN(len(s.seen))]
-	}
-	s.seen = s.seen[:0]
-	switch name {
-	case "HOME":
-		s.customer()
-		s.promotion()
-	case "NEWP":
-		s.list("new", "id DESC")
-	case "BESS":
-		s.list("best", "sold DESC, id")
-	case "PROD":
-		if clicked == 0 {
-			clicked = 100_000 + s.r.Int64N(shopItems)
-		}
-		i := s.item(clicked)
-		s.author(i.AuthorID)
-		s.related(i)
-	case "SREQ":
-		s.promotion()
-	case "SRES":
-		s.list("search", "title")
-	case "SHOP":
-		id := clicked
-		if id == 0 {
-			id = 100_000 + s.r.Int64N(shopItems)
-		}
-		s.write(func(db *gorm.DB) error { return db.Create(&cartLine{CustomerID: s.id, ItemID: id}).Error })
-		s.cart()
-	case "CREG":
-		s.customer()
-	case "BUYR":
-		s.customer()
-		s.cart()
-	case "BUYC":
-		s.customer()
-		s.cart()
-		s.write(func(db *gorm.DB) error {
-			return db.Transaction(func(tx *gorm.DB) error {
-				o := order{CustomerID: s.id}
-				if err := tx.Create(&o).Error; err != nil {
-					return err
-				}
-				var lines []cartLine
-				if err := tx.Where("customer_id = ?", s.id).Find(&lines).Error; err != nil {
-					return err
-				}
-				for _, l := range lines {
-					if err := tx.Create(&orderLine{OrderID: o.ID, ItemID: l.ItemID, Count: 1}).Error; err != nil {
-						return err
-					}
-					if err := tx.Model(&item{}).Where("id = ?", l.ItemID).Update("sold", gorm.Expr("sold + 1")).Error; err != nil {
-						return err
-					}
-				}
-				return tx.Where("customer_id = ?", s.id).Delete(&cartLine{}).Error
-			})
-		})
-	case "ORDI":
-	case "ORDD":
-		o := s.lastOrder(s.customerByName(s.name).ID)
-		many[orderLine](s, "lines", o.ID, func(db *gorm.DB) *gorm.DB { return db.Where("order_id = ?", o.ID).Order("id") })
-	case "ADMR":
-		s.item(100_000 + s.r.Int64N(shopItems))
-	case "ADMC":
-		s.write(func(db *gorm.DB) error {
-			return db.Model(&item{}).Where("id = ?", 100_000+s.r.Int64N(shopItems)).Update("title", "changed").Error
-		})
-	default:
-		return false
-	}
-	return true
-}
-
 func (s *shopper) write(do func(db *gorm.DB) error) {
 	s.writing <- struct{}{}
 	defer func() { <-s.writing }()
@@ -400,25 +138,18 @@ func (s *shopper) fault(err error) {
 	s.wrong = append(s.wrong, err.Error())
 }
 
-// exponential draws a duration of a mean, cut off.
-func exponential(r *rand.Rand, mean, most time.Duration) time.Duration {
-	return min(most, time.Duration(-math.Log(1-r.Float64())*float64(mean)))
-}
-
 // walk goes from page to page, as one visitor after the other, until the shop closes.
-func (s *shopper) walk(t map[string]map[string]float64, closes time.Time) {
+func (s *shopper) walk(t tpcw.Transitions, closes time.Time) {
 	for visit := 0; time.Now().Before(closes); visit++ {
-		s.id = 1 + s.r.Int64N(shopCustomers)
-		s.name = fmt.Sprint("user", s.id)
-		ctx := preload.ContextWithSession(context.Background(), fmt.Sprint("visit ", s.id, " ", visit))
+		ctx := preload.ContextWithSession(context.Background(), fmt.Sprint("visit ", s.Enter(), " ", visit))
 		s.db = s.world.db.WithContext(ctx)
 		s.last = ""
-		leaves := time.Now().Add(exponential(s.r, stayMean, stayMost))
-		page := "INIT"
+		leaves := time.Now().Add(tpcw.Stay(s.R))
+		page := tpcw.Entrance
 		for time.Now().Before(leaves) && time.Now().Before(closes) {
-			page = s.draw(t[page])
+			page = t.Next(page, s.R)
 			begun := time.Now()
-			if !s.page(page) {
+			if !s.Page(page) {
 				s.fault(fmt.Errorf("there is no page %q", page))
 				return
 			}
@@ -427,56 +158,9 @@ func (s *shopper) walk(t map[string]map[string]float64, closes time.Time) {
 			s.pages = append(s.pages, took)
 			s.kinds[page] = append(s.kinds[page], took)
 			s.mu.Unlock()
-			time.Sleep(exponential(s.r, thinkMean, thinkMost))
+			time.Sleep(tpcw.Think(s.R))
 		}
 	}
-}
-
-func (s *shopper) draw(to map[string]float64) string {
-	left := s.r.Float64()
-	last := ""
-	for _, page := range pageNames {
-		if p := to[page]; p > 0 {
-			if last = page; left < p {
-				return page
-			}
-			left -= p
-		}
-	}
-	return last
-}
-
-var pageNames = []string{"ADMC", "ADMR", "BESS", "BUYC", "BUYR", "CREG", "HOME", "NEWP", "ORDD", "ORDI", "PROD", "SREQ", "SRES", "SHOP"}
-
-// readTransitions reads the probabilities of a mix, by from and to.
-func readTransitions(path, mix string) (map[string]map[string]float64, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	rows, err := csv.NewReader(file).ReadAll()
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	t := map[string]map[string]float64{}
-	for _, row := range rows[1:] {
-		if row[0] != mix {
-			continue
-		}
-		t[row[1]] = map[string]float64{}
-		for i, text := range row[2:] {
-			p, err := strconv.ParseFloat(text, 64)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %s to %s: %w", path, row[1], rows[0][i+2], err)
-			}
-			t[row[1]][rows[0][i+2]] = p
-		}
-	}
-	if len(t) == 0 {
-		return nil, fmt.Errorf("%s has no mix %q", path, mix)
-	}
-	return t, nil
 }
 
 func percentile(all []time.Duration, p float64) time.Duration {
@@ -488,14 +172,14 @@ func percentile(all []time.Duration, p float64) time.Duration {
 }
 
 // openShop plays a mix, and looks at it in the end.
-func openShop(t *testing.T, transitions map[string]map[string]float64, seed uint64, took time.Duration, how string, look func(*shop)) {
+func openShop(t *testing.T, transitions tpcw.Transitions, seed uint64, took time.Duration, how string, look func(*shop)) {
 	t.Helper()
 	inTime(t, func(t *testing.T) {
 		opts := []preload.Option{preload.WithTTL(time.Hour)}
 		if how != "full" {
 			opts = append(opts, preload.WithoutWorker())
 		}
-		s := &shop{world: newWorld(t, 100, fillShop, opts...), writing: make(chan struct{}, 1), kinds: map[string][]time.Duration{}, asked: map[string]bool{}}
+		s := &shop{world: newWorld(t, 100, func(db *gorm.DB) error { return tpcw.Fill(db, tpcw.Usual) }, opts...), writing: make(chan struct{}, 1), kinds: map[string][]time.Duration{}, asked: map[string]bool{}}
 		if how == "next access" {
 			s.markov = &markov{next: map[string]map[string]int{}, queries: map[string]func(*gorm.DB, bool) error{}}
 		}
@@ -512,9 +196,9 @@ func openShop(t *testing.T, transitions map[string]map[string]float64, seed uint
 		closes := time.Now().Add(*shopFor)
 		var shoppers sync.WaitGroup
 		for i := range uint64(shopShoppers) {
-			one := &shopper{shop: s, r: rand.New(rand.NewPCG(seed, i))}
+			one := s.newShopper(seed, i)
 			shoppers.Go(func() {
-				time.Sleep(exponential(one.r, thinkMean, thinkMost))
+				time.Sleep(tpcw.Think(one.R))
 				one.walk(transitions, closes)
 			})
 		}
@@ -536,11 +220,8 @@ func openShop(t *testing.T, transitions map[string]map[string]float64, seed uint
 func TestShop(t *testing.T) {
 	rows := [][]string{{"mix", "seed", "query", "", "pages", "p50", "p95", "queries a page", "first-time reads", "of them there", "by association", "used", "level"}}
 	for _, mix := range strings.Split(*shopMixes, ",") {
-		transitions, err := readTransitions(*transitionsFile, mix)
+		from, transitions, err := tpcw.OpenTransitions(*transitionsFile, mix)
 		if err != nil {
-			if os.IsNotExist(err) && *transitionsFile == defaultTransitions {
-				t.Skipf("transitions: there is no %s; name one with -transitions", defaultTransitions)
-			}
 			t.Fatal(err)
 		}
 		for seed := range *shopSeeds {
@@ -550,7 +231,7 @@ func TestShop(t *testing.T) {
 						p := s.plugin.Stats().Prediction
 						all := float64(p.Useful + p.Late + p.Wasted)
 						rows = append(rows, []string{
-							mix, strconv.Itoa(seed + 1), fmt.Sprint(ms, " ms"), how, strconv.Itoa(len(s.pages)),
+							from, strconv.Itoa(seed + 1), fmt.Sprint(ms, " ms"), how, strconv.Itoa(len(s.pages)),
 							fmt.Sprint(percentile(s.pages, .5).Round(100 * time.Microsecond)), fmt.Sprint(percentile(s.pages, .95).Round(100 * time.Microsecond)),
 							fmt.Sprintf("%.2f", share(s.loads, float64(len(s.pages)))),
 							strconv.Itoa(s.fresh), fmt.Sprintf("%.3f", share(float64(s.ahead), float64(s.fresh))),
@@ -574,35 +255,35 @@ func (s *shop) check(t *testing.T) {
 	if len(s.kinds["PROD"])+len(s.kinds["HOME"])+len(s.kinds["SREQ"]) < 50 {
 		return
 	}
-	one := &shopper{shop: s, db: s.world.db}
+	one := s.newShopper(0, 0)
 	checked := 0
-	for id := int64(100_000); id < 100_000+shopItems && checked < 20; id++ {
+	for id := int64(tpcw.FirstItem); id < tpcw.FirstItem+int64(tpcw.Usual.Items) && checked < 20; id++ {
 		if s.asked[fmt.Sprint("item ", id)] {
 			continue
 		}
 		checked++
-		i := one.item(id)
+		i := one.Item(id)
 		var want []string
 		for _, id := range []int64{i.Related1, i.Related2, i.Related3, i.Related4, i.Related5} {
-			want = append(want, s.key(t, &item{}, "id = ?", id))
+			want = append(want, s.key(t, &tpcw.Item{}, "id = ?", id))
 		}
-		s.follows(t, fmt.Sprint("item ", id), s.key(t, &item{}, "id = ?", id), want, s.key(t, &author{}, "id = ?", i.AuthorID))
+		s.follows(t, fmt.Sprint("item ", id), s.key(t, &tpcw.Item{}, "id = ?", id), want, s.key(t, &tpcw.Author{}, "id = ?", i.AuthorID))
 	}
 	t.Logf("looked at %d items that nobody had asked for", checked)
 	if len(s.kinds["ORDD"]) < 10 {
 		return
 	}
 	checked = 0
-	for id := int64(1); id <= shopCustomers && checked < 20; id++ {
-		name := fmt.Sprint("user", id)
+	for id := int64(tpcw.FirstCustomer); id <= int64(tpcw.Usual.Customers) && checked < 20; id++ {
+		name := tpcw.Name(id)
 		if s.asked["uname "+name] || s.asked[fmt.Sprint("last order ", id)] {
 			continue
 		}
 		checked++
-		one.customerByName(name)
-		o := one.lastOrder(id)
-		greeted := s.key(t, &customer{}, "id = ?", id) // most pages that come next greet the customer
-		s.follows(t, name, s.key(t, &customer{}, "uname = ?", name), []string{s.orderKey(t, id)}, greeted)
+		one.CustomerByName(name)
+		o := one.LastOrder(id)
+		greeted := s.key(t, &tpcw.Customer{}, "id = ?", id) // most pages that come next greet the customer
+		s.follows(t, name, s.key(t, &tpcw.Customer{}, "uname = ?", name), []string{s.orderKey(t, id)}, greeted)
 		s.follows(t, fmt.Sprint("last order of ", name), s.orderKey(t, id), []string{s.linesKey(t, o.ID)}, greeted)
 	}
 	t.Logf("looked at the orders of %d customers that nobody had asked for", checked)
@@ -639,9 +320,11 @@ func (s *shop) key(t *testing.T, into any, where string, arg any) string {
 }
 
 func (s *shop) orderKey(t *testing.T, id int64) string {
-	return s.explained(t, func(db *gorm.DB) *gorm.DB { return db.Where("customer_id = ?", id).Order("id DESC").Take(&order{}) })
+	return s.explained(t, func(db *gorm.DB) *gorm.DB {
+		return db.Where("customer_id = ?", id).Order("id DESC").Take(&tpcw.Order{})
+	})
 }
 
 func (s *shop) linesKey(t *testing.T, id int64) string {
-	return s.explained(t, func(db *gorm.DB) *gorm.DB { return db.Where("order_id = ?", id).Order("id").Find(&[]orderLine{}) })
+	return s.explained(t, func(db *gorm.DB) *gorm.DB { return db.Where("order_id = ?", id).Order("id").Find(&[]tpcw.OrderLine{}) })
 }

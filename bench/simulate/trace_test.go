@@ -1,15 +1,10 @@
 package simulate
 
 import (
-	"bufio"
-	"compress/gzip"
 	"context"
-	"encoding/binary"
 	"flag"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,45 +12,19 @@ import (
 	"time"
 
 	"github.com/gorm-preload/preload"
+	"github.com/gorm-preload/preload/bench/trace"
 	"github.com/gorm-preload/preload/internal/dbtest"
 )
 
-const defaultTrace = "../../../shared/traces/orm-busy-1m.trace.gz"
-
 var (
-	traceFile    = flag.String("trace", defaultTrace, "the file of the trace: big-endian 32-bit keys, gzip")
+	// Not -trace: go test takes that for itself, and writes what the program did over the file.
+	traceFile    = flag.String("accesses-in", "", "the file of the trace: big-endian 32-bit keys, gzip; accesses are made up where there is none")
 	capacities   = flag.String("capacity", "1000", "how many answers are kept; several, with commas between them")
 	latencies    = flag.String("latency", "5", "how many accesses a load takes; several, with commas between them")
-	accesses     = flag.Int("accesses", 40_000, "play so many accesses from the beginning; 0 for all")
+	accesses     = flag.Int("accesses", 40_000, "play so many accesses from the beginning; 0 for all of a file")
 	concurrency  = flag.Int("concurrency", 0, "background loads at a time; 0 for the plugin's default")
 	verboseSteps = flag.Bool("progress", false, "show how far it is")
 )
-
-// readTrace reads the first accesses of a trace, all for 0.
-func readTrace(path string, limit int) (keys []key, err error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	unpacked, err := gzip.NewReader(file)
-	if err != nil {
-		return nil, fmt.Errorf("%s is not gzip data: %w", path, err)
-	}
-	in := bufio.NewReader(unpacked)
-	var buf [4]byte
-	for limit == 0 || len(keys) < limit {
-		_, err := io.ReadFull(in, buf[:])
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%s breaks off after %d keys: %w", path, len(keys), err)
-		}
-		keys = append(keys, key(binary.BigEndian.Uint32(buf[:])))
-	}
-	return keys, nil
-}
 
 func numbers(t *testing.T, name, list string) (all []int) {
 	t.Helper()
@@ -85,11 +54,11 @@ type running struct {
 
 // play plays a trace. A load in the background takes so many accesses; one that is asked for is
 // there at once, but counts as waiting.
-func play(t *testing.T, name string, keys []key, capacity, latency int, worker bool) (result played) {
+func play(t *testing.T, name string, keys []trace.Key, capacity, latency int, worker bool) (result played) {
 	t.Helper()
 	inTime(t, func(t *testing.T) {
 		opts := []preload.Option{
-			preload.WithMaxEntries(capacity), preload.WithDefaultPolicy(preload.Policy{TTL: 30 * 24 * time.Hour}), preload.WithMaxBytes(1 << 40),
+			preload.WithMaxEntries(capacity), preload.WithTTL(30 * 24 * time.Hour), preload.WithMaxBytes(1 << 40),
 		}
 		if !worker {
 			opts = append(opts, preload.WithoutWorker())
@@ -97,7 +66,7 @@ func play(t *testing.T, name string, keys []key, capacity, latency int, worker b
 		if *concurrency > 0 {
 			opts = append(opts, preload.WithConcurrency(*concurrency))
 		}
-		w := newWorld(t, 40, fillObjects(keys), opts...)
+		w := newWorld(t, 40, trace.Fill(keys), opts...)
 		ctx := context.WithValue(context.Background(), demand{}, true)
 
 		took := time.Duration(latency) * virtual
@@ -137,7 +106,7 @@ func play(t *testing.T, name string, keys []key, capacity, latency int, worker b
 				time.AfterFunc(time.Nanosecond, func() { close(r.release) })
 			}
 			mu.Unlock()
-			if err := objectTypes[k.kind()].read(ctx, w.db, k); err != nil {
+			if err := trace.Read(ctx, w.db, k); err != nil {
 				t.Fatal(err)
 			}
 			if *verboseSteps {
@@ -158,20 +127,17 @@ func play(t *testing.T, name string, keys []key, capacity, latency int, worker b
 	return result
 }
 
-// asked returns what a query asks for, as key.String does.
+// asked returns what a query asks for, as trace.Key.String does.
 func asked(c dbtest.Call) string {
 	return fmt.Sprint(strings.Split(c.SQL, "`")[1], " ", c.Args[0].Value, " ", c.Args[1].Value)
 }
 
 func TestTrace(t *testing.T) {
-	keys, err := readTrace(*traceFile, *accesses)
+	from, keys, err := trace.Open(*traceFile, *accesses)
 	if err != nil {
-		if os.IsNotExist(err) && *traceFile == defaultTrace {
-			t.Skipf("trace: there is no %s; name one with -trace", defaultTrace)
-		}
 		t.Fatal(err)
 	}
-	shuffled := append([]key(nil), keys...)
+	shuffled := append([]trace.Key(nil), keys...)
 	rand.New(rand.NewPCG(1, 2)).Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
 	rows := [][]string{{"capacity", "load takes", "", "hits", "waiting", "loads", "by association", "used", "late", "level", "lost", "other loads", "of them read"}}
 	for _, capacity := range numbers(t, "capacity", *capacities) {
@@ -193,5 +159,5 @@ func TestTrace(t *testing.T) {
 			add("shuffled", play(t, "shuffled", shuffled, capacity, latency, true))
 		}
 	}
-	t.Logf("%s, %d accesses:\n\n%s", *traceFile, len(keys), table(rows))
+	t.Logf("%s, %d accesses:\n\n%s", from, len(keys), table(rows))
 }

@@ -154,7 +154,8 @@ func TestWhatIsMeasuredIsWhatItSays(t *testing.T) {
 	if s := count("W5-bypass", "preload"); s.Bypassed == 0 || s.Hits+s.Misses > 0 {
 		t.Errorf("W5-bypass: %+v", s)
 	}
-	if s := count("W5-miss", "preload"); s.Misses == 0 || s.Hits+s.Bypassed > 0 || s.Evicted == 0 {
+	// The few that stay where most are not kept are found again when their turn comes.
+	if s := count("W5-miss", "preload"); s.Misses == 0 || s.Hits > s.Misses/20 || s.Bypassed > 0 || s.Evicted == 0 {
 		t.Errorf("W5-miss: %+v", s)
 	}
 	for _, name := range []string{"W1", "W2", "W3", "W4"} {

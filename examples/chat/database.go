@@ -216,7 +216,7 @@ func (d *database) reset(ctx context.Context, s settings) error {
 	if err := db.AutoMigrate(models.All()...); err != nil {
 		return fmt.Errorf("making the tables: %w", err)
 	}
-	err := db.Transaction(func(tx *gorm.DB) error { return fill(tx, s) })
+	err := db.Transaction(s.Fill)
 	if err != nil {
 		return fmt.Errorf("filling the tables: %w", err)
 	}

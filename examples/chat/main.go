@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/gorm-preload/preload"
+	"github.com/gorm-preload/preload/examples/chat/scenario"
 	"github.com/gorm-preload/preload/examples/internal/command"
 	"gorm.io/gorm"
 )
@@ -28,10 +29,10 @@ func main() { command.Main("chat", program) }
 
 // settings are what the flags say.
 type settings struct {
-	events, users, streams, workers int
-	seed                            uint64
-	dsn                             string
-	warm                            string
+	scenario.Size
+	events, workers int
+	dsn             string
+	warm            string
 
 	// meddle is called before each event of the run with the plugin. Tests use it to write behind
 	// the plugin's back.
@@ -41,11 +42,11 @@ type settings struct {
 func parse(args []string, stderr io.Writer) (settings, error) {
 	var s settings
 	flags := flag.NewFlagSet("chat", flag.ContinueOnError)
-	flags.IntVar(&s.events, "events", 10_000, "chat events to play in each run")
-	flags.IntVar(&s.users, "users", 2_000, "users who may write")
-	flags.IntVar(&s.streams, "streams", 200, "conversations they may write in")
+	flags.IntVar(&s.events, "events", 3_000, "chat events to play in each run")
+	flags.IntVar(&s.Users, "users", 2_000, "users who may write")
+	flags.IntVar(&s.Streams, "streams", 200, "conversations they may write in")
 	flags.IntVar(&s.workers, "workers", 1, "event loops that run at a time")
-	flags.Uint64Var(&s.seed, "seed", 1, "what the data and the events are drawn from; equal seeds give equal ones")
+	flags.Uint64Var(&s.Seed, "seed", 1, "what the data and the events are drawn from; equal seeds give equal ones")
 	flags.StringVar(&s.dsn, "dsn", "", "a SQLite file, kept afterwards, or a postgres:// URL (default: a temporary SQLite file)")
 	flags.StringVar(&s.warm, "warm", "", "a file in which the hottest keys outlive the program: they are loaded from it at first, if it is there, and saved to it at last")
 	if err := command.Parse(flags, args, stderr); err != nil {
@@ -53,8 +54,8 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	}
 	return s, cmp.Or(
 		command.Positive("events", s.events),
-		command.Positive("users", s.users),
-		command.Positive("streams", s.streams),
+		command.Positive("users", s.Users),
+		command.Positive("streams", s.Streams),
 		command.Positive("workers", s.workers),
 	)
 }
@@ -78,9 +79,9 @@ func play(ctx context.Context, s settings, stdout, stderr io.Writer) (err error)
 			err = fmt.Errorf("cleaning up: %w", closing)
 		}
 	}()
-	events := newEvents(s)
+	events := s.Events(s.events)
 	fmt.Fprintf(stdout, "%d chat events by %d worker(s): %d users, %d conversations, seed %d, %s, %d CPUs\n\n",
-		s.events, s.workers, s.users, s.streams, s.seed, base.kind, runtime.GOMAXPROCS(0))
+		s.events, s.workers, s.Users, s.Streams, s.Seed, base.kind, runtime.GOMAXPROCS(0))
 
 	without, err := base.run(ctx, s, events, nil, "without plugin", stderr)
 	if err != nil {

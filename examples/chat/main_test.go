@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gorm-preload/preload/examples/chat/scenario"
 	"github.com/gorm-preload/preload/examples/internal/command"
 	"gorm.io/gorm"
 )
@@ -92,21 +93,6 @@ func TestWhatWasHotIsLoadedAtFirst(t *testing.T) {
 	}
 }
 
-func TestEventsComeFromTheSeed(t *testing.T) {
-	s := settings{events: 100, users: 30, streams: 5, seed: 3}
-	first := newEvents(s)
-	if !reflect.DeepEqual(first, newEvents(s)) {
-		t.Error("equal settings gave different events")
-	}
-	s.seed = 4
-	if reflect.DeepEqual(first, newEvents(s)) {
-		t.Error("another seed gave the same events")
-	}
-	if one := newEvents(settings{events: 3, users: 1, streams: 1}); one[2].user != userID(0) || one[2].stream != streamID(0) {
-		t.Errorf("got %+v, want the only user and conversation", one[2])
-	}
-}
-
 func TestWhatCannotBeUsedIsRefusedInOneLine(t *testing.T) {
 	folder := t.TempDir()
 	text := filepath.Join(folder, "text")
@@ -170,7 +156,7 @@ func TestWrongAnswersEndWithAnError(t *testing.T) {
 	status := func(stdout, stderr io.Writer) int {
 		return command.Run(t.Context(), "chat", func(ctx context.Context, _ []string, stdout, stderr io.Writer) error {
 			return play(ctx, settings{
-				events: 60, users: 1, streams: 1, workers: 1, seed: 2,
+				Size: scenario.Size{Users: 1, Streams: 1, Seed: 2}, events: 60, workers: 1,
 				meddle: func(plain *gorm.DB, event int) {
 					if event == 30 {
 						plain.Exec("UPDATE user_permissions SET permission_node = 'changed elsewhere'")
@@ -201,7 +187,7 @@ func TestAnInterruptEndsTheProgramCleanly(t *testing.T) {
 	var stderr strings.Builder
 	status := command.Run(ctx, "chat", func(ctx context.Context, _ []string, stdout, stderr io.Writer) error {
 		return play(ctx, settings{
-			events: 60, users: 5, streams: 2, workers: 2,
+			Size: scenario.Size{Users: 5, Streams: 2}, events: 60, workers: 2,
 			meddle: func(_ *gorm.DB, event int) {
 				if event == 20 {
 					cancel()

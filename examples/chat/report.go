@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gorm-preload/preload/examples/chat/scenario"
 	"github.com/gorm-preload/preload/examples/internal/latency"
 	"github.com/gorm-preload/preload/examples/internal/table"
 )
@@ -62,10 +63,10 @@ func report(out io.Writer, without, with *result) error {
 	runs.Row("answers compared with the database", without.compared, with.compared)
 	runs.Row("mismatches", without.mismatches, with.mismatches)
 	tables.Row("by table", "p50 without", "p50 with", "p99 without", "p99 with", "hit rate")
-	for i, r := range reads {
+	for i, r := range scenario.Reads {
 		x, y := &without.took[i], &with.took[i]
-		model := stats.Models[r.table]
-		tables.Row(r.table, latency.Format(x.Percentile(50)), latency.Format(y.Percentile(50)),
+		model := stats.Models[r.Table]
+		tables.Row(r.Table, latency.Format(x.Percentile(50)), latency.Format(y.Percentile(50)),
 			latency.Format(x.Percentile(99)), latency.Format(y.Percentile(99)), percent(model.Hits, model.Hits+model.Misses))
 	}
 	if err := runs.Print(out); err != nil {
@@ -77,6 +78,6 @@ func report(out io.Writer, without, with *result) error {
 	}
 	_, err := fmt.Fprintf(out, "\nEach event reads its conversation, person, permissions, relationship and latest %d messages, then writes a message\n"+
 		"and updates the conversation. Queries were counted underneath the plugin; they include what it loads in the\n"+
-		"background. One event in %d was compared.\n", latest, sample)
+		"background. One event in %d was compared.\n", scenario.Latest, sample)
 	return err
 }

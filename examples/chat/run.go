@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gorm-preload/preload"
+	"github.com/gorm-preload/preload/examples/chat/scenario"
 	"github.com/gorm-preload/preload/examples/internal/latency"
 	"github.com/gorm-preload/preload/examples/internal/progress"
 	"github.com/gorm-preload/preload/models"
@@ -28,41 +29,6 @@ const (
 	loads = 8
 )
 
-// read is one of the queries of an event.
-type read struct {
-	table string
-	ask   func(db *gorm.DB, e event) (answer any, err error)
-}
-
-// reads are what each event asks for, in this order.
-var reads = []read{
-	{"chat_streams", func(db *gorm.DB, e event) (any, error) {
-		var stream models.ChatStreams
-		err := models.Stream(db, e.stream).First(&stream).Error
-		return stream, err
-	}},
-	{"person_info", func(db *gorm.DB, e event) (any, error) {
-		var person models.PersonInfo
-		err := models.Person(db, platform, e.user).First(&person).Error
-		return person, err
-	}},
-	{"user_permissions", func(db *gorm.DB, e event) (any, error) {
-		var permissions []models.UserPermissions
-		err := models.Permissions(db, platform, e.user).Find(&permissions).Error
-		return permissions, err
-	}},
-	{"user_relationships", func(db *gorm.DB, e event) (any, error) {
-		var relationship models.UserRelationships
-		err := models.Relationship(db, e.user).First(&relationship).Error
-		return relationship, err
-	}},
-	{"messages", func(db *gorm.DB, e event) (any, error) {
-		var messages []models.Messages
-		err := models.LatestMessages(db, e.stream, latest).Find(&messages).Error
-		return messages, err
-	}},
-}
-
 // result is what a run, or one worker of it, cost.
 type result struct {
 	events, workers      int
@@ -76,7 +42,7 @@ type result struct {
 }
 
 // run plays all events on a database filled anew, on a handle of its own.
-func (d *database) run(ctx context.Context, s settings, events []event, plugin *preload.Plugin, label string, stderr io.Writer) (*result, error) {
+func (d *database) run(ctx context.Context, s settings, events []scenario.Event, plugin *preload.Plugin, label string, stderr io.Writer) (*result, error) {
 	if err := d.reset(ctx, s); err != nil {
 		return nil, err
 	}
@@ -102,7 +68,7 @@ func (d *database) run(ctx context.Context, s settings, events []event, plugin *
 		}
 	}
 
-	r := &result{warmed: warmed, events: len(events), workers: s.workers, took: make([]latency.Samples, len(reads))}
+	r := &result{warmed: warmed, events: len(events), workers: s.workers, took: make([]latency.Samples, len(scenario.Reads))}
 	shown := progress.Start(stderr, label, len(events))
 	defer shown.End()
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -115,7 +81,7 @@ func (d *database) run(ctx context.Context, s settings, events []event, plugin *
 	for n := range workers {
 		w := &worker{
 			db: db, plain: d.plain, meddle: meddle, writing: &writing, shown: shown,
-			result: result{took: make([]latency.Samples, len(reads))},
+			result: result{took: make([]latency.Samples, len(scenario.Reads))},
 		}
 		loops.Go(func() {
 			if err := w.loop(ctx, events, n, s.workers); err != nil {
@@ -150,7 +116,7 @@ func (r *result) merge(of *result) {
 	r.examples = r.examples[:min(len(r.examples), examples)]
 }
 
-// worker is one event loop.
+// worker is one scenario.Event loop.
 type worker struct {
 	db, plain *gorm.DB
 	meddle    func(*gorm.DB, int)
@@ -163,7 +129,7 @@ type worker struct {
 }
 
 // loop plays every workers-th event, beginning with the first-th.
-func (w *worker) loop(ctx context.Context, events []event, first, workers int) error {
+func (w *worker) loop(ctx context.Context, events []scenario.Event, first, workers int) error {
 	since := time.Now()
 	var comparing time.Duration
 	played := 0
@@ -190,46 +156,36 @@ func (w *worker) loop(ctx context.Context, events []event, first, workers int) e
 
 // play asks for what an event needs and writes what it brings. It returns how much time went into
 // comparing.
-func (w *worker) play(ctx context.Context, e event) (comparing time.Duration, err error) {
-	compare := e.number%sample == 0
-	// What one event asks for belongs together.
-	ctx = preload.ContextWithSession(ctx, e.message().MessageID)
+func (w *worker) play(ctx context.Context, e scenario.Event) (comparing time.Duration, err error) {
+	compare := e.Number%sample == 0
+	// What one scenario.Event asks for belongs together.
+	ctx = preload.ContextWithSession(ctx, e.ID())
 	db, plain := w.db.WithContext(ctx), w.plain.WithContext(ctx)
-	for i, r := range reads {
+	for i, r := range scenario.Reads {
 		waited := time.Now()
 		if compare {
 			w.writing.Lock()
 		}
 		begun := time.Now()
-		got, err := r.ask(db, e)
+		got, err := r.Ask(db, e)
 		ended := time.Now()
 		w.result.took[i].Add(ended.Sub(begun))
 		if compare {
-			want, wantErr := r.ask(plain, e)
+			want, wantErr := r.Ask(plain, e)
 			w.writing.Unlock()
 			w.compare(e, r, got, err, want, wantErr)
 			comparing += time.Since(waited) - ended.Sub(begun)
 		}
 		if err != nil && !errors.Is(err, gorm.ErrRecordNotFound) {
-			return comparing, fmt.Errorf("reading %s: %w", r.table, err)
+			return comparing, fmt.Errorf("reading %s: %w", r.Table, err)
 		}
 	}
 	w.writing.RLock()
 	defer w.writing.RUnlock()
-	if err := db.Create(e.message()).Error; err != nil {
-		return comparing, fmt.Errorf("writing messages: %w", err)
-	}
-	err = models.Stream(db, e.stream).Updates(map[string]any{
-		"last_active_time": e.at,
-		"message_count":    gorm.Expr("message_count + 1"),
-	}).Error
-	if err != nil {
-		return comparing, fmt.Errorf("writing chat_streams: %w", err)
-	}
-	return comparing, nil
+	return comparing, e.Write(db)
 }
 
-func (w *worker) compare(e event, r read, got any, err error, want any, wantErr error) {
+func (w *worker) compare(e scenario.Event, r scenario.Read, got any, err error, want any, wantErr error) {
 	w.result.compared++
 	same := reflect.DeepEqual(got, want) && (err == nil) == (wantErr == nil) && (err == nil || errors.Is(err, wantErr))
 	if same {
@@ -239,7 +195,7 @@ func (w *worker) compare(e event, r read, got any, err error, want any, wantErr 
 	if len(w.result.examples) < examples {
 		a, b := differ(describe(got, err), describe(want, wantErr))
 		w.result.examples = append(w.result.examples,
-			fmt.Sprintf("event %d, %s: got %s, the database has %s", e.number, r.table, a, b))
+			fmt.Sprintf("event %d, %s: got %s, the database has %s", e.Number, r.Table, a, b))
 	}
 }
 

@@ -1,7 +1,12 @@
-// Command replay plays a trace of the accesses that an ORM really made, as GORM queries through the
-// preload plugin against SQLite, and prints what came from memory. From the root of the project:
+// Command replay plays a trace of the accesses of an ORM, as GORM queries through the preload
+// plugin against SQLite, and prints what came from memory. From the root of the project:
 //
+//	go run ./examples/replay
 //	go run ./examples/replay -trace FILE -entries 1000,5000
+//	go run ./examples/replay -trace FILE -once 0.5
+//
+// Without -trace the accesses are made up (package invented): what comes of them says how the
+// plugin works, and not what it is worth to an application.
 //
 // A trace is a row of big-endian 32-bit keys, compressed with gzip or not. A key is the type of an
 // object (5 bits), its id (18 bits) and an index (9 bits), such as "the 3rd price of product 17".
@@ -13,7 +18,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -25,8 +29,9 @@ import (
 func main() { command.Main("replay", program) }
 
 const (
-	defaultTrace = "../shared/traces/orm-busy-1m.trace.gz"
-	attribution  = "Traces: headissue GmbH, Jens Wilke, CC BY 4.0, via cache2k-benchmark / Caffeine"
+	// attributed is the name of a file that has to be attributed.
+	attributed  = "orm-busy-1m.trace.gz"
+	attribution = "Traces: headissue GmbH, Jens Wilke, CC BY 4.0, via cache2k-benchmark / Caffeine"
 )
 
 // settings are what the flags say.
@@ -35,6 +40,7 @@ type settings struct {
 	entries []int
 	limit   int
 	worker  bool
+	once    float64
 
 	// meddle is called before each access. Tests use it to write behind the plugin's back.
 	meddle func(d *database, access int)
@@ -43,12 +49,16 @@ type settings struct {
 func parse(args []string, stderr io.Writer) (settings, error) {
 	var s settings
 	flags := flag.NewFlagSet("replay", flag.ContinueOnError)
-	flags.StringVar(&s.trace, "trace", defaultTrace, "the file of the trace")
+	flags.StringVar(&s.trace, "trace", "", "the file of the trace (default: accesses that are made up)")
 	entries := flags.String("entries", "1000", "how many answers the plugin may keep; several, with commas between them, are run one after the other")
 	flags.IntVar(&s.limit, "limit", 0, "play only so many accesses from the beginning (default: all)")
 	flags.BoolVar(&s.worker, "worker", false, "let the plugin load in the background, too")
+	flags.Float64Var(&s.once, "once", 0, "play as many further accesses, to objects that are asked for once, as make up this share of all; ratios are of the others")
 	if err := command.Parse(flags, args, stderr); err != nil {
 		return s, err
+	}
+	if !(s.once >= 0 && s.once < 1) {
+		return s, command.Refuse("-once %v: want a share from 0 to less than 1", s.once)
 	}
 	if s.limit < 0 {
 		return s, command.Refuse("-limit %d: want a positive number, or 0 for all accesses", s.limit)
@@ -72,18 +82,24 @@ func program(ctx context.Context, args []string, stdout, stderr io.Writer) error
 }
 
 func replay(ctx context.Context, s settings, stdout, stderr io.Writer) (err error) {
-	trace, err := readTrace(s.trace, s.limit)
+	name, trace, err := open(s.trace, s.limit)
 	if err != nil {
 		return err
 	}
+	of := len(trace)
+	trace = trace.amongOnce(s.once)
+	once := len(trace) - of
 	distinct := trace.distinct()
 	d, err := newDatabase(ctx, distinct, stderr)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.close()) }()
-	fmt.Fprintf(stdout, "%s: %d accesses to %d objects\n", filepath.Base(s.trace), len(trace), len(distinct))
-	if filepath.Base(s.trace) == filepath.Base(defaultTrace) {
+	fmt.Fprintf(stdout, "%s: %d accesses to %d objects\n", name, of, len(distinct)-once)
+	if once > 0 {
+		fmt.Fprintf(stdout, "and among them %d accesses to objects that are asked for once; ratios are of the others\n", once)
+	}
+	if name == attributed {
 		fmt.Fprintln(stdout, attribution)
 	}
 	fmt.Fprintln(stdout)
@@ -99,7 +115,7 @@ func replay(ctx context.Context, s settings, stdout, stderr io.Writer) (err erro
 		if err != nil {
 			return err
 		}
-		results.Row(entries, fmt.Sprintf("%.4f", r.ratio()), fmt.Sprintf("%.4f", lru(trace, entries)),
+		results.Row(entries, fmt.Sprintf("%.4f", r.ratio(once)), fmt.Sprintf("%.4f", lru(trace, entries)*float64(len(trace))/float64(of)),
 			r.stats.Hits, r.stats.Misses, r.stats.Bypassed, r.queries,
 			latency.Format(r.took.Percentile(50)), latency.Format(r.took.Percentile(99)),
 			r.stats.PreloadCount, r.stats.PreloadHits, r.mismatches)

@@ -217,8 +217,40 @@ func TestLimitAndWorker(t *testing.T) {
 	}
 }
 
-func TestTheDefaultTraceIsAttributed(t *testing.T) {
-	path := write(t, filepath.Base(defaultTrace), pack(encode(someTrace())))
+func TestWithoutATraceTheAccessesAreMadeUp(t *testing.T) {
+	status, stdout, stderr := run(t, t.Context(), program, "-limit", "500")
+	if rows := results(t, stdout); status != command.OK || len(rows) != 1 || rows[0]["mismatches"] != "0" ||
+		!strings.Contains(stdout, "made up: 500 accesses") || strings.Contains(stdout, attribution) {
+		t.Errorf("got status %d, %q and\n%s", status, stderr, stdout)
+	}
+}
+
+// TestObjectsThatAreAskedForOnce come among the accesses of the trace, and count as none of them.
+func TestObjectsThatAreAskedForOnce(t *testing.T) {
+	accesses := someTrace()
+	among := accesses.amongOnce(0.5)
+	once := len(among) - len(accesses)
+	if once < len(accesses)*8/10 || once > len(accesses)*12/10 || len(among.distinct()) != len(accesses.distinct())+once {
+		t.Errorf("%d accesses to %d objects were made of %d to %d", len(among), len(among.distinct()), len(accesses), len(accesses.distinct()))
+	}
+	path := write(t, "some.trace", encode(accesses))
+	status, stdout, stderr := run(t, t.Context(), program, "-trace", path, "-once", "0.5", "-entries", "10,2000")
+	rows := results(t, stdout)
+	if status != command.OK || len(rows) != 2 || !strings.Contains(stdout, fmt.Sprintf("among them %d accesses", once)) {
+		t.Fatalf("got status %d, %q and\n%s", status, stderr, stdout)
+	}
+	full, distinct := rows[1], len(accesses.distinct())
+	want := fmt.Sprintf("%.4f", float64(len(accesses)-distinct)/float64(len(accesses)))
+	if full["misses"] != fmt.Sprint(distinct+once) || full["ratio"] != want || full["lru"] != want {
+		t.Errorf("with room for all: got %v, want %d misses and ratios of %s", full, distinct+once, want)
+	}
+	if rows[0]["ratio"] <= rows[0]["lru"] {
+		t.Errorf("with little room: got %v, want more than LRU has", rows[0])
+	}
+}
+
+func TestWhatIsToBeAttributedIs(t *testing.T) {
+	path := write(t, attributed, pack(encode(someTrace())))
 	if status, stdout, stderr := run(t, t.Context(), program, "-trace", path); status != command.OK || !strings.Contains(stdout, attribution+"\n") {
 		t.Errorf("got status %d, %q and\n%s", status, stderr, stdout)
 	}
@@ -233,6 +265,9 @@ func TestWhatCannotBeUsedIsRefusedInOneLine(t *testing.T) {
 		{"-entries 5,,6", "want positive numbers with commas"},
 		{"-entries 5,x", "want positive numbers with commas"},
 		{"-entries -5", "want positive numbers with commas"},
+		{"-once 1", "-once 1: want a share"},
+		{"-once -0.1", "-once -0.1: want a share"},
+		{"-once NaN", "-once NaN: want a share"},
 		{"-nope", "flag provided but not defined: -nope"},
 		{"-trace " + good + " stray", `unexpected argument "stray"`},
 		{"-trace no-such-file", "there is no trace no-such-file: name one with -trace"},

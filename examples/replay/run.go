@@ -111,8 +111,9 @@ type result struct {
 	examples   []string
 }
 
-func (r *result) ratio() float64 {
-	return float64(r.stats.Hits) / float64(max(1, r.stats.Hits+r.stats.Misses))
+// ratio is the hit ratio, but for the accesses to objects that are asked for once, which all miss.
+func (r *result) ratio(once int) float64 {
+	return float64(r.stats.Hits) / float64(max(1, r.stats.Hits+r.stats.Misses-int64(once)))
 }
 
 // run plays a trace through a plugin of its own.

@@ -8,10 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/gorm-preload/preload/examples/internal/command"
+	"github.com/gorm-preload/preload/examples/invented"
 )
 
 // key is one access: to the object of a type, with an id and an index.
@@ -34,6 +38,24 @@ func (k key) String() string {
 
 // trace is accesses in their order.
 type trace []key
+
+// made is how many accesses are made up where no file is named.
+const made = 40_000
+
+// open returns a trace and its name: that of a file, or one that is made up.
+func open(path string, limit int) (name string, t trace, err error) {
+	if path != "" {
+		t, err = readTrace(path, limit)
+		return filepath.Base(path), t, err
+	}
+	for _, k := range invented.Accesses(made, 1) {
+		t = append(t, key(k))
+	}
+	if limit > 0 {
+		t = t[:min(limit, len(t))]
+	}
+	return "a shop that is made up", t, nil
+}
 
 // readTrace reads the first accesses of a file, all with limit 0. Errors say in one line what is
 // wrong with the file.
@@ -86,6 +108,33 @@ func decode(in *bufio.Reader, packed bool, limit int) (trace, error) {
 		}
 	}
 	return t, nil
+}
+
+// amongOnce returns the trace with accesses to further objects among its own, so many that they are
+// about this share of all. Each of these objects is asked for once. It is the same for the same
+// trace.
+func (t trace) amongOnce(share float64) trace {
+	if share == 0 {
+		return t
+	}
+	known := map[key]bool{}
+	for _, k := range t {
+		known[k] = true
+	}
+	var all trace
+	further := key(math.MaxUint32) // and down from there
+	random := rand.New(rand.NewPCG(1, 2))
+	for _, k := range t {
+		for random.Float64() < share {
+			for known[further] {
+				further--
+			}
+			all = append(all, further)
+			further--
+		}
+		all = append(all, k)
+	}
+	return all
 }
 
 // distinct returns every key once, in the order of their first access.

@@ -45,10 +45,11 @@ type watched struct {
 type watchedKey struct{}
 
 // Asked notes that a statement reaches the database.
-func Asked(ctx context.Context, _ string) {
+func Asked(ctx context.Context, _ string) error {
 	if w, _ := ctx.Value(watchedKey{}).(*watched); w != nil {
 		w.asked.Store(true)
 	}
+	return nil
 }
 
 // form is how a read gets what it finds.

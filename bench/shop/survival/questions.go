@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gorm-preload/preload/bench/shop/service"
+	"github.com/gorm-preload/preload/examples/shop/service"
 )
 
 // preloadFor is longer than it takes to ask everything, for answers without rows, too.

@@ -12,9 +12,9 @@ import (
 	"slices"
 
 	"github.com/gorm-preload/preload"
-	"github.com/gorm-preload/preload/bench/shop/database"
+	"github.com/gorm-preload/preload/bench/database"
 	"github.com/gorm-preload/preload/bench/shop/oracle"
-	"github.com/gorm-preload/preload/bench/shop/service"
+	"github.com/gorm-preload/preload/examples/shop/service"
 	"gorm.io/gorm"
 )
 
@@ -82,11 +82,11 @@ func open(d *database.Database, size service.Size) (*world, error) {
 	if err := service.Seed(plain, size); err != nil {
 		return nil, err
 	}
-	w.db, err = d.Open(&database.Counts{Seen: func(ctx context.Context, statement string) {
-		oracle.Asked(ctx, statement)
+	w.db, err = d.Open(&database.Counts{Seen: func(ctx context.Context, statement string) error {
 		if w.writing && !reading(statement) {
 			w.written = append(w.written, oracle.Tables(statement)[:min(1, len(oracle.Tables(statement)))]...)
 		}
+		return oracle.Asked(ctx, statement)
 	}}, gorm.Config{})
 	if err != nil {
 		return nil, err

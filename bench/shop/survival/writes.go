@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/gorm-preload/preload/bench/shop/service"
+	"github.com/gorm-preload/preload/examples/shop/service"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 )

@@ -1,4 +1,4 @@
-package simulate
+package trace
 
 import (
 	"context"
@@ -8,11 +8,12 @@ import (
 	"gorm.io/gorm"
 )
 
-// object is what a key of a trace stands for: an id and an index of one of 32 types, each with a
+// object is what a key of a trace stands for: an id and a position of one of 32 types, each with a
 // model and a table of its own, which its type parameters number in binary.
 type object[A, B, C, D, E bit] struct {
-	ID       int `gorm:"primaryKey;autoIncrement:false"`
-	Position int `gorm:"primaryKey;autoIncrement:false"`
+	_        struct{} `preload:""`
+	ID       int      `gorm:"primaryKey;autoIncrement:false"`
+	Position int      `gorm:"primaryKey;autoIncrement:false"`
 	Text     string
 }
 
@@ -42,8 +43,8 @@ func (object[A, B, C, D, E]) TableName() string {
 
 // objectType fills and reads one of the tables.
 type objectType struct {
-	fill func(db *gorm.DB, keys []key) error
-	read func(ctx context.Context, db *gorm.DB, k key) error
+	fill func(db *gorm.DB, keys []Key) error
+	read func(ctx context.Context, db *gorm.DB, k Key) error
 }
 
 var objectTypes = types()
@@ -64,19 +65,19 @@ func types4[A, B, C, D bit]() []objectType {
 
 func typeOf[A, B, C, D, E bit]() objectType {
 	return objectType{
-		fill: func(db *gorm.DB, keys []key) error {
+		fill: func(db *gorm.DB, keys []Key) error {
 			if err := db.AutoMigrate(&object[A, B, C, D, E]{}); err != nil {
 				return err
 			}
 			var rows []object[A, B, C, D, E]
 			for _, k := range keys {
-				rows = append(rows, object[A, B, C, D, E]{k.id(), k.position(), k.String()})
+				rows = append(rows, object[A, B, C, D, E]{ID: k.ID(), Position: k.Position(), Text: k.String()})
 			}
 			return db.CreateInBatches(rows, 1_000).Error
 		},
-		read: func(ctx context.Context, db *gorm.DB, k key) error {
+		read: func(ctx context.Context, db *gorm.DB, k Key) error {
 			var found object[A, B, C, D, E]
-			err := db.WithContext(ctx).Where("id = ? AND position = ?", k.id(), k.position()).Take(&found).Error
+			err := db.WithContext(ctx).Where("id = ? AND position = ?", k.ID(), k.Position()).Take(&found).Error
 			if err == nil && found.Text != k.String() {
 				err = fmt.Errorf("%v: got %+v", k, found)
 			}
@@ -85,26 +86,20 @@ func typeOf[A, B, C, D, E bit]() objectType {
 	}
 }
 
-// key is one access of a trace.
-type key uint32
-
-func (k key) kind() int     { return int(k >> 27) }
-func (k key) id() int       { return int(k >> 9 & (1<<18 - 1)) }
-func (k key) position() int { return int(k & (1<<9 - 1)) }
-
-func (k key) String() string {
-	return fmt.Sprintf("objects_%02d %d %d", k.kind(), k.id(), k.position())
+// Read asks for what a key stands for. That it is not what Fill created is an error.
+func Read(ctx context.Context, db *gorm.DB, k Key) error {
+	return objectTypes[k.Type()].read(ctx, db, k)
 }
 
-// fillObjects creates what the keys of a trace stand for.
-func fillObjects(keys []key) func(db *gorm.DB) error {
+// Fill creates what the keys of a trace stand for.
+func Fill(keys []Key) func(db *gorm.DB) error {
 	return func(db *gorm.DB) error {
-		seen := map[key]bool{}
-		byType := make([][]key, len(objectTypes))
+		seen := map[Key]bool{}
+		byType := make([][]Key, len(objectTypes))
 		for _, k := range keys {
 			if !seen[k] {
 				seen[k] = true
-				byType[k.kind()] = append(byType[k.kind()], k)
+				byType[k.Type()] = append(byType[k.Type()], k)
 			}
 		}
 		for kind, keys := range byType {

@@ -9,7 +9,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/gorm-preload/preload/bench/shop/service"
+	"github.com/gorm-preload/preload/examples/shop/service"
 )
 
 // writing is the share of the requests that write.

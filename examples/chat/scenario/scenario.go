@@ -1,4 +1,6 @@
-package main
+// Package scenario is what happens in the chats: the events, what each of them asks a database for
+// and writes to it, and the rows that are there at first.
+package scenario
 
 import (
 	"fmt"
@@ -11,8 +13,8 @@ import (
 
 const (
 	platform = "qq"
-	// latest is how many messages a reader of a conversation looks back.
-	latest = 20
+	// Latest is how many messages a reader of a conversation looks back.
+	Latest = 20
 	// history is how many messages a conversation has at first.
 	history = 30
 	// skew is the exponent of the Zipf distribution: few users and conversations are in most
@@ -22,10 +24,16 @@ const (
 	start = 1_700_000_000
 )
 
-// event is one message that comes in.
-type event struct {
-	number       int
-	user, stream string
+// Size is how many users and conversations there are, and what all that is random is drawn from.
+type Size struct {
+	Users, Streams int
+	Seed           uint64
+}
+
+// Event is one message that comes in.
+type Event struct {
+	Number       int
+	User, Stream string
 	at           float64
 }
 
@@ -33,19 +41,19 @@ func userID(n int) string   { return fmt.Sprintf("user-%05d", n) }
 func streamID(n int) string { return fmt.Sprintf("stream-%04d", n) }
 
 // source returns a stream of random numbers that belongs to the seed and to what it is used for.
-func source(s settings, use uint64) *rand.Rand { return rand.New(rand.NewPCG(s.seed, use)) }
+func source(s Size, use uint64) *rand.Rand { return rand.New(rand.NewPCG(s.Seed, use)) }
 
-// newEvents draws the events from the seed.
-func newEvents(s settings) []event {
+// Events draws the first n events: equal sizes give equal ones.
+func (s Size) Events(n int) []Event {
 	random := source(s, 1)
-	users := rand.NewZipf(random, skew, 1, uint64(s.users-1))
-	streams := rand.NewZipf(random, skew, 1, uint64(s.streams-1))
-	events := make([]event, s.events)
+	users := rand.NewZipf(random, skew, 1, uint64(s.Users-1))
+	streams := rand.NewZipf(random, skew, 1, uint64(s.Streams-1))
+	events := make([]Event, n)
 	for i := range events {
-		events[i] = event{
-			number: i,
-			user:   userID(int(users.Uint64())),
-			stream: streamID(int(streams.Uint64())),
+		events[i] = Event{
+			Number: i,
+			User:   userID(int(users.Uint64())),
+			Stream: streamID(int(streams.Uint64())),
 			// No two messages of a conversation have the same time, which would leave their order
 			// open.
 			at: start + float64(i+1),
@@ -54,9 +62,58 @@ func newEvents(s settings) []event {
 	return events
 }
 
-// message is what an event writes.
-func (e event) message() *models.Messages {
-	return message(fmt.Sprintf("event-%06d", e.number), e.stream, e.user, e.at)
+// ID tells an event apart from all others.
+func (e Event) ID() string { return fmt.Sprintf("event-%06d", e.Number) }
+
+// Read is one of the queries of an event.
+type Read struct {
+	Table string
+	Ask   func(db *gorm.DB, e Event) (answer any, err error)
+}
+
+// Reads are what each event asks for, in this order. Not all of it is there: ErrRecordNotFound is
+// an answer.
+var Reads = []Read{
+	{"chat_streams", func(db *gorm.DB, e Event) (any, error) {
+		var stream models.ChatStreams
+		err := models.Stream(db, e.Stream).First(&stream).Error
+		return stream, err
+	}},
+	{"person_info", func(db *gorm.DB, e Event) (any, error) {
+		var person models.PersonInfo
+		err := models.Person(db, platform, e.User).First(&person).Error
+		return person, err
+	}},
+	{"user_permissions", func(db *gorm.DB, e Event) (any, error) {
+		var permissions []models.UserPermissions
+		err := models.Permissions(db, platform, e.User).Find(&permissions).Error
+		return permissions, err
+	}},
+	{"user_relationships", func(db *gorm.DB, e Event) (any, error) {
+		var relationship models.UserRelationships
+		err := models.Relationship(db, e.User).First(&relationship).Error
+		return relationship, err
+	}},
+	{"messages", func(db *gorm.DB, e Event) (any, error) {
+		var messages []models.Messages
+		err := models.LatestMessages(db, e.Stream, Latest).Find(&messages).Error
+		return messages, err
+	}},
+}
+
+// Write writes what an event brings.
+func (e Event) Write(db *gorm.DB) error {
+	if err := db.Create(message(e.ID(), e.Stream, e.User, e.at)).Error; err != nil {
+		return fmt.Errorf("writing messages: %w", err)
+	}
+	err := models.Stream(db, e.Stream).Updates(map[string]any{
+		"last_active_time": e.at,
+		"message_count":    gorm.Expr("message_count + 1"),
+	}).Error
+	if err != nil {
+		return fmt.Errorf("writing chat_streams: %w", err)
+	}
+	return nil
 }
 
 func message(id, stream, user string, at float64) *models.Messages {
@@ -71,9 +128,10 @@ func message(id, stream, user string, at float64) *models.Messages {
 
 const batch = 200
 
-// fill creates users, conversations and their history. Some users are unknown or have no
-// relationship: what is not there is asked for as well.
-func fill(tx *gorm.DB, s settings) error {
+// Fill creates users, conversations and their history in tables that are there: equal sizes give
+// equal rows. Some users are unknown or have no relationship: what is not there is asked for as
+// well.
+func (s Size) Fill(tx *gorm.DB) error {
 	random := source(s, 2)
 	since := time.Unix(start, 0).UTC()
 	var (
@@ -83,7 +141,7 @@ func fill(tx *gorm.DB, s settings) error {
 		streams       []models.ChatStreams
 		messages      []*models.Messages
 	)
-	for i := range s.users {
+	for i := range s.Users {
 		user := userID(i)
 		if random.IntN(20) > 0 {
 			persons = append(persons, models.PersonInfo{
@@ -106,7 +164,7 @@ func fill(tx *gorm.DB, s settings) error {
 			})
 		}
 	}
-	for i := range s.streams {
+	for i := range s.Streams {
 		stream := streamID(i)
 		streams = append(streams, models.ChatStreams{
 			StreamID: stream, CreateTime: start - 1_000_000, LastActiveTime: start,
@@ -116,7 +174,7 @@ func fill(tx *gorm.DB, s settings) error {
 		})
 		for n := range history {
 			id := fmt.Sprintf("%s-%03d", stream, n)
-			messages = append(messages, message(id, stream, userID(random.IntN(s.users)), float64(start-history+n)))
+			messages = append(messages, message(id, stream, userID(random.IntN(s.Users)), float64(start-history+n)))
 		}
 	}
 	for _, rows := range []struct {

@@ -11,16 +11,33 @@ type Counts struct {
 	Queries     atomic.Int64 // statements that return rows
 	Execs       atomic.Int64 // others
 	Connections atomic.Int64 // that were opened
-	// Seen is called with each statement, on the goroutine that sends it; nil for nobody. It is set
-	// before the database is opened.
-	Seen func(ctx context.Context, statement string)
+	// Seen is called with each statement that the database has answered, on the goroutine that sent
+	// it and before the sender gets the answer; nil for nobody. It may wait, as if the database were
+	// further away, and an error that it returns is what the sender gets instead of the answer. It is
+	// set before the database is opened.
+	Seen func(ctx context.Context, statement string) error
 }
 
-func (c *Counts) count(ctx context.Context, n *atomic.Int64, statement string) {
+// count counts a statement that was answered, and returns the error that its sender gets.
+func (c *Counts) count(ctx context.Context, n *atomic.Int64, statement string, err error) error {
 	n.Add(1)
 	if c.Seen != nil {
-		c.Seen(ctx, statement)
+		if seen := c.Seen(ctx, statement); err == nil {
+			err = seen
+		}
 	}
+	return err
+}
+
+// countRows counts a statement that returns rows.
+func (c *Counts) countRows(ctx context.Context, statement string, rows driver.Rows, err error) (driver.Rows, error) {
+	if err = c.count(ctx, &c.Queries, statement, err); err != nil {
+		if rows != nil {
+			_ = rows.Close()
+		}
+		return nil, err
+	}
+	return rows, nil
 }
 
 // connector opens connections of a driver, and counts.
@@ -50,18 +67,18 @@ type conn struct {
 
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	rows, err := c.Conn.(driver.QueryerContext).QueryContext(ctx, query, args)
-	if err != driver.ErrSkip { // or database/sql prepares the statement, and it comes by again
-		c.counts.count(ctx, &c.counts.Queries, query)
+	if err == driver.ErrSkip { // database/sql prepares the statement, and it comes by again
+		return nil, err
 	}
-	return rows, err
+	return c.counts.countRows(ctx, query, rows, err)
 }
 
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	result, err := c.Conn.(driver.ExecerContext).ExecContext(ctx, query, args)
-	if err != driver.ErrSkip {
-		c.counts.count(ctx, &c.counts.Execs, query)
+	if err == driver.ErrSkip {
+		return nil, err
 	}
-	return result, err
+	return result, c.counts.count(ctx, &c.counts.Execs, query, err)
 }
 
 func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
@@ -105,13 +122,13 @@ type stmt struct {
 }
 
 func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
-	s.conn.counts.count(ctx, &s.conn.counts.Queries, s.query)
-	return s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, args)
+	rows, err := s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, args)
+	return s.conn.counts.countRows(ctx, s.query, rows, err)
 }
 
 func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
-	s.conn.counts.count(ctx, &s.conn.counts.Execs, s.query)
-	return s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args)
+	result, err := s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args)
+	return result, s.conn.counts.count(ctx, &s.conn.counts.Execs, s.query, err)
 }
 
 func (s *stmt) CheckNamedValue(v *driver.NamedValue) error {

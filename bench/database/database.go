@@ -1,4 +1,4 @@
-// Package database makes empty databases of SQLite, PostgreSQL and MySQL or MariaDB for the shop,
+// Package database makes empty databases of SQLite, PostgreSQL and MySQL or MariaDB for services,
 // opens them as an ordinary program does, with a default pool of database/sql, and counts what
 // reaches them.
 package database
@@ -46,7 +46,7 @@ var made atomic.Int64
 
 // New makes a database. Close removes it.
 func (s Server) New() (*Database, error) {
-	name := fmt.Sprintf("preload_shop_%d_%d_%d", os.Getpid(), time.Now().UnixNano()%1e9, made.Add(1))
+	name := fmt.Sprintf("preload_bench_%d_%d_%d", os.Getpid(), time.Now().UnixNano()%1e9, made.Add(1))
 	switch s.Dialect {
 	case "sqlite":
 		file := filepath.Join(s.Dir, name+".db")
