@@ -1,0 +1,433 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gorm-preload/preload"
+	goredis "github.com/redis/go-redis/v9"
+)
+
+// BoundedFeed is a preload.Teller by which no process serves an answer that is older than a bound.
+//
+// There is one stream. Each process adds an entry before a write can be seen, and one after it has
+// ended, without waiting for that; and, four times in the bound, a beat. It reads all entries in
+// their order. When it comes by a beat of its own, it knows all that was in the stream when it sent
+// the beat, and serves for as long as the bound from then on. The entries of a process are
+// numbered: where a number is missing, an entry was lost. It forgets all then; and where the server
+// is another one, or the oldest entry is younger than the last that it knows.
+type BoundedFeed struct {
+	config
+	client goredis.UniversalClient
+	key    string
+	m      preload.Member
+	out    *outbox
+
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+	workers sync.WaitGroup
+
+	mu    sync.Mutex       // a leaf
+	beats map[uint64]*beat // the last ones
+}
+
+var _ preload.Teller = (*BoundedFeed)(nil)
+
+// beat is what a process knows of a beat of its own.
+type beat struct {
+	asked    time.Time // before it was sent first
+	answered time.Time // zero while it is not
+	server   string    // which start of which server took it
+}
+
+// Bounded returns a feed. The client stays the caller's, who closes it after the plugin.
+func Bounded(client goredis.UniversalClient, options ...Option) *BoundedFeed {
+	return &BoundedFeed{config: newConfig(options), client: client, beats: map[uint64]*beat{}}
+}
+
+// Open implements preload.Feed.
+func (f *BoundedFeed) Open(_ context.Context, m preload.Member) error {
+	if err := f.err(); err != nil {
+		return err
+	}
+	if f.client == nil {
+		return errNoClient
+	}
+	f.m, f.key, f.out = m, "{"+f.name+"/"+m.Namespace()+"}:changes", newOutbox(m.Merge)
+	f.ctx, f.cancel = context.WithCancel(context.Background())
+	f.workers.Go(f.send)
+	f.workers.Go(f.read)
+	return nil
+}
+
+// Announce implements preload.Teller.
+func (f *BoundedFeed) Announce(_ context.Context, batch []byte, _ string) (finish func(preload.End), err error) {
+	return f.out.begin(batch), nil
+}
+
+// Close implements preload.Feed. It sends what waits to be sent, once, and takes about a quarter of
+// the bound, or as long as the client's timeouts where Redis does not answer.
+func (f *BoundedFeed) Close() error {
+	if f.cancel == nil {
+		return nil
+	}
+	f.cancel()
+	f.workers.Wait()
+	return nil
+}
+
+// The fields of an entry: which kind it is, whose it is, its number among these; of what begins its
+// batch; of what ends, the number of what began, and how it ended.
+const (
+	fieldKind, fieldProcess, fieldNumber = "k", "p", "n"
+	fieldBatch, fieldOf, fieldEnd        = "b", "o", "e"
+	kindBegin, kindEnd, kindBeat         = "B", "E", "T"
+)
+
+// most is how many entries are sent, or read, at a time.
+const most = 256
+
+// beatStep adds a beat, and returns which start of which server did.
+var beatStep = goredis.NewScript(`
+local info = redis.pcall('INFO', 'server')
+local server = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ''
+redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'k', 'T', 'p', ARGV[2], 'n', ARGV[3])
+return server`)
+
+// send sends what is to be told, and beats. What could not be sent is sent again, with the same
+// numbers: who has read them already passes them over.
+func (f *BoundedFeed) send() {
+	var number uint64
+	var unsent []*item
+	numbers := map[*item]uint64{}
+	give := func(it *item) {
+		number++
+		numbers[it] = number
+		if !it.ended {
+			it.of.id = number
+		}
+	}
+	// The timer is that of the next beat, or of the next attempt to send.
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	next := time.Now()
+	var pending uint64 // the number of a beat that may not have arrived; 0 if there is none
+	for {
+		closing := f.ctx.Err() != nil
+		if len(unsent) == 0 && pending == 0 {
+			unsent = f.out.take(most, give)
+		}
+		wrong := error(nil)
+		if len(unsent) > 0 {
+			if wrong = f.add(unsent, numbers); wrong == nil {
+				for _, it := range unsent {
+					delete(numbers, it)
+				}
+				unsent = nil
+			}
+		}
+		if wrong == nil && !closing && (pending != 0 || !time.Now().Before(next)) {
+			if pending == 0 {
+				number++
+				pending = number
+			}
+			next = time.Now().Add(f.bound / 4)
+			if wrong = f.beat(pending); wrong == nil {
+				pending = 0
+			}
+		}
+		if closing {
+			if wrong != nil || f.out.close() {
+				return
+			}
+			continue
+		}
+		wait := time.Until(next)
+		if wrong != nil {
+			wait = f.bound / 16
+		} else if len(unsent) == 0 && f.out.waits() {
+			continue
+		}
+		timer.Reset(max(0, wait))
+		wake := f.out.wake
+		if wrong != nil {
+			wake = nil
+		}
+		select {
+		case <-timer.C:
+		case <-wake:
+		case <-f.ctx.Done():
+		}
+	}
+}
+
+// patience is how long Redis may take to answer.
+func (f *BoundedFeed) patience() time.Duration { return max(f.bound, time.Second) }
+
+func (f *BoundedFeed) add(items []*item, numbers map[*item]uint64) error {
+	ctx, cancel := context.WithTimeout(context.Background(), f.patience())
+	defer cancel()
+	pipe := f.client.Pipeline()
+	for _, it := range items {
+		values := []any{fieldKind, kindBegin, fieldProcess, f.m.ID(), fieldNumber, numbers[it]}
+		if it.ended {
+			values[1] = kindEnd
+			values = append(values, fieldOf, it.of.id, fieldEnd, int(it.of.end))
+		} else {
+			values = append(values, fieldBatch, it.of.batch)
+		}
+		pipe.XAdd(ctx, &goredis.XAddArgs{Stream: f.key, MaxLen: f.length, Approx: true, Values: values})
+	}
+	_, err := pipe.Exec(ctx)
+	return err
+}
+
+// beat sends a beat.
+func (f *BoundedFeed) beat(number uint64) error {
+	ctx, cancel := context.WithTimeout(context.Background(), f.patience())
+	defer cancel()
+	f.mu.Lock()
+	b := f.beats[number]
+	if b == nil {
+		b = &beat{asked: time.Now()}
+		f.beats[number] = b
+	}
+	f.mu.Unlock()
+	server, err := beatStep.Run(ctx, f.client, []string{f.key}, f.length, f.m.ID(), number).Text()
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	b.answered, b.server = time.Now(), server
+	return nil
+}
+
+// heard returns the newest beat up to a number, and forgets those before it; nil while that is not
+// answered. late is when the last beat was answered.
+func (f *BoundedFeed) heard(number uint64) (newest *beat, late time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	at := uint64(0)
+	for n, b := range f.beats {
+		if b.answered.After(late) {
+			late = b.answered
+		}
+		if n <= number && !b.answered.IsZero() && n > at {
+			at, newest = n, b
+		}
+	}
+	if newest != nil {
+		newest = &beat{newest.asked, newest.answered, newest.server}
+	}
+	for n, b := range f.beats {
+		if n <= at && !b.answered.IsZero() {
+			delete(f.beats, n)
+		}
+	}
+	return newest, late
+}
+
+// sender is what is known of another process.
+type sender struct {
+	number uint64 // of the last entry
+	seen   time.Time
+	open   map[uint64]func(preload.End)
+}
+
+// reader is how far the stream was read.
+type reader struct {
+	*BoundedFeed
+	at      string // the last entry that was read, or where reading begins; "" before that
+	checked string // the same, when it was last known that nothing before it was lost; "" before that
+	server  string
+	senders map[string]*sender
+	own     uint64    // the last beat of this process that was read
+	since   time.Time // when such a beat was last read, or reading began
+}
+
+// read takes in what is in the stream.
+func (f *BoundedFeed) read() {
+	r := &reader{BoundedFeed: f, senders: map[string]*sender{}}
+	for f.ctx.Err() == nil {
+		if r.at == "" && !r.begin() {
+			f.pause()
+			continue
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), f.patience())
+		streams, err := f.client.XRead(ctx, &goredis.XReadArgs{Streams: []string{f.key, r.at}, Count: most, Block: max(time.Millisecond, f.bound/4)}).Result()
+		cancel()
+		if err != nil {
+			if !errors.Is(err, goredis.Nil) {
+				f.pause()
+			}
+			r.settle()
+			continue
+		}
+		for _, stream := range streams {
+			for _, entry := range stream.Messages {
+				r.take(entry)
+			}
+		}
+		r.settle()
+	}
+	for _, s := range r.senders {
+		for _, end := range s.open {
+			end(preload.EndUnknown)
+		}
+	}
+}
+
+func (f *BoundedFeed) pause() {
+	timer := time.NewTimer(f.bound / 16)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-f.ctx.Done():
+	}
+}
+
+// lookBack is how far behind the end of the stream a process begins to read: so it knows what was
+// announced and has not ended.
+const lookBack = 5 * time.Second
+
+// begin finds where to begin to read.
+func (r *reader) begin() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), r.patience())
+	defer cancel()
+	now, err := r.client.Time(ctx).Result()
+	if err != nil {
+		return false
+	}
+	r.at, r.checked, r.since = strconv.FormatInt(now.Add(-lookBack).UnixMilli(), 10)+"-0", "", time.Now()
+	return true
+}
+
+// settle serves on, once a beat of this process's own was read; and ends what others announced that
+// have not been heard of for long.
+func (r *reader) settle() {
+	b, late := r.heard(r.own)
+	if b == nil {
+		if stale := 4 * r.bound; time.Since(r.since) > stale && time.Since(late) < r.bound {
+			// Beats arrive and are not read: the server's clock was set back, and its stream begun
+			// anew.
+			r.reset("the stream begins anew")
+			r.at = ""
+		}
+		return
+	}
+	r.since = time.Now()
+	ctx, cancel := context.WithTimeout(context.Background(), r.patience())
+	defer cancel()
+	first, err := r.client.XRangeN(ctx, r.key, "-", "+", 1).Result()
+	if err != nil {
+		return
+	}
+	switch {
+	case r.checked == "":
+	case b.server != r.server:
+		r.reset("the server is another one, or has been started again")
+	case len(first) == 0 || before(r.checked, first[0].ID):
+		r.reset("the stream was cut off before it was read")
+	}
+	r.checked, r.server = r.at, b.server
+	r.m.Serve(b.asked, r.bound)
+	for process, s := range r.senders {
+		silent := r.since.Sub(s.seen)
+		if silent > 2*r.bound {
+			for number, end := range s.open {
+				end(preload.EndUnknown)
+				delete(s.open, number)
+			}
+		}
+		if silent > forgotten {
+			delete(r.senders, process)
+		}
+	}
+}
+
+// forgotten is after how long a process is not remembered any more.
+const forgotten = time.Hour
+
+// before reports whether an entry is older than another one.
+func before(a, b string) bool {
+	var parts [2][2]uint64
+	for i, id := range []string{a, b} {
+		ms, n, _ := strings.Cut(id, "-")
+		parts[i][0], _ = strconv.ParseUint(ms, 10, 64)
+		parts[i][1], _ = strconv.ParseUint(n, 10, 64)
+	}
+	return parts[0][0] < parts[1][0] || parts[0][0] == parts[1][0] && parts[0][1] < parts[1][1]
+}
+
+// reset forgets all, what is known of others, too: each is taken as it comes from then on.
+func (r *reader) reset(why string) {
+	r.m.Stop()
+	for _, s := range r.senders {
+		for _, end := range s.open {
+			end(preload.EndUnknown)
+		}
+	}
+	clear(r.senders)
+	r.m.Reset(why)
+}
+
+// take takes in an entry.
+func (r *reader) take(entry goredis.XMessage) {
+	r.at = entry.ID
+	process, _ := entry.Values[fieldProcess].(string)
+	number := numberIn(entry, fieldNumber)
+	if process == r.m.ID() {
+		if entry.Values[fieldKind] == kindBeat {
+			r.own = max(r.own, number)
+		}
+		return
+	}
+	s := r.senders[process]
+	if s == nil {
+		s = &sender{number: number - 1, open: map[uint64]func(preload.End){}}
+		r.senders[process] = s
+	}
+	s.seen = time.Now()
+	switch {
+	case number <= s.number:
+		return // it was sent again
+	case number != s.number+1:
+		r.reset("entries of the stream were lost")
+		s = &sender{seen: s.seen, open: map[uint64]func(preload.End){}}
+		r.senders[process] = s
+	}
+	s.number = number
+	switch entry.Values[fieldKind] {
+	case kindBeat:
+	case kindBegin:
+		batch, _ := entry.Values[fieldBatch].(string)
+		s.open[number] = r.m.Begin([]byte(batch))
+	case kindEnd:
+		of := numberIn(entry, fieldOf)
+		end, known := s.open[of]
+		if !known {
+			// It began before what was read, or has been given up.
+			r.m.Reset("a write ended of which it is not known what it changed")
+			return
+		}
+		delete(s.open, of)
+		became := preload.EndVisible
+		if numberIn(entry, fieldEnd) == uint64(preload.EndUnknown) {
+			became = preload.EndUnknown
+		}
+		end(became)
+	default:
+		r.reset("an entry of the stream is not understood")
+	}
+}
+
+func numberIn(entry goredis.XMessage, field string) uint64 {
+	text, _ := entry.Values[field].(string)
+	n, _ := strconv.ParseUint(text, 10, 64)
+	return n
+}

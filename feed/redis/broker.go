@@ -1,0 +1,315 @@
+package redis
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/gorm-preload/preload/internal/strict"
+	goredis "github.com/redis/go-redis/v9"
+)
+
+// broker is a strict.Broker. What the processes share is in three hashes: who the members are, what
+// is pending, and the run that both belong to. A run belongs to one start of one server: its name
+// has the server's run id, with which each step compares that of the server that it runs on, and
+// random letters of whoever began it, as a server may be emptied while it runs.
+type broker struct {
+	client                 goredis.UniversalClient
+	keys                   []string // run, members, pending; the channel of all
+	acknowledgementsBefore string   // what the channels of acknowledgements begin with
+}
+
+func newBroker(client goredis.UniversalClient, name, namespace string) *broker {
+	at := "{" + name + "/" + namespace + "}:strict:" // braces, so that a cluster has it in one place
+	return &broker{client, []string{at + "run", at + "members", at + "pending", at + "told"}, at + "acknowledged:"}
+}
+
+// opening has what all steps begin with: here is the run that goes on, "" if none does.
+const opening = `
+local info = redis.pcall('INFO', 'server')
+local server = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ''
+local here = redis.call('HGET', KEYS[1], 'run')
+if not here or redis.call('HGET', KEYS[1], 'server') ~= server then here = '' end
+local function state(pending)
+	local s = {here, redis.call('HGET', KEYS[1], 'ready') or '0', redis.call('HGETALL', KEYS[2])}
+	if pending then s[4] = redis.call('HGETALL', KEYS[3]) end
+	return s
+end
+local function gone(seat)
+	if redis.call('HDEL', KEYS[2], seat) == 1 then redis.call('PUBLISH', KEYS[4], 'G' .. here .. ' ' .. seat) end
+end
+`
+
+var (
+	joinStep = goredis.NewScript(opening + `
+if here == '' then
+	here = server .. '.' .. ARGV[3]
+	redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
+	redis.call('HSET', KEYS[1], 'run', here, 'server', server, 'ready', '0')
+end
+if ARGV[2] ~= '' and ARGV[4] == here then gone(ARGV[2]) end
+local number = redis.call('HINCRBY', KEYS[1], 'seats', 1)
+redis.call('HSET', KEYS[2], number .. ' ' .. ARGV[1], '0')
+return {tostring(number), state(true)}`)
+	renewStep = goredis.NewScript(opening + `
+if here ~= ARGV[1] or redis.call('HEXISTS', KEYS[2], ARGV[2]) == 0 then return 'gone' end
+redis.call('HINCRBY', KEYS[2], ARGV[2], 1)
+return state(true)`)
+	announceStep = goredis.NewScript(opening + `
+if here ~= ARGV[1] then return 'gone' end
+redis.call('HSET', KEYS[3], ARGV[2], ARGV[3])
+redis.call('PUBLISH', KEYS[4], ARGV[4])
+return state(false)`)
+	finishStep = goredis.NewScript(opening + `
+if here ~= ARGV[1] then return 'gone' end
+redis.call('HDEL', KEYS[3], ARGV[2])
+redis.call('PUBLISH', KEYS[4], ARGV[3])
+return 'ok'`)
+	fenceStep = goredis.NewScript(opening + `
+if here ~= ARGV[1] then return 'gone' end
+local counter = redis.call('HGET', KEYS[2], ARGV[2])
+if counter and counter ~= ARGV[3] then return {counter} end
+gone(ARGV[2])
+return {}`)
+	readyStep = goredis.NewScript(opening + `
+if here ~= ARGV[1] then return 'gone' end
+redis.call('HSET', KEYS[1], 'ready', '1')
+return 'ok'`)
+	leaveStep = goredis.NewScript(opening + `
+if here == ARGV[1] then gone(ARGV[2]) end
+return 'ok'`)
+)
+
+// run runs a step. What is of another run has the error strict.ErrGone.
+func (b *broker) run(ctx context.Context, step *goredis.Script, args ...any) (any, error) {
+	answer, err := step.Run(ctx, b.client, b.keys, args...).Result()
+	switch {
+	case errors.Is(err, goredis.Nil):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case answer == "gone":
+		return nil, strict.ErrGone
+	}
+	return answer, nil
+}
+
+// seatOf is a seat as the hash of members has it: a number has no blank.
+func seatOf(s strict.Seat) string {
+	if s == (strict.Seat{}) {
+		return ""
+	}
+	return strconv.FormatInt(s.Number, 10) + " " + s.Process
+}
+
+func seatFrom(run, text string) (s strict.Seat, err error) {
+	number, process, ok := strings.Cut(text, " ")
+	s.Run, s.Process = run, process
+	if s.Number, err = strconv.ParseInt(number, 10, 64); err != nil || !ok {
+		return s, fmt.Errorf("redis: %q stands for no member", text)
+	}
+	return s, nil
+}
+
+var errAnswer = errors.New("redis: an answer that is not understood: is there something else under the same name?")
+
+// pairs reads the fields of a hash, and what they hold.
+func pairs(answer any, each func(field, value string) error) error {
+	list, ok := answer.([]any)
+	if !ok || len(list)%2 > 0 {
+		return errAnswer
+	}
+	for i := 0; i < len(list); i += 2 {
+		field, ok := list[i].(string)
+		value, also := list[i+1].(string)
+		if !ok || !also {
+			return errAnswer
+		}
+		if err := each(field, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func stateFrom(answer any) (s strict.State, err error) {
+	parts, _ := answer.([]any)
+	if len(parts) < 3 {
+		return s, errAnswer
+	}
+	var ok bool
+	if s.Run, ok = parts[0].(string); !ok {
+		return s, errAnswer
+	}
+	s.Ready = parts[1] == "1"
+	err = pairs(parts[2], func(field, value string) error {
+		seat, err := seatFrom(s.Run, field)
+		if err != nil {
+			return err
+		}
+		counter, err := strconv.ParseInt(value, 10, 64)
+		s.Members = append(s.Members, strict.Standing{Seat: seat, Counter: counter})
+		return err
+	})
+	if err == nil && len(parts) > 3 {
+		err = pairs(parts[3], func(_, value string) error {
+			a, err := announcementFrom(value)
+			s.Pending = append(s.Pending, a)
+			return err
+		})
+	}
+	return s, err
+}
+
+// written writes texts down one after the other, each with its length.
+func written(b []byte, texts ...string) []byte {
+	for _, text := range texts {
+		b = binary.AppendUvarint(b, uint64(len(text)))
+		b = append(b, text...)
+	}
+	return b
+}
+
+// cut reads so many texts.
+func cut(from string, n int) (texts []string, err error) {
+	rest := []byte(from)
+	for range n {
+		size, read := binary.Uvarint(rest)
+		if read <= 0 || size > uint64(len(rest)-read) {
+			return nil, errAnswer
+		}
+		texts = append(texts, string(rest[read:read+int(size)]))
+		rest = rest[read+int(size):]
+	}
+	if len(rest) > 0 {
+		return nil, errAnswer
+	}
+	return texts, nil
+}
+
+func announcementText(a strict.Announcement) string {
+	return string(written(nil, a.ID, a.Process, a.Tx, string(a.Batch)))
+}
+
+func announcementFrom(text string) (a strict.Announcement, err error) {
+	texts, err := cut(text, 4)
+	if err != nil {
+		return a, err
+	}
+	return strict.Announcement{ID: texts[0], Process: texts[1], Tx: texts[2], Batch: []byte(texts[3])}, nil
+}
+
+// Join implements strict.Broker.
+func (b *broker) Join(ctx context.Context, process string, left strict.Seat) (seat strict.Seat, s strict.State, err error) {
+	answer, err := b.run(ctx, joinStep, process, seatOf(left), rand.Text(), left.Run)
+	if err != nil {
+		return seat, s, err
+	}
+	parts, _ := answer.([]any)
+	if len(parts) != 2 {
+		return seat, s, errAnswer
+	}
+	if s, err = stateFrom(parts[1]); err == nil {
+		seat, err = seatFrom(s.Run, fmt.Sprint(parts[0], " ", process))
+	}
+	return seat, s, err
+}
+
+// Renew implements strict.Broker.
+func (b *broker) Renew(ctx context.Context, seat strict.Seat) (s strict.State, err error) {
+	answer, err := b.run(ctx, renewStep, seat.Run, seatOf(seat))
+	if err != nil {
+		return s, err
+	}
+	return stateFrom(answer)
+}
+
+// Announce implements strict.Broker.
+func (b *broker) Announce(ctx context.Context, run string, a strict.Announcement) (s strict.State, err error) {
+	text := announcementText(a)
+	answer, err := b.run(ctx, announceStep, run, a.ID, text, "B"+text)
+	if err != nil {
+		return s, err
+	}
+	return stateFrom(answer)
+}
+
+// Acknowledge implements strict.Broker.
+func (b *broker) Acknowledge(ctx context.Context, process string, a strict.Acknowledgement) error {
+	return b.client.Publish(ctx, b.acknowledgementsBefore+process, written([]byte("A"), a.Write, a.Seat.Run, seatOf(a.Seat))).Err()
+}
+
+// Finish implements strict.Broker.
+func (b *broker) Finish(ctx context.Context, run, write string, end strict.End) error {
+	_, err := b.run(ctx, finishStep, run, write, written([]byte("E"), write, strconv.Itoa(int(end))))
+	return err
+}
+
+// Fence implements strict.Broker.
+func (b *broker) Fence(ctx context.Context, s strict.Standing) (gone bool, counter int64, err error) {
+	answer, err := b.run(ctx, fenceStep, s.Run, seatOf(s.Seat), s.Counter)
+	if err != nil {
+		return false, 0, err
+	}
+	parts, _ := answer.([]any)
+	if len(parts) == 0 {
+		return true, 0, nil
+	}
+	counter, err = strconv.ParseInt(fmt.Sprint(parts[0]), 10, 64)
+	return false, counter, err
+}
+
+// Ready implements strict.Broker.
+func (b *broker) Ready(ctx context.Context, run string) error {
+	_, err := b.run(ctx, readyStep, run)
+	return err
+}
+
+// Leave implements strict.Broker.
+func (b *broker) Leave(ctx context.Context, seat strict.Seat) error {
+	_, err := b.run(ctx, leaveStep, seat.Run, seatOf(seat))
+	return err
+}
+
+// listen has a process told what is published, until the ears are closed.
+func (b *broker) listen(ctx context.Context, process string, to strict.Listener) (*ears, error) {
+	e := &ears{sub: b.client.Subscribe(ctx, b.keys[3], b.acknowledgementsBefore+process), done: make(chan struct{})}
+	e.hear(func(m *goredis.Message) { tell(to, m.Payload) })
+	return e, nil
+}
+
+// tell tells a process of what was published. What is not understood is left out: it comes again
+// with a renewal.
+func tell(to strict.Listener, payload string) {
+	if payload == "" {
+		return
+	}
+	kind, rest := payload[0], payload[1:]
+	switch kind {
+	case 'B':
+		if a, err := announcementFrom(rest); err == nil {
+			to.Announced(a)
+		}
+	case 'E':
+		if texts, err := cut(rest, 2); err == nil {
+			if end, err := strconv.Atoi(texts[1]); err == nil {
+				to.Finished(texts[0], strict.End(end))
+			}
+		}
+	case 'A':
+		if texts, err := cut(rest, 3); err == nil {
+			if seat, err := seatFrom(texts[1], texts[2]); err == nil {
+				to.Acknowledged(strict.Acknowledgement{Write: texts[0], Seat: seat})
+			}
+		}
+	case 'G':
+		run, text, _ := strings.Cut(rest, " ")
+		if seat, err := seatFrom(run, text); err == nil {
+			to.Gone(seat)
+		}
+	}
+}

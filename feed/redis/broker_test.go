@@ -1,0 +1,39 @@
+package redis
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/gorm-preload/preload/internal/strict"
+	"github.com/gorm-preload/preload/internal/strict/stricttest"
+)
+
+func TestBroker(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s server) {
+		stricttest.Run(t, func(t *testing.T) stricttest.Bed {
+			if s.empty != nil {
+				s.empty()
+			}
+			client := s.client(t)
+			b := newBroker(client, name(t, client), "test")
+			return stricttest.Bed{
+				Broker: b,
+				Subscribe: func(process string, to strict.Listener) {
+					e, err := b.listen(context.Background(), process, to)
+					if err != nil {
+						t.Fatal(err)
+					}
+					t.Cleanup(e.close)
+					for end := time.Now().Add(10 * time.Second); client.PubSubNumSub(context.Background(), b.acknowledgementsBefore+process).Val()[b.acknowledgementsBefore+process] == 0; time.Sleep(time.Millisecond) {
+						if time.Now().After(end) {
+							t.Fatal("not subscribed")
+						}
+					}
+				},
+				Restart: s.restart, Empty: s.empty,
+			}
+		})
+	})
+}

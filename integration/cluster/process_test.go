@@ -1,0 +1,153 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gorm-preload/preload"
+	"github.com/gorm-preload/preload/feed/redis"
+	goredis "github.com/redis/go-redis/v9"
+	"gorm.io/driver/postgres"
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+	"gorm.io/gorm/logger"
+)
+
+// counter is a row whose versions are told apart: each write makes the next one.
+type counter struct {
+	_       struct{} `preload:"ttl:10m"`
+	ID      int
+	Version int64
+}
+
+const counters = 4
+
+// What a process is told by its environment.
+const (
+	envKind  = "PRELOAD_CLUSTER_KIND" // bounded or strict; this process is none of the test where it is empty
+	envDSN   = "PRELOAD_CLUSTER_DSN"
+	envRedis = "PRELOAD_CLUSTER_REDIS"
+	envName  = "PRELOAD_CLUSTER_NAME"
+	envLog   = "PRELOAD_CLUSTER_LOG"
+	envReads = "PRELOAD_CLUSTER_READS" // the process only reads
+)
+
+// bound is that of bounded feeds, and the lease of strict ones.
+const bound = time.Second
+
+func TestMain(m *testing.M) {
+	if os.Getenv(envKind) != "" {
+		if err := work(); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// work is what one process does until it is told to end: it reads and writes, and notes each of
+// that in a line, with when it began and when it had ended.
+func work() error {
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM)
+	out, err := os.OpenFile(os.Getenv(envLog), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = out.Close() }()
+	var notes sync.Mutex
+	note := func(kind string, id int, version int64, begun time.Time) {
+		notes.Lock()
+		defer notes.Unlock()
+		_, _ = fmt.Fprintf(out, "%s %d %d %d %d\n", kind, id, version, begun.UnixNano(), time.Now().UnixNano())
+	}
+	client := goredis.NewClient(&goredis.Options{Addr: os.Getenv(envRedis)})
+	defer func() { _ = client.Close() }()
+	db, err := gorm.Open(postgres.Open(os.Getenv(envDSN)), &gorm.Config{Logger: logger.Discard})
+	if err != nil {
+		return err
+	}
+	var feed preload.Feed = redis.Bounded(client, redis.WithName(os.Getenv(envName)), redis.WithBound(bound))
+	if os.Getenv(envKind) == "strict" {
+		feed = redis.Strict(client, redis.WithName(os.Getenv(envName)), redis.WithLease(bound))
+	}
+	p := preload.New(preload.WithFeed(feed), preload.WithLogger(slog.New(slog.DiscardHandler)))
+	if err := db.Use(p); err != nil {
+		return err
+	}
+	var ended atomic.Bool
+	var workers sync.WaitGroup
+	for range 2 {
+		workers.Go(func() {
+			for !ended.Load() {
+				begun := time.Now()
+				c := counter{}
+				if err := db.First(&c, "id = ?", 1+rand.IntN(counters)).Error; err == nil {
+					note("read", c.ID, c.Version, begun)
+				}
+				time.Sleep(time.Duration(rand.IntN(2000)) * time.Microsecond)
+			}
+		})
+	}
+	if os.Getenv(envReads) == "" {
+		workers.Go(func() {
+			for !ended.Load() {
+				begun := time.Now()
+				c := counter{}
+				err := db.WithContext(context.Background()).Transaction(func(tx *gorm.DB) error {
+					if err := tx.Clauses(clause.Locking{Strength: "UPDATE"}).First(&c, "id = ?", 1+rand.IntN(counters)).Error; err != nil {
+						return err
+					}
+					c.Version++
+					return tx.Save(&c).Error
+				})
+				if err == nil {
+					note("write", c.ID, c.Version, begun)
+				}
+				time.Sleep(time.Duration(rand.IntN(60)) * time.Millisecond)
+			}
+		})
+	}
+	<-stop
+	ended.Store(true)
+	workers.Wait()
+	s := p.Stats()
+	note("hits", 0, s.Hits, time.Now())
+	note("misses", 0, s.Misses, time.Now())
+	return p.Close()
+}
+
+// event is a line of a process.
+type event struct {
+	kind         string
+	id           int
+	version      int64
+	begun, ended int64
+	process      int
+}
+
+func events(t *testing.T, path string, process int) (all []event) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		e := event{process: process}
+		if _, err := fmt.Sscan(line, &e.kind, &e.id, &e.version, &e.begun, &e.ended); err == nil && strings.HasSuffix(line, "\n") {
+			all = append(all, e) // the last line of a process that was killed may be cut off
+		}
+	}
+	return all
+}

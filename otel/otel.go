@@ -1,0 +1,154 @@
+// Package otel tells OpenTelemetry of a preload plugin. It needs the API only.
+//
+//	plugin := preload.New(preload.WithObserver(otel.Observe()))
+//	...
+//	err := otel.Register(plugin)
+//
+// Observe puts on the span that a read runs in how the read was answered: preload.outcome,
+// preload.reason or preload.cause, preload.shape, preload.age. There is no span for a hit, unless
+// WithHitSpans is given. Nothing that is told holds a value or SQL.
+package otel
+
+import (
+	"context"
+	"time"
+
+	"github.com/gorm-preload/preload"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+)
+
+const scope = "github.com/gorm-preload/preload/otel"
+
+// Option configures Observe and Register.
+type Option func(*config)
+
+type config struct {
+	tracers  trace.TracerProvider
+	meters   metric.MeterProvider
+	hitSpans bool
+}
+
+// WithTracerProvider sets where spans go. The default is the global provider.
+func WithTracerProvider(p trace.TracerProvider) Option { return func(c *config) { c.tracers = p } }
+
+// WithMeterProvider sets where metrics go. The default is the global provider.
+func WithMeterProvider(p metric.MeterProvider) Option { return func(c *config) { c.meters = p } }
+
+// WithHitSpans makes a span of each read that is answered from memory, "preload.get" with the name
+// of the table, inside the span that the read runs in.
+func WithHitSpans() Option { return func(c *config) { c.hitSpans = true } }
+
+func configOf(options []Option) *config {
+	c := &config{tracers: otel.GetTracerProvider(), meters: otel.GetMeterProvider()}
+	for _, option := range options {
+		if option != nil {
+			option(c)
+		}
+	}
+	return c
+}
+
+// Observe returns a function for preload.WithObserver. It is safe for concurrent use.
+func Observe(options ...Option) func(context.Context, preload.Event) {
+	c := configOf(options)
+	tracer := c.tracers.Tracer(scope)
+	return func(ctx context.Context, e preload.Event) {
+		switch e.Kind {
+		case preload.EventRead:
+			attributes := ofRead(&e)
+			if span := trace.SpanFromContext(ctx); span.IsRecording() {
+				span.SetAttributes(attributes...)
+			}
+			if c.hitSpans && e.Outcome <= preload.OutcomeStale {
+				now := time.Now()
+				_, span := tracer.Start(ctx, name("preload.get", e.Table), trace.WithTimestamp(now.Add(-e.Took)), trace.WithAttributes(attributes...))
+				span.End(trace.WithTimestamp(now))
+			}
+		case preload.EventLoad:
+			now := time.Now()
+			_, span := tracer.Start(ctx, "preload.load", trace.WithNewRoot(), trace.WithTimestamp(now.Add(-e.Took)), trace.WithAttributes(attribute.String("preload.shape", e.Shape)))
+			if e.Failed {
+				span.SetStatus(codes.Error, "the load failed")
+			}
+			span.End(trace.WithTimestamp(now))
+		}
+	}
+}
+
+// name returns the name of a span about a table.
+func name(of, table string) string {
+	if table == "" {
+		return of
+	}
+	return of + " " + table
+}
+
+// ofRead returns the attributes of a read.
+func ofRead(e *preload.Event) []attribute.KeyValue {
+	all := []attribute.KeyValue{attribute.String("preload.outcome", e.Outcome.String())}
+	if e.Shape != "" {
+		all = append(all, attribute.String("preload.shape", e.Shape))
+	}
+	switch {
+	case e.Reason != "":
+		all = append(all, attribute.String("preload.reason", string(e.Reason)))
+	case e.Cause != "":
+		all = append(all, attribute.String("preload.cause", string(e.Cause)))
+	default:
+		all = append(all, attribute.Float64("preload.age", e.Age.Seconds()))
+	}
+	return all
+}
+
+// Register has the metrics of a plugin read when they are collected: preload.reads,
+// preload.invalidations, preload.entries and preload.memory.usage. They are read until the meter
+// provider is shut down. The error is that of the meter.
+func Register(p *preload.Plugin, options ...Option) error {
+	meter := configOf(options).meters.Meter(scope)
+	reads, err := meter.Int64ObservableCounter("preload.reads", metric.WithUnit("{read}"), metric.WithDescription("Reads, by table and by how they were answered."))
+	if err != nil {
+		return err
+	}
+	invalidations, err := meter.Int64ObservableCounter("preload.invalidations", metric.WithUnit("{answer}"), metric.WithDescription("Answers that a write invalidated, by the table that was written and by the rule."))
+	if err != nil {
+		return err
+	}
+	entries, err := meter.Int64ObservableGauge("preload.entries", metric.WithUnit("{answer}"), metric.WithDescription("Answers in memory, by table."))
+	if err != nil {
+		return err
+	}
+	memory, err := meter.Int64ObservableGauge("preload.memory.usage", metric.WithUnit("By"), metric.WithDescription("What the answers hold."))
+	if err != nil {
+		return err
+	}
+	_, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		s := p.Stats()
+		with := func(pairs ...string) metric.MeasurementOption {
+			all := make([]attribute.KeyValue, 0, len(pairs)/2)
+			for i := 0; i < len(pairs); i += 2 {
+				all = append(all, attribute.String(pairs[i], pairs[i+1]))
+			}
+			return metric.WithAttributes(all...)
+		}
+		for table, m := range s.Models {
+			o.ObserveInt64(reads, m.Hits-m.Joined-m.Stale, with("table", table, "outcome", "hit"))
+			o.ObserveInt64(reads, m.Joined, with("table", table, "outcome", "joined"))
+			o.ObserveInt64(reads, m.Stale, with("table", table, "outcome", "stale"))
+			o.ObserveInt64(reads, m.Misses, with("table", table, "outcome", "miss"))
+			o.ObserveInt64(entries, int64(m.Entries), with("table", table))
+		}
+		o.ObserveInt64(reads, s.Bypassed, with("outcome", "bypass"))
+		for table, rules := range s.Kills {
+			for rule, n := range rules {
+				o.ObserveInt64(invalidations, n, with("table", table, "rule", rule))
+			}
+		}
+		o.ObserveInt64(memory, s.Bytes)
+		return nil
+	}, reads, invalidations, entries, memory)
+	return err
+}

@@ -1,0 +1,143 @@
+package otel_test
+
+import (
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/gorm-preload/preload"
+	preloadotel "github.com/gorm-preload/preload/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"gorm.io/driver/sqlite"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+)
+
+// book is what is read.
+type book struct {
+	_  struct{} `preload:""`
+	ID int
+}
+
+func open(t testing.TB, options ...preload.Option) (*gorm.DB, *preload.Plugin) {
+	t.Helper()
+	db, err := gorm.Open(sqlite.Open(filepath.Join(t.TempDir(), "test.db")), &gorm.Config{Logger: logger.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := preload.New(append([]preload.Option{preload.WithLogger(slog.New(slog.DiscardHandler)), preload.WithoutWorker()}, options...)...)
+	if err := db.Use(p); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = p.Close()
+		if pool, err := db.DB(); err == nil {
+			_ = pool.Close()
+		}
+	})
+	if err := db.AutoMigrate(&book{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Create(&book{ID: 1}).Error; err != nil {
+		t.Fatal(err)
+	}
+	return db, p
+}
+
+// TestSpansTellHowAReadWasAnswered: on the span that is there, and by one of their own where these
+// are wanted.
+func TestSpansTellHowAReadWasAnswered(t *testing.T) {
+	t.Parallel()
+	for _, own := range []bool{false, true} {
+		ended := tracetest.NewSpanRecorder()
+		provider := trace.NewTracerProvider(trace.WithSpanProcessor(ended))
+		options := []preloadotel.Option{preloadotel.WithTracerProvider(provider), nil}
+		if own {
+			options = append(options, preloadotel.WithHitSpans())
+		}
+		db, _ := open(t, preload.WithObserver(preloadotel.Observe(options...)))
+		var got []string
+		for range 2 {
+			ctx, span := provider.Tracer("test").Start(t.Context(), "request")
+			if err := db.WithContext(ctx).First(new(book), 1).Error; err != nil {
+				t.Fatal(err)
+			}
+			span.End()
+		}
+		for _, span := range ended.Ended() {
+			text := span.Name()
+			for _, a := range span.Attributes() {
+				if a.Key == "preload.outcome" || a.Key == "preload.cause" {
+					text += " " + a.Value.AsString()
+				}
+				if a.Key == "preload.shape" && !strings.HasPrefix(a.Value.AsString(), "sql:books#") {
+					t.Errorf("shape %q", a.Value.AsString())
+				}
+			}
+			got = append(got, text)
+		}
+		want := "request miss cold; request hit"
+		if own {
+			want = "request miss cold; preload.get books hit; request hit"
+		}
+		if text := strings.Join(got, "; "); text != want {
+			t.Errorf("own spans %t: %q, want %q", own, text, want)
+		}
+	}
+}
+
+func TestMetersTellWhatHappened(t *testing.T) {
+	t.Parallel()
+	db, p := open(t)
+	reader := metric.NewManualReader()
+	if err := preloadotel.Register(p, preloadotel.WithMeterProvider(metric.NewMeterProvider(metric.WithReader(reader)))); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if err := db.First(new(book), 1).Error; err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Delete(&book{}, 1).Error; err != nil {
+		t.Fatal(err)
+	}
+	var all metricdata.ResourceMetrics
+	if err := reader.Collect(t.Context(), &all); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]int64{}
+	for _, scope := range all.ScopeMetrics {
+		for _, m := range scope.Metrics {
+			points := []metricdata.DataPoint[int64]{}
+			switch data := m.Data.(type) {
+			case metricdata.Sum[int64]:
+				points = data.DataPoints
+			case metricdata.Gauge[int64]:
+				points = data.DataPoints
+			}
+			for _, point := range points {
+				got[m.Name+" "+point.Attributes.Encoded(attribute.DefaultEncoder())] = point.Value
+			}
+		}
+	}
+	for name, want := range map[string]int64{
+		"preload.reads outcome=hit,table=books": 2, "preload.reads outcome=miss,table=books": 1, "preload.entries table=books": 0,
+		"preload.invalidations rule=row,table=books": 1,
+	} {
+		if n, ok := got[name]; !ok || n != want {
+			t.Errorf("%s is %d, %t, want %d; all: %v", name, n, ok, want, got)
+		}
+	}
+}
+
+func ExampleObserve() {
+	plugin := preload.New(preload.WithObserver(preloadotel.Observe()))
+	fmt.Println(preloadotel.Register(plugin))
+	// Output: <nil>
+}
