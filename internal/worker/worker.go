@@ -31,7 +31,7 @@ type Config struct {
 	Patterns  *hotness.Table
 	Loaders   *loaders.Loaders
 	Templates *template.Set
-	// Off says that nothing is loaded but what others begin themselves.
+	// Off says that Start is not called: what expires or is killed is not loaded again.
 	Off bool
 	// Away says that nothing is loaded now.
 	Away     *atomic.Bool
@@ -61,8 +61,8 @@ type Worker struct {
 	Config
 	*runner.Runner
 	*agenda.Agenda
-	// Learner and Source are those of the plugin: what is expected, and how queries are run. They
-	// are set before they are needed, the source by Serve.
+	// Learner knows what is expected, and Source how queries are run. Both are set before Start: the
+	// learner is made with the worker, and the source with a database.
 	Learner *association.Learner
 	Source  *loading.Source
 	Told    Told
