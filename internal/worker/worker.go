@@ -61,8 +61,8 @@ type Worker struct {
 	Config
 	*runner.Runner
 	*agenda.Agenda
-	// Learner knows what is expected, and Source how queries are run. Both are set before Start: the
-	// learner is made with the worker, and the source with a database.
+	// Learner knows what is expected, and Source how queries are run. Both are set before Start:
+	// the learner is made with the worker, and the source with a database.
 	Learner *association.Learner
 	Source  *loading.Source
 	Told    Told
