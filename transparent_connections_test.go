@@ -31,8 +31,9 @@ var opened = map[string]func(driver.Connector) *sql.DB{
 	"on observed connections": func(c driver.Connector) *sql.DB { return sql.OpenDB(preload.Connector(c)) },
 }
 
-// openOne opens a database with the plugin, and one item in it.
-func openOne(t *testing.T, dialector gorm.Dialector) (*gorm.DB, *sql.DB, *preload.Plugin) {
+// openOne opens a database with the plugin, and one item in it. What comes before it is called
+// before the plugin is put to use.
+func openOne(t *testing.T, dialector gorm.Dialector, before ...func(*gorm.DB)) (*gorm.DB, *sql.DB, *preload.Plugin) {
 	t.Helper()
 	db, err := gorm.Open(dialector, &gorm.Config{Logger: logger.Discard})
 	worldtest.Must(t, err)
@@ -40,6 +41,9 @@ func openOne(t *testing.T, dialector gorm.Dialector) (*gorm.DB, *sql.DB, *preloa
 	worldtest.Must(t, err)
 	t.Cleanup(func() { _ = pool.Close() })
 	worldtest.Must(t, db.AutoMigrate(&oneItem{}))
+	for _, f := range before {
+		f(db)
+	}
 	plugin := preload.New(preload.WithLogger(worldtest.Quiet()))
 	worldtest.Must(t, db.Use(plugin))
 	t.Cleanup(func() { _ = plugin.Close() })
@@ -77,23 +81,51 @@ func oneAtATime(t *testing.T, db *gorm.DB, pool *sql.DB, rounds int, check func(
 // reads find something else on another connection, loads in the background have the pool open none.
 func TestAnApplicationKeepsTheConnectionThatItDependsOn(t *testing.T) {
 	t.Parallel()
-	settings := map[string]string{"sqlite": "PRAGMA case_sensitive_like = 1", "postgres": "SET DateStyle = 'SQL'", "mysql": "SET sql_mode = 'ANSI'"}
-	for name, depend := range map[string]func(t *testing.T, dialect string, db *gorm.DB, pool *sql.DB){
-		"a limit of one": func(_ *testing.T, _ string, _ *gorm.DB, pool *sql.DB) { pool.SetMaxOpenConns(1) },
-		"a setting": func(t *testing.T, dialect string, db *gorm.DB, _ *sql.DB) {
-			worldtest.Must(t, db.Exec(settings[dialect]).Error)
-		},
-		"a temporary table": func(t *testing.T, _ string, db *gorm.DB, _ *sql.DB) {
-			worldtest.Must(t, db.Exec("CREATE TEMPORARY TABLE mine (id int)").Error)
-		},
+	set := func(statements map[string]string) func(*testing.T, string, *gorm.DB, *sql.DB) {
+		return func(t *testing.T, dialect string, db *gorm.DB, _ *sql.DB) {
+			if statements[dialect] == "" {
+				t.Skip("there is no such thing that could be asked for")
+			}
+			worldtest.Must(t, db.Exec(statements[dialect]).Error)
+		}
+	}
+	reads := map[string]string{"sqlite": "PRAGMA case_sensitive_like = 1", "postgres": "SET DateStyle = 'SQL'", "mysql": "SET sql_mode = 'ANSI'"}
+	writes := map[string]string{"sqlite": "PRAGMA foreign_keys = OFF", "postgres": "SET session_replication_role = 'replica'", "mysql": "SET foreign_key_checks = 0"}
+	temporary := map[string]string{
+		"sqlite": "CREATE TEMPORARY TABLE mine (id int)", "postgres": "CREATE TEMPORARY TABLE mine (id int)",
+		"mysql": "SET @mine = 1", // nobody can ask MySQL whether there are temporary tables
+	}
+	for name, test := range map[string]struct {
+		before bool // the plugin is put to use
+		depend func(t *testing.T, dialect string, db *gorm.DB, pool *sql.DB)
+	}{
+		"a limit of one":                {false, func(_ *testing.T, _ string, _ *gorm.DB, pool *sql.DB) { pool.SetMaxOpenConns(1) }},
+		"a setting of reads":            {false, set(reads)},
+		"a setting of writes":           {false, set(writes)},
+		"a temporary table":             {false, set(temporary)},
+		"a setting of reads, before":    {true, set(reads)},
+		"a setting of writes, before":   {true, set(writes)},
+		"a temporary table, before":     {true, set(map[string]string{"sqlite": temporary["sqlite"], "postgres": temporary["postgres"]})},
+		"a database of another, before": {true, set(map[string]string{"sqlite": "ATTACH ':memory:' AS other"})},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dbtest.Each(t, func(t *testing.T, d *dbtest.Database) {
 				for way, open := range opened {
 					t.Run(way, func(t *testing.T) {
-						db, pool, _ := openOne(t, d.Dialector(open(d.Connector())))
-						depend(t, d.Dialect, db, pool)
+						var early []func(*gorm.DB)
+						if test.before {
+							early = append(early, func(db *gorm.DB) {
+								if db.Dialector.Name() == "sqlite" {
+									worldtest.Must(t, db.Exec("PRAGMA journal_mode = WAL").Error)
+								}
+								test.depend(t, d.Dialect, db, nil)
+							})
+						}
+						db, pool, _ := openOne(t, d.Dialector(open(d.Connector())), early...)
+						if !test.before {
+							test.depend(t, d.Dialect, db, pool)
+						}
 						oneAtATime(t, db, pool, 200, func(round int) {
 							if n := pool.Stats().OpenConnections; n != 1 {
 								t.Fatalf("%d connections are open after round %d", n, round)
@@ -246,8 +278,8 @@ func TestNothingIsAskedAtTheStartWithoutAWorker(t *testing.T) {
 		for _, opts := range [][]preload.Option{{preload.WithoutWorker()}, nil} {
 			db := d.Open(t)
 			most := int64(0)
-			if opts == nil && d.Dialect == "sqlite" {
-				most = 2
+			if opts == nil {
+				most = map[string]int64{"sqlite": 4, "postgres": 1, "mysql": 2}[d.Dialect]
 			}
 			before := d.Probe.Queries()
 			plugin := preload.New(append(opts, preload.WithLogger(worldtest.Quiet()))...)

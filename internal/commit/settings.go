@@ -9,7 +9,7 @@ import (
 
 // settings knows of statements that left something behind on their connection.
 type settings struct {
-	differ atomic.Bool  // what a read finds may depend on the connection
+	differ atomic.Bool  // what a read finds, or a write does, may depend on the connection
 	tuned  atomic.Int64 // settings of another kind
 }
 
@@ -20,17 +20,22 @@ func (l *Log) leaves(meaning sqltext.Statement) {
 	}
 	switch meaning.Effect {
 	case sqltext.Differs:
-		if !l.settings.differ.Swap(true) {
-			l.Report(slog.LevelInfo, "preload: a statement set something on its connection that reads may depend on (SET, PRAGMA, ATTACH, "+
-				"a temporary table): loads in the background have no connections of their own from now on", "")
-		}
+		l.SetDiffer()
 	case sqltext.Tunes:
 		l.settings.tuned.Add(1)
 	}
 }
 
-// Differ reports whether what a read finds may depend on the connection that it runs on, by what
-// was seen of the application's statements.
+// SetDiffer notes that connections are not alike.
+func (l *Log) SetDiffer() {
+	if !l.settings.differ.Swap(true) {
+		l.Report(slog.LevelInfo, "preload: a statement set something on its connection that others may depend on (SET, PRAGMA, ATTACH, "+
+			"a temporary table): loads in the background have no connections of their own from now on", "")
+	}
+}
+
+// Differ reports whether what a read finds, or a write does, may depend on the connection that it
+// runs on, by what was seen of the application's statements.
 func (l *Log) Differ() bool { return l.settings.differ.Load() }
 
 // Tuned returns how many settings were seen that reads do not depend on.

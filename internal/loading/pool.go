@@ -52,21 +52,26 @@ func (s *Source) look(db *gorm.DB) {
 		s.connections.separate = true // what others have put around the pool is not around a connection of it
 		return
 	}
-	if !s.sqlite {
-		return
-	}
-	for _, name := range gormprivate.DSNs(db.Dialector, pool) {
-		if strings.Contains(name, "cache=shared") {
-			s.connections.separate = true
-			return
-		}
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), aLook)
 	defer cancel()
-	var file, mode string
-	s.connections.separate = s.Pool.QueryRowContext(ctx, "SELECT file FROM pragma_database_list WHERE name = 'main'").Scan(&file) != nil || file == ""
-	if !s.connections.separate && s.Pool.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode) == nil {
-		s.judged(mode)
+	if s.sqlite {
+		for _, name := range gormprivate.DSNs(db.Dialector, pool) {
+			if strings.Contains(name, "cache=shared") {
+				s.connections.separate = true
+				return
+			}
+		}
+		var file, mode string
+		s.connections.separate = s.Pool.QueryRowContext(ctx, "SELECT file FROM pragma_database_list WHERE name = 'main'").Scan(&file) != nil || file == ""
+		if s.connections.separate {
+			return
+		}
+		if s.Pool.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode) == nil {
+			s.judged(mode)
+		}
+	}
+	if stats := pool.Stats(); stats.Idle > 0 && stats.MaxOpenConnections != 1 && tied(ctx, pool, db.Name()) {
+		s.Log.SetDiffer()
 	}
 }
 

@@ -41,6 +41,9 @@ var postgresInside = words(`select set reset lock notify listen unlisten analyze
 var pragmaInside = words(`analysis_limit automatic_index busy_timeout cache_size cache_spill
 	defer_foreign_keys foreign_keys mmap_size recursive_triggers threads`)
 
+// mysqlInside are settings of MySQL's that change what a write does, and nothing by themselves.
+var mysqlInside = words(`foreign_key_checks unique_checks`)
+
 // setsOne reports whether what follows SET of MySQL is one variable of the user, or one setting
 // that has nothing to do with transactions.
 func setsOne(rest []token) bool {
@@ -55,7 +58,7 @@ func setsOne(rest []token) bool {
 	if len(rest) < 3 || !rest[1].mark("=") && !rest[1].mark(":") {
 		return false
 	}
-	return rest[0].in(setTunes) || rest[0].kind == variable && !strings.HasPrefix(rest[0].text, "@@")
+	return rest[0].in(setTunes) || rest[0].in(mysqlInside) || rest[0].kind == variable && !strings.HasPrefix(rest[0].text, "@@")
 }
 
 // staysInside reports whether a statement, in a transaction, leaves that open, and makes nothing

@@ -6,8 +6,8 @@ type Effect uint8
 
 const (
 	NoEffect Effect = iota
-	Tunes           // settings that have nothing to do with what a read finds
-	Differs         // a read may find something else there than on other connections
+	Tunes           // settings that have nothing to do with what a read finds, or a write does
+	Differs         // a read may find something else there than on other connections, a write do something else
 )
 
 // leftBy returns what a statement leaves behind on its connection.
@@ -79,14 +79,14 @@ func tuned(rest []token, tunes wordSet) Effect {
 	return Differs
 }
 
-// pragmaTunes are the settings of SQLite that do not change what a read finds.
+// pragmaTunes are the settings of SQLite that do not change what a read finds, or a write does.
 var pragmaTunes = words(`analysis_limit application_id auto_vacuum automatic_index busy_timeout cache_size cache_spill
-	cell_size_check checkpoint_fullfsync defer_foreign_keys foreign_keys fullfsync incremental_vacuum journal_mode
-	journal_size_limit mmap_size optimize page_size recursive_triggers secure_delete soft_heap_limit synchronous
+	cell_size_check checkpoint_fullfsync fullfsync incremental_vacuum journal_mode
+	journal_size_limit mmap_size optimize page_size secure_delete soft_heap_limit synchronous
 	temp_store threads user_version wal_autocheckpoint wal_checkpoint`)
 
 // setTunes are those of other databases.
-var setTunes = words(`application_name client_min_messages foreign_key_checks idle_in_transaction_session_timeout
+var setTunes = words(`application_name client_min_messages idle_in_transaction_session_timeout
 	idle_session_timeout innodb_lock_wait_timeout interactive_timeout lock_timeout lock_wait_timeout
-	maintenance_work_mem max_execution_time max_statement_time net_read_timeout net_write_timeout sql_log_bin
-	statement_timeout synchronous_commit transaction_timeout unique_checks wait_timeout work_mem`)
+	maintenance_work_mem max_execution_time max_statement_time net_read_timeout net_write_timeout
+	statement_timeout synchronous_commit transaction_timeout wait_timeout work_mem`)
