@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -13,6 +14,10 @@ type table struct {
 	told   bool     // whether its changes are in the stream
 	within []string // the names of further tables that show its rows
 	many   bool     // whether there are too many of these
+}
+
+func (t table) same(other table) bool {
+	return t.name == other.name && t.told == other.told && t.many == other.many && slices.Equal(t.within, other.within)
 }
 
 // manyTables bounds the tables in which a row shows.
@@ -38,7 +43,9 @@ const shapeQuery = `SELECT pg_current_wal_insert_lsn()::text, coalesce(sum(hasht
 	UNION ALL SELECT concat_ws('/', 'r', oid, xmin) FROM pg_publication_rel) AS everything`
 
 // tablesQuery returns the tables, each with whether its changes are told, and the tables above it
-// and, of one that is partitioned, below it. A publication with a row filter does not tell all.
+// and, of one that is partitioned, below it. A publication with a row filter does not tell all; nor
+// does one that tells of partitions by the table at their root, which leaves out that one of them was
+// truncated.
 const tablesQuery = `WITH RECURSIVE up AS (
 	SELECT inhrelid AS lower, inhparent AS upper FROM pg_inherits
 	UNION SELECT u.lower, i.inhparent FROM up u JOIN pg_inherits i ON i.inhrelid = u.upper),
@@ -46,12 +53,11 @@ told AS (
 	SELECT c.oid FROM pg_publication p JOIN pg_publication_tables t ON t.pubname = p.pubname
 	JOIN pg_namespace n ON n.nspname = t.schemaname JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename
 	WHERE p.pubname = $1 AND p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate
-	AND to_jsonb(t) ->> 'rowfilter' IS NULL)
+	AND to_jsonb(t) ->> 'rowfilter' IS NULL AND c.relkind = 'r')
 SELECT c.oid, c.relname,
-	c.relkind = 'p' OR c.relkind = 'r' AND c.relpersistence = 'p' AND (c.oid IN (SELECT oid FROM told)
-		OR EXISTS (SELECT FROM up JOIN told ON told.oid = up.upper WHERE up.lower = c.oid)),
+	c.relkind = 'p' OR c.relkind = 'r' AND c.relpersistence = 'p' AND c.oid IN (SELECT oid FROM told),
 	ARRAY(SELECT o.relname::text FROM up JOIN pg_class o ON o.oid = up.upper WHERE up.lower = c.oid
-		UNION SELECT o.relname::text FROM up JOIN pg_class o ON o.oid = up.lower WHERE up.upper = c.oid AND c.relkind = 'p')
+		UNION SELECT o.relname::text FROM up JOIN pg_class o ON o.oid = up.lower WHERE up.upper = c.oid AND c.relkind = 'p' ORDER BY 1)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'm', 'f') AND c.relpersistence <> 't' AND ` + ours
 

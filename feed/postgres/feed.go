@@ -33,7 +33,8 @@ type Feed struct {
 	worker sync.WaitGroup
 
 	session atomic.Pointer[session] // the one whose stream is read; nil if there is none
-	spoken  time.Time               // when it was last said what is wrong; the worker's
+	spoken  time.Time               // when it was last said what is wrong; the worker's, as said is
+	said    string                  // which tables were last said not to be told
 }
 
 var _ preload.Feed = (*Feed)(nil)

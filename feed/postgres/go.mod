@@ -6,6 +6,8 @@ require (
 	github.com/gorm-preload/preload v0.0.0
 	github.com/jackc/pglogrepl v0.0.0-20251213150135-2e8d0df862c1
 	github.com/jackc/pgx/v5 v5.10.0
+	go.uber.org/goleak v1.3.0
+	gorm.io/gorm v1.31.2
 )
 
 require (
@@ -25,7 +27,6 @@ require (
 	gorm.io/driver/mysql v1.6.0 // indirect
 	gorm.io/driver/postgres v1.6.3 // indirect
 	gorm.io/driver/sqlite v1.6.0 // indirect
-	gorm.io/gorm v1.31.2 // indirect
 	pgregory.net/rapid v1.3.0 // indirect
 )
 

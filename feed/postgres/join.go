@@ -152,12 +152,12 @@ func (s *session) publish(ctx context.Context) error {
 	var mine bool
 	err := s.side.QueryRow(ctx, `SELECT coalesce(obj_description(oid, 'pg_publication') = $2, false) AND pg_has_role(pubowner, 'USAGE')
 		FROM pg_publication WHERE pubname = $1`, s.publication, made).Scan(&mine)
-	missing := errors.Is(err, pgx.ErrNoRows)
-	if err != nil && !missing {
+	none := errors.Is(err, pgx.ErrNoRows)
+	if err != nil && !none {
 		return fmt.Errorf("postgres: asking for the publication: %w", err)
 	}
 	quoted := pgx.Identifier{s.publication}.Sanitize()
-	if missing {
+	if none {
 		_, err = s.side.Exec(ctx, "CREATE PUBLICATION "+quoted+"; COMMENT ON PUBLICATION "+quoted+" IS '"+made+"'", pgx.QueryExecModeSimpleProtocol)
 		if err != nil && !exists(err) {
 			return fmt.Errorf("postgres: there is no publication %s, and %s may not make it: want CREATE PUBLICATION %s FOR TABLE ..., or GRANT CREATE ON DATABASE: %w",
@@ -168,27 +168,32 @@ func (s *session) publish(ctx context.Context) error {
 	if s.adds = mine; !mine {
 		return nil
 	}
+	tables, err := s.missing(ctx)
+	for _, table := range tables {
+		// One that cannot be added is not served from memory, as any that is not in the publication.
+		_, wrong := s.side.Exec(ctx, "ALTER PUBLICATION "+quoted+" ADD TABLE "+table, pgx.QueryExecModeSimpleProtocol)
+		if wrong != nil && !exists(wrong) {
+			s.refused[table] = wrong.Error()
+		}
+	}
+	return err
+}
+
+// missing returns the tables that may be added to the publication, and are not in it.
+func (s *session) missing(ctx context.Context) (tables []string, err error) {
 	rows, err := s.side.Query(ctx, wantedQuery, s.publication)
 	if err != nil {
-		return fmt.Errorf("postgres: asking which tables there are: %w", err)
+		return nil, fmt.Errorf("postgres: asking which tables the publication misses: %w", err)
 	}
 	var schema, relation string
-	var wanted []string
 	_, err = pgx.ForEachRow(rows, []any{&schema, &relation}, func() error {
-		wanted = append(wanted, pgx.Identifier{schema, relation}.Sanitize())
+		tables = append(tables, pgx.Identifier{schema, relation}.Sanitize())
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("postgres: asking which tables there are: %w", err)
+		return nil, fmt.Errorf("postgres: asking which tables the publication misses: %w", err)
 	}
-	for _, table := range wanted {
-		// One that cannot be added is not served from memory, as any that is not in the publication.
-		_, err = s.side.Exec(ctx, "ALTER PUBLICATION "+quoted+" ADD TABLE "+table, pgx.QueryExecModeSimpleProtocol)
-		if err != nil && !exists(err) {
-			s.refused = append(s.refused, table+": "+err.Error())
-		}
-	}
-	return nil
+	return tables, nil
 }
 
 // exists reports whether an error says that something is there already, which another process has

@@ -11,7 +11,7 @@ import (
 )
 
 // quick is a bound that makes tests quick.
-const quick = 400 * time.Millisecond
+const quick = 250 * time.Millisecond
 
 // TestFeed: what every feed promises.
 func TestFeed(t *testing.T) {

@@ -168,10 +168,11 @@ func alone(t testing.TB, settings ...string) *server {
 // bed is a database of a test's own, and a connection that knows nothing of any feed.
 type bed struct {
 	*server
-	t    testing.TB
-	name string
-	d    *dbtest.Database
-	psql *pgx.Conn
+	t      testing.TB
+	name   string
+	d      *dbtest.Database
+	psql   *pgx.Conn
+	schema string // in which the tables are
 }
 
 // bed makes a database.
@@ -182,11 +183,10 @@ func (s *server) bed(t testing.TB) *bed {
 	b.exec(admin, "CREATE DATABASE "+b.name)
 	b.d = dbtest.PostgresAt(t, s.dsn(b.name))
 	b.psql = b.connect(b.name)
-	var schema string
-	if err := b.psql.QueryRow(context.Background(), "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'preload%'").Scan(&schema); err != nil {
+	if err := b.psql.QueryRow(context.Background(), "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'preload%'").Scan(&b.schema); err != nil {
 		t.Fatal(err)
 	}
-	b.exec(b.psql, "SET search_path = "+schema)
+	b.exec(b.psql, "SET search_path = "+b.schema)
 	return b
 }
 

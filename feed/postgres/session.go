@@ -29,8 +29,8 @@ type session struct {
 	*Feed
 	side        *pgx.Conn // the asker's
 	role        string
-	adds        bool     // the publication is one that the feed adds tables to
-	refused     []string // tables that could not be added to it
+	adds        bool              // the publication is one that the feed adds tables to
+	refused     map[string]string // tables that could not be added to it, and why
 	replication *pgconn.PgConn
 	stream      *pgconn.HijackedConn // nil before the stream has begun
 	sending     sync.Mutex           // of stream
@@ -43,23 +43,30 @@ type session struct {
 
 	wake      chan struct{} // rouses the asker
 	questions chan question // for the asker
-	hurry     atomic.Bool   // somebody waits for what is not written out
+	hurry     atomic.Bool   // somebody waits for the next goal
 	over      chan struct{} // closed when the session has ended
 
 	mu      sync.Mutex    // no lock of the feed's is taken under it
-	at      pglogrepl.LSN // all that was committed before it is taken in
+	at      pglogrepl.LSN // what the stream tells of what was committed before it is taken in
+	sure    pglogrepl.LSN // so is what it does not tell: the last goal that was reached
 	heard   time.Time     // when the stream was last heard of
 	tables  map[uint32]table
 	told    []told
 	goals   []goal
 	awaited []awaited
-	blocked map[uint32]func(preload.End) // tables whose changes are not told
+	blocked map[uint32]block // tables whose changes are not told
 }
 
 // told is what transactions changed that are told of, and that may not be visible yet.
 type told struct {
 	xids []uint32
 	end  func(preload.End)
+}
+
+// block is a table that is not served, as it was when that began.
+type block struct {
+	table
+	end func(preload.End)
 }
 
 // goal is where the log ended, and when that was asked.
@@ -71,13 +78,13 @@ type goal struct {
 // awaited is somebody who waits for a place of the log.
 type awaited struct {
 	lsn  pglogrepl.LSN
-	here chan error
+	here chan struct{} // closed once all is taken in that was committed before
 }
 
 func newSession(f *Feed, side *pgx.Conn) *session {
 	return &session{
-		Feed: f, side: side, relations: map[uint32]*relation{}, wake: make(chan struct{}, 1),
-		questions: make(chan question), over: make(chan struct{}), heard: time.Now(), blocked: map[uint32]func(preload.End){},
+		Feed: f, side: side, relations: map[uint32]*relation{}, refused: map[string]string{}, wake: make(chan struct{}, 1),
+		questions: make(chan question), over: make(chan struct{}), heard: time.Now(), blocked: map[uint32]block{},
 	}
 }
 
@@ -127,8 +134,8 @@ func (s *session) close() {
 		// Nothing is kept before the next session serves, which waits until they are over.
 		t.end(preload.EndVisible)
 	}
-	for _, end := range s.blocked {
-		end(preload.EndVisible)
+	for _, b := range s.blocked {
+		b.end(preload.EndVisible)
 	}
 	s.told, s.blocked = nil, nil
 	s.mu.Unlock()
@@ -207,9 +214,7 @@ func (s *session) ask(ctx context.Context) error {
 		case <-s.wake:
 			wait = shortestWait
 			if s.hurry.Swap(false) {
-				if err = s.nudge(ctx); err == nil {
-					err = s.report(true)
-				}
+				next = time.Now()
 			}
 		}
 		if err != nil {
@@ -361,11 +366,26 @@ func (s *session) look(ctx context.Context) error {
 		return err
 	}
 	untold, err := s.know(tables)
-	if err == nil && len(untold) > 0 {
+	if err != nil || len(untold) == 0 {
+		return err
+	}
+	if s.adds {
+		missing, err := s.missing(ctx)
+		if err != nil {
+			return err
+		}
+		for _, name := range missing {
+			if _, refused := s.refused[name]; !refused {
+				return errAgain // which adds it
+			}
+		}
+	}
+	if fmt.Sprint(untold) != s.said {
+		s.said = fmt.Sprint(untold)
 		s.logger.Warn("preload: what is written to some tables is not told: they are not served from memory",
 			"feed", "postgres", "publication", s.publication, "tables", untold[:min(len(untold), 20)], "refused", s.refused)
 	}
-	return err
+	return nil
 }
 
 // know takes in tables, and returns the names of those whose changes are not told.
@@ -386,18 +406,21 @@ func (s *session) know(tables map[uint32]table) (untold []string, err error) {
 			continue
 		}
 		untold = append(untold, t.name)
-		switch {
-		case s.blocked[oid] != nil:
-		case s.adds && !first:
-			return nil, errAgain // and it is added then, if it may be
-		default:
-			s.blocked[oid] = s.m.Begin(s.m.Rows([]preload.RowChange{{Table: t.name, Kind: preload.RowsChanged}}))
+		if before, is := s.blocked[oid]; !is || !before.same(t) {
+			row := preload.RowChange{Table: t.name, Within: t.within, Kind: preload.RowsChanged}
+			if t.many {
+				row = preload.RowChange{}
+			}
+			s.blocked[oid] = block{t, s.m.Begin(s.m.Rows([]preload.RowChange{row}))}
+			if is {
+				before.end(preload.EndVisible)
+			}
 		}
 	}
-	for oid, end := range s.blocked {
+	for oid, b := range s.blocked {
 		switch t, there := tables[oid]; {
 		case !there:
-			end(preload.EndVisible)
+			b.end(preload.EndVisible)
 			delete(s.blocked, oid)
 		case t.told:
 			// What was written before that, and is committed after it, is not told.
@@ -411,16 +434,21 @@ func (s *session) know(tables map[uint32]table) (untold []string, err error) {
 // reach notes that all is taken in that was committed before a place of the log. It is locked.
 func (s *session) reach(lsn pglogrepl.LSN) {
 	s.at = max(s.at, lsn)
+	before := s.sure
 	for len(s.goals) > 0 && s.goals[0].lsn <= s.at {
 		s.m.Serve(s.goals[0].asked, s.bound)
-		s.served = true
+		s.served, s.sure = true, s.goals[0].lsn
 		s.goals = s.goals[1:]
 	}
+	if s.sure == before {
+		return
+	}
 	s.awaited = slices.DeleteFunc(s.awaited, func(a awaited) bool {
-		if a.lsn <= s.at {
-			a.here <- nil
+		if a.lsn > s.sure {
+			return false
 		}
-		return a.lsn <= s.at
+		close(a.here)
+		return true
 	})
 }
 
@@ -468,14 +496,14 @@ func (s *session) answer(ctx context.Context, q question) error {
 	return nil
 }
 
-// soon is how long somebody waits for the stream before the server is nudged.
+// soon is how long somebody waits for the stream before the server is asked again, and nudged.
 const soon = 5 * time.Millisecond
 
 // await waits until all is taken in that was committed before a place of the log.
 func (s *session) await(ctx context.Context, lsn pglogrepl.LSN) error {
-	a := awaited{lsn, make(chan error, 1)}
+	a := awaited{lsn, make(chan struct{})}
 	s.mu.Lock()
-	here := s.at >= lsn
+	here := s.sure >= lsn
 	if !here {
 		s.awaited = append(s.awaited, a)
 	}
@@ -488,22 +516,19 @@ func (s *session) await(ctx context.Context, lsn pglogrepl.LSN) error {
 		defer s.mu.Unlock()
 		s.awaited = slices.DeleteFunc(s.awaited, func(other awaited) bool { return other == a })
 	}()
-	if err := s.report(true); err != nil {
-		return err
-	}
-	timer := time.NewTimer(soon)
-	defer timer.Stop()
+	ticker := time.NewTicker(soon)
+	defer ticker.Stop()
 	for {
+		s.hurry.Store(true)
+		s.rouse()
 		select {
-		case err := <-a.here:
-			return err
+		case <-a.here:
+			return nil
 		case <-s.over:
 			return errNotConnected
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-timer.C:
-			s.hurry.Store(true)
-			s.rouse()
+		case <-ticker.C:
 		}
 	}
 }
