@@ -112,12 +112,31 @@ func TestWhatIsToldIsNotServedBeforeItIsVisible(t *testing.T) {
 	}
 }
 
-// TestWhatWasCommittedBeforeTheSlotIsWaitedFor: a process that joins while a commit waits for a
-// standby is not told of it.
+// TestWhatWasCommittedBeforeTheSlotIsWaitedFor: a slot is made in steps, each of which waits for the
+// transactions that are open before it. One that began after the first step, was committed before
+// the last one, and waits for a standby, is neither told of nor visible.
 func TestWhatWasCommittedBeforeTheSlotIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	b := alone(t, "synchronous_standby_names=nobody", "synchronous_commit=local").bed(t)
 	plain := b.items()
+	b.write("CREATE TABLE others (id int PRIMARY KEY)")
+	begin := func(id int) (commit func()) {
+		conn := b.connect(b.name)
+		b.exec(conn, fmt.Sprintf("SET search_path = %s; BEGIN; INSERT INTO others VALUES (%d)", b.schema, id))
+		return func() { b.exec(conn, "COMMIT") }
+	}
+	waits := func() bool {
+		return b.one("SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT granted AND locktype = 'transactionid' AND application_name = 'preload'") == 1
+	}
+	first := begin(1)
+	p := b.open(plain)
+	until(t, "a slot that waits for a transaction", waits)
+	second := begin(2)
+	xid := b.one("SELECT max(backend_xid::text::bigint) FROM pg_stat_activity")
+	first()
+	until(t, "a slot that waits for the next one", func() bool {
+		return waits() && b.one(fmt.Sprintf("SELECT count(*) FROM pg_locks WHERE NOT granted AND transactionid::text = '%d'", xid)) == 1
+	})
 	conn := b.connect(b.name)
 	b.exec(conn, "SET search_path = "+b.schema+"; SET synchronous_commit = on")
 	done := make(chan error, 1)
@@ -128,11 +147,12 @@ func TestWhatWasCommittedBeforeTheSlotIsWaitedFor(t *testing.T) {
 	until(t, "a commit that waits for a standby", func() bool {
 		return b.one("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'") == 1
 	})
-	p := b.open(plain)
-	until(t, "a slot that is being made", func() bool { return b.one("SELECT count(*) FROM pg_replication_slots") == 1 })
-	for range 20 {
+	second()
+	until(t, "a stream", func() bool { return p.feed.session.Load() != nil })
+	for begun := time.Now(); time.Since(begun) < quick; {
 		if p.served(items) {
-			t.Fatal("served while a transaction is open of which the stream does not tell")
+			t.Error("served while a transaction is open of which the stream does not tell")
+			break
 		}
 	}
 	b.write("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
@@ -155,6 +175,9 @@ func TestFaults(t *testing.T) {
 		befall func()
 	}{
 		{"the WAL sender is terminated", func() { b.write("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots") }},
+		{"the WAL sender is terminated before a commit", func() {
+			b.write("BEGIN; UPDATE items SET name = 'not told' WHERE id = 2; SELECT pg_terminate_backend(active_pid, 10000) FROM pg_replication_slots; COMMIT")
+		}},
 		{"all connections are terminated", func() {
 			b.write("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND application_name = 'preload'")
 		}},
@@ -299,8 +322,16 @@ func TestOpenTransactions(t *testing.T) {
 	p.serving(t, items)
 	p.right(t, "joined", items)
 	b.exec(idle, "BEGIN; UPDATE items SET name = 'open again' WHERE id = 1")
-	begun := time.Now()
-	until(t, "a while", func() bool { return time.Since(begun) > 2*quick })
+	at := b.one("SELECT pg_current_wal_insert_lsn() - '0/0'")
+	until(t, "a log that is read to its end", func() bool {
+		s := p.feed.session.Load()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if len(s.goals) == manyGoals {
+			t.Fatal("the stream does not come to the end of a log that is not written out")
+		}
+		return int64(s.sure) > at
+	})
 	p.serving(t, items)
 	b.exec(idle, "COMMIT")
 	p.caughtUp(t)
