@@ -85,16 +85,16 @@ type RowChange struct {
 	// Table is the name of the table as the database has it, without its schema. Without a name
 	// anything may have changed.
 	Table string
-	// Within are the names of further tables that show the row, such as those of which the table is a
-	// partition.
+	// Within are the names of further tables that show the row, such as those of which the table is
+	// a partition.
 	Within []string
 	Kind   RowKind
 	// Columns are the names of the columns that Old and New are of. The database may have changed a
 	// column that is not among them.
 	Columns []string
-	// Old is the row before an update or a delete, New is the row after an insert or an update. Each
-	// has as many values as there are columns, or none where nothing is known of the row. A value is
-	// nil for NULL, a bool, a string, a []byte, a RowText, RowUnknown or RowUnchanged.
+	// Old is the row before an update or a delete, New is the row after an insert or an update.
+	// Each has as many values as there are columns, or none where nothing is known of the row. A
+	// value is nil for NULL, a bool, a string, a []byte, a RowText, RowUnknown or RowUnchanged.
 	Old, New []any
 }
 

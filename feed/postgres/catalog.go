@@ -44,8 +44,8 @@ const shapeQuery = `SELECT pg_current_wal_insert_lsn()::text, coalesce(sum(hasht
 
 // tablesQuery returns the tables, each with whether its changes are told, and the tables above it
 // and, of one that is partitioned, below it. A publication with a row filter does not tell all; nor
-// does one that tells of partitions by the table at their root, which leaves out that one of them was
-// truncated.
+// does one that tells of partitions by the table at their root, which leaves out that one of them
+// was truncated.
 const tablesQuery = `WITH RECURSIVE up AS (
 	SELECT inhrelid AS lower, inhparent AS upper FROM pg_inherits
 	UNION SELECT u.lower, i.inhparent FROM up u JOIN pg_inherits i ON i.inhrelid = u.upper),

@@ -70,8 +70,8 @@ func until(t testing.TB, what string, is func() bool) {
 }
 
 // TestWhatIsToldIsNotServedBeforeItIsVisible: the stream tells of a commit that waits for a
-// synchronous standby. If that counted as visible, the row of before would be kept again, and served
-// for ever after.
+// synchronous standby. If that counted as visible, the row of before would be kept again, and
+// served for ever after.
 func TestWhatIsToldIsNotServedBeforeItIsVisible(t *testing.T) {
 	t.Parallel()
 	for _, unguarded := range []bool{false, true} {
@@ -112,9 +112,9 @@ func TestWhatIsToldIsNotServedBeforeItIsVisible(t *testing.T) {
 	}
 }
 
-// TestWhatWasCommittedBeforeTheSlotIsWaitedFor: a slot is made in steps, each of which waits for the
-// transactions that are open before it. One that began after the first step, was committed before
-// the last one, and waits for a standby, is neither told of nor visible.
+// TestWhatWasCommittedBeforeTheSlotIsWaitedFor: a slot is made in steps, each of which waits for
+// the transactions that are open before it. One that began after the first step, was committed
+// before the last one, and waits for a standby, is neither told of nor visible.
 func TestWhatWasCommittedBeforeTheSlotIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	b := alone(t, "synchronous_standby_names=nobody", "synchronous_commit=local").bed(t)

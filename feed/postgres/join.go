@@ -14,8 +14,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// settings are those of both connections: by them texts of values are written, and by their name the
-// server tells its replicas apart.
+// settings are those of both connections: by them texts of values are written, and by their name
+// the server tells its replicas apart.
 var settings = map[string]string{
 	"datestyle": "ISO", "intervalstyle": "postgres", "timezone": "UTC", "bytea_output": "hex", "extra_float_digits": "3",
 }
@@ -170,7 +170,8 @@ func (s *session) publish(ctx context.Context) error {
 	}
 	tables, err := s.missing(ctx)
 	for _, table := range tables {
-		// One that cannot be added is not served from memory, as any that is not in the publication.
+		// One that cannot be added is not served from memory, as any that is not in the
+		// publication.
 		_, wrong := s.side.Exec(ctx, "ALTER PUBLICATION "+quoted+" ADD TABLE "+table, pgx.QueryExecModeSimpleProtocol)
 		if wrong != nil && !exists(wrong) {
 			s.refused[table] = wrong.Error()

@@ -30,8 +30,8 @@ type server struct {
 	log  *bytes.Buffer
 }
 
-// programs returns where the installed programs of PostgreSQL are, of the newest version that can be
-// used.
+// programs returns where the installed programs of PostgreSQL are, of the newest version that can
+// be used.
 func programs() (string, error) {
 	if path, err := exec.LookPath("initdb"); err == nil {
 		return filepath.Dir(path), nil

@@ -20,10 +20,10 @@ import (
 // session is one connection with the server. One goroutine reads its stream (listen), another one
 // asks the server over the side connection (ask).
 //
-// The stream tells of a commit before it can be seen, and for as long before as the server waits for
-// a synchronous standby. So what a transaction changes is blocked when it is told, and until a
-// snapshot that is taken later shows the transaction. Freshness is asked for: where the log ends, and
-// when; once the stream has come to that place, all is taken in that was committed before the
+// The stream tells of a commit before it can be seen, and for as long before as the server waits
+// for a synchronous standby. So what a transaction changes is blocked when it is told, and until a
+// snapshot that is taken later shows the transaction. Freshness is asked for: where the log ends,
+// and when; once the stream has come to that place, all is taken in that was committed before the
 // question.
 type session struct {
 	*Feed
@@ -356,8 +356,8 @@ func (s *session) nudge(ctx context.Context) error {
 	return nil
 }
 
-// look takes in which tables there are, and how they look. All is forgotten, and what is told and not
-// visible yet is of everything: it was read by what was known of tables before.
+// look takes in which tables there are, and how they look. All is forgotten, and what is told and
+// not visible yet is of everything: it was read by what was known of tables before.
 func (s *session) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

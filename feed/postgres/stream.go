@@ -271,8 +271,8 @@ func (r *relation) before(m *pglogrepl.UpdateMessage, now []any) []any {
 	return before
 }
 
-// value returns a value as package preload takes it. Of some types equal values have equal texts, or
-// texts that package preload takes for equal; of others it is left open.
+// value returns a value as package preload takes it. Of some types equal values have equal texts,
+// or texts that package preload takes for equal; of others it is left open.
 func value(of uint32, c *pglogrepl.TupleDataColumn) any {
 	switch c.DataType {
 	case pglogrepl.TupleDataTypeNull:

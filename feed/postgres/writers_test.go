@@ -178,8 +178,8 @@ func TestEveryStatementOfOthersIsSeen(t *testing.T) {
 	}
 }
 
-// TestDelay: how long it takes until a write of somebody else is not served any more. It says what it
-// found; what has to hold is the bound.
+// TestDelay: how long it takes until a write of somebody else is not served any more. It says what
+// it found; what has to hold is the bound.
 func TestDelay(t *testing.T) {
 	t.Parallel()
 	b := common(t).bed(t)

@@ -43,14 +43,14 @@ const (
 	RowUnchanged
 )
 
-// Rows returns the batch of what a stream tells of rows. Of no rows at all it is that of everything,
-// as one that is long is.
+// Rows returns the batch of what a stream tells of rows. Of no rows at all it is that of
+// everything, as one that is long is.
 func (f *Feeds) Rows(rows []Row) []byte {
 	var changes []coherence.Change
 	for i := range rows {
 		changes = append(changes, f.ofRow(&rows[i])...)
-		// What is of everything, or of more rows than a batch can tell, is loosened as it grows, so
-		// that it takes little memory.
+		// What is of more rows than a batch can tell is loosened as it grows, so that it takes
+		// little memory.
 		if len(changes) > maxRows {
 			changes = footprint.Loosen(changes)
 		}
