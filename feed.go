@@ -61,6 +61,9 @@ type Member interface {
 	// Merge returns a batch that stands for several: all of each table that they touch. Where that
 	// is long it is empty, and stands for everything.
 	Merge(batches [][]byte) []byte
+	// Rows returns the batch of what a replication stream of the database tells of rows, for Begin.
+	// What of it would be long is of whole tables, or of everything.
+	Rows(rows []RowChange) (batch []byte)
 	// Arbiter returns who knows which transactions are over, nil where the database cannot tell:
 	// it is PostgreSQL that can. Transactions are announced by name from the first call on.
 	Arbiter() Arbiter
@@ -76,6 +79,50 @@ type Arbiter interface {
 	Mark(ctx context.Context) (mark string, err error)
 	Passed(ctx context.Context, mark string) (bool, error)
 }
+
+// RowChange is what a replication stream tells of one row that somebody wrote, or of a whole table.
+type RowChange struct {
+	// Table is the name of the table as the database has it, without its schema. Without a name
+	// anything may have changed.
+	Table string
+	// Within are the names of further tables that show the row, such as those of which the table is
+	// a partition.
+	Within []string
+	Kind   RowKind
+	// Columns are the names of the columns that Old and New are of. The database may have changed a
+	// column that is not among them.
+	Columns []string
+	// Old is the row before an update or a delete, New is the row after an insert or an update.
+	// Each has as many values as there are columns, or none where nothing is known of the row. A
+	// value is nil for NULL, a bool, a string, a []byte, a RowText, RowUnknown or RowUnchanged.
+	Old, New []any
+}
+
+// RowKind says what became of rows: RowInserted, RowUpdated, RowDeleted or RowsChanged.
+type RowKind = feeds.RowKind
+
+const (
+	// RowInserted says that a row is new.
+	RowInserted = feeds.RowInserted
+	// RowUpdated says that a row was updated.
+	RowUpdated = feeds.RowUpdated
+	// RowDeleted says that a row was deleted.
+	RowDeleted = feeds.RowDeleted
+	// RowsChanged says that all rows of a table may have been inserted, updated or deleted, as by a
+	// TRUNCATE, or in any number of ways.
+	RowsChanged = feeds.RowsChanged
+)
+
+// RowText is a value of a type of which a text is known: equal texts are equal values, different
+// ones may be equal values, too.
+type RowText = feeds.RowText
+
+// RowUnknown is a value that is not known. RowUnchanged, among the values of a row after an update,
+// is one that the update left as it was.
+const (
+	RowUnknown   = feeds.RowUnknown
+	RowUnchanged = feeds.RowUnchanged
+)
 
 // End says what became of a write: EndVisible, EndUndone or EndUnknown.
 type End = strict.End
@@ -120,6 +167,15 @@ func WithSecret(secret []byte) Option {
 
 // member makes a Member of that of package feeds.
 type member struct{ *feeds.Member }
+
+// Rows implements Member.
+func (m member) Rows(rows []RowChange) []byte {
+	all := make([]feeds.Row, len(rows))
+	for i, row := range rows {
+		all[i] = feeds.Row(row)
+	}
+	return m.Member.Rows(all)
+}
 
 // Arbiter implements Member.
 func (m member) Arbiter() Arbiter {

@@ -26,5 +26,5 @@
 // have to outlive it, and no answers: a Redis that has lost all costs the processes what is in
 // their memory.
 //
-// Writers that do not use the package are not seen by either.
+// Writers that do not use the package are not seen by either; package feed/postgres sees them.
 package redis

@@ -85,6 +85,25 @@ func (c *Column) Value(v any) coherence.Value {
 	return ""
 }
 
+// Image returns what stands for a value that the database itself says a row has: nil for NULL, a
+// bool, a string, the bytes of a binary one, and anything else for one of which is known that it is
+// not NULL. What is of another kind than the model says is not compared as the model says either:
+// "".
+func (c *Column) Image(v any) coherence.Value {
+	as := c.AsRead()
+	switch v := v.(type) {
+	case nil, bool:
+		return as.Value(v)
+	case string:
+		return as.text(v)
+	case []byte:
+		if c.Class == Bytewise {
+			return as.bytes(v)
+		}
+	}
+	return as.some()
+}
+
 // Operand returns what stands for one value in a statement; "" if that is not known.
 func (c *Column) Operand(o sqltext.Operand, vars []any) coherence.Value {
 	switch o.Kind {

@@ -92,6 +92,12 @@ func Postgres(t testing.TB) *Database {
 	if dsn == "" {
 		t.Skipf("PostgreSQL: %s is not set", PostgresEnv)
 	}
+	return PostgresAt(t, dsn)
+}
+
+// PostgresAt returns an empty schema of the PostgreSQL that a DSN leads to.
+func PostgresAt(t testing.TB, dsn string) *Database {
+	t.Helper()
 	schema := name()
 	admin, err := sql.Open("pgx", dsn)
 	must(t, err)

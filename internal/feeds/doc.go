@@ -6,6 +6,9 @@
 // that was done before some moment. Feeds tells each feed that wants to hear it of each write, as a
 // batch (package batch) of all that the write changes, cascades with it.
 //
+// What a replication stream tells of rows (Row) becomes a batch, too, by what the catalog knows of
+// their tables.
+//
 // What the package guards: a batch that is not understood, in whole or in the part of one table, is
 // taken for more than it may have meant and never for less; a feed that panics costs a log line; a
 // feed that says nothing has everything come from the database.

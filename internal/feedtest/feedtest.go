@@ -58,21 +58,34 @@ func (p *process) serving(t testing.TB) {
 
 // Run runs the tests, each on every kind of database with a bed of its own.
 func Run(t *testing.T, open func(t *testing.T) Bed) {
-	for _, test := range []struct {
-		name string
-		run  func(*testing.T, *dbtest.Database, Bed)
-	}{
-		{"EveryWrite", everyWrite},
-		{"Versions", versions},
-		{"CutOff", cutOff},
-		{"Faults", faults},
-		{"OtherModel", otherModel},
-		{"Secrets", secrets},
-	} {
+	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			dbtest.Each(t, func(t *testing.T, d *dbtest.Database) { test.run(t, d, open(t)) })
 		})
 	}
+}
+
+// RunOn runs the tests, each on a database and with a bed of its own.
+func RunOn(t *testing.T, open func(t *testing.T) (*dbtest.Database, Bed)) {
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			d, b := open(t)
+			test.run(t, d, b)
+		})
+	}
+}
+
+var tests = []struct {
+	name string
+	run  func(*testing.T, *dbtest.Database, Bed)
+}{
+	{"EveryWrite", everyWrite},
+	{"Versions", versions},
+	{"CutOff", cutOff},
+	{"Faults", faults},
+	{"OtherModel", otherModel},
+	{"Secrets", secrets},
 }
 
 // right checks that a process answers as the database would: at once, or within the bound of time

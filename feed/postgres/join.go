@@ -1,0 +1,205 @@
+package postgres
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// settings are those of both connections: by them texts of values are written, and by their name
+// the server tells its replicas apart.
+var settings = map[string]string{
+	"datestyle": "ISO", "intervalstyle": "postgres", "timezone": "UTC", "bytea_output": "hex", "extra_float_digits": "3",
+}
+
+// name is what the connections are called by the server.
+const name = "preload"
+
+// patience is how long the server may take to answer a question.
+const patience = 10 * time.Second
+
+// connect opens a connection with settings of the feed's own.
+func (f *Feed) connect(ctx context.Context, more map[string]string) (*pgx.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	dial := f.dial.Copy()
+	dial.RuntimeParams["application_name"] = name
+	for _, set := range []map[string]string{settings, more} {
+		for setting, value := range set {
+			dial.RuntimeParams[setting] = value
+		}
+	}
+	return pgx.ConnectConfig(ctx, dial)
+}
+
+// join connects with the server, and has it make a slot. From then on its stream tells of all
+// commits. A session that is returned has to be closed, with an error, too.
+func (f *Feed) join(ctx context.Context) (*session, error) {
+	side, err := f.connect(ctx, map[string]string{"synchronous_commit": "local", "lock_timeout": "2s"})
+	if err != nil {
+		return nil, fmt.Errorf("postgres: connecting with the server: %w", err)
+	}
+	s := newSession(f, side)
+	if err = s.check(ctx); err != nil {
+		return s, err
+	}
+	if err = s.publish(ctx); err != nil {
+		return s, err
+	}
+	stream, err := f.connect(ctx, map[string]string{"replication": "database"})
+	if err != nil {
+		return s, s.hint(fmt.Errorf("postgres: connecting with the server to replicate: %w", err))
+	}
+	s.replication = stream.PgConn()
+	slow := time.AfterFunc(patience, func() {
+		f.logger.Warn("preload: nothing is served from memory until the transactions are over that were writing when the feed connected", "feed", "postgres")
+	})
+	defer slow.Stop()
+	var random [8]byte
+	_, _ = rand.Read(random[:]) // never fails
+	slot := "preload_" + hex.EncodeToString(random[:])
+	_, err = pglogrepl.CreateReplicationSlot(ctx, s.replication, slot, "pgoutput",
+		pglogrepl.CreateReplicationSlotOptions{Temporary: true, SnapshotAction: "NOEXPORT_SNAPSHOT", Mode: pglogrepl.LogicalReplication})
+	if err != nil {
+		return s, s.hint(fmt.Errorf("postgres: making a replication slot: %w", err))
+	}
+	if err = s.mark(ctx); err != nil {
+		return s, err
+	}
+	quoted := strings.ReplaceAll(pgx.Identifier{f.publication}.Sanitize(), "'", "''")
+	err = pglogrepl.StartReplication(ctx, s.replication, slot, 0, pglogrepl.StartReplicationOptions{
+		PluginArgs: []string{"proto_version '1'", "publication_names '" + quoted + "'"},
+	})
+	if err != nil {
+		return s, fmt.Errorf("postgres: starting to replicate: %w", err)
+	}
+	s.stream, err = s.replication.Hijack()
+	return s, err
+}
+
+// check returns an error that says all of what keeps a server from telling its changes.
+func (s *session) check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	var standby bool
+	var level, database, replicas, role string
+	var version int
+	err := s.side.QueryRow(ctx, `SELECT pg_is_in_recovery(), current_setting('wal_level'), current_database(),
+		current_setting('server_version_num')::int, current_setting('synchronous_standby_names'), current_user`).
+		Scan(&standby, &level, &database, &version, &replicas, &role)
+	if err != nil {
+		return fmt.Errorf("postgres: asking how the server is set up: %w", err)
+	}
+	s.role = role
+	var wrong []string
+	add := func(is bool, format string, args ...any) {
+		if is {
+			wrong = append(wrong, fmt.Sprintf(format, args...))
+		}
+	}
+	add(version < 130000, "the server's version is %d: want 13 or later", version/10000)
+	add(standby, "the server is a standby: want the primary that the plugin's handle is connected with")
+	add(level != "logical", "wal_level is %s: want ALTER SYSTEM SET wal_level = logical, and a restart", level)
+	add(database != s.database, "the data source name leads to the database %q, and the plugin's handle to %q", database, s.database)
+	add(strings.Contains(replicas, "*") || strings.Contains(strings.ToLower(replicas), name),
+		"synchronous_standby_names is %q, by which this connection would count as a synchronous standby: want the names of the standbys", replicas)
+	if len(wrong) > 0 {
+		return errors.New("postgres: " + strings.Join(wrong, "; "))
+	}
+	return nil
+}
+
+// hint adds to an error of the server's what is usually missing.
+func (s *session) hint(err error) error {
+	var of *pgconn.PgError
+	if !errors.As(err, &of) {
+		return err
+	}
+	switch of.Code {
+	case "42501", "28000":
+		return fmt.Errorf("%w: want ALTER ROLE %s REPLICATION, and an entry of pg_hba.conf that lets it connect", err, pgx.Identifier{s.role}.Sanitize())
+	case "53400", "53300":
+		return fmt.Errorf("%w: want max_replication_slots, max_wal_senders and max_connections to leave one of each for each process, and one more connection", err)
+	}
+	return err
+}
+
+// made is the comment of publications that a feed has made, and may add tables to.
+const made = "made by package preload, which adds tables that have a replica identity"
+
+// wantedQuery returns the tables that may be added to a publication without breaking anything: a
+// server refuses updates of a published table that has no replica identity.
+const wantedQuery = `SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND NOT c.relispartition AND ` + ours + `
+AND pg_has_role(c.relowner, 'USAGE')
+AND (c.relreplident = 'f' OR EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid
+	AND (c.relreplident = 'd' AND i.indisprimary OR c.relreplident = 'i' AND i.indisreplident)))
+AND NOT EXISTS (SELECT FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid WHERE r.prrelid = c.oid AND p.pubname = $1)
+ORDER BY 1, 2`
+
+// publish makes the publication if it is missing, and adds tables to one that a feed has made.
+func (s *session) publish(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	var mine bool
+	err := s.side.QueryRow(ctx, `SELECT coalesce(obj_description(oid, 'pg_publication') = $2, false) AND pg_has_role(pubowner, 'USAGE')
+		FROM pg_publication WHERE pubname = $1`, s.publication, made).Scan(&mine)
+	none := errors.Is(err, pgx.ErrNoRows)
+	if err != nil && !none {
+		return fmt.Errorf("postgres: asking for the publication: %w", err)
+	}
+	quoted := pgx.Identifier{s.publication}.Sanitize()
+	if none {
+		_, err = s.side.Exec(ctx, "CREATE PUBLICATION "+quoted+"; COMMENT ON PUBLICATION "+quoted+" IS '"+made+"'", pgx.QueryExecModeSimpleProtocol)
+		if err != nil && !exists(err) {
+			return fmt.Errorf("postgres: there is no publication %s, and %s may not make it: want CREATE PUBLICATION %s FOR TABLE ..., or GRANT CREATE ON DATABASE: %w",
+				s.publication, s.role, quoted, err)
+		}
+		mine = true
+	}
+	if s.adds = mine; !mine {
+		return nil
+	}
+	tables, err := s.missing(ctx)
+	for _, table := range tables {
+		// One that cannot be added is not served from memory, as any that is not in the
+		// publication.
+		_, wrong := s.side.Exec(ctx, "ALTER PUBLICATION "+quoted+" ADD TABLE "+table, pgx.QueryExecModeSimpleProtocol)
+		if wrong != nil && !exists(wrong) {
+			s.refused[table] = wrong.Error()
+		}
+	}
+	return err
+}
+
+// missing returns the tables that may be added to the publication, and are not in it.
+func (s *session) missing(ctx context.Context) (tables []string, err error) {
+	rows, err := s.side.Query(ctx, wantedQuery, s.publication)
+	if err != nil {
+		return nil, fmt.Errorf("postgres: asking which tables the publication misses: %w", err)
+	}
+	var schema, relation string
+	_, err = pgx.ForEachRow(rows, []any{&schema, &relation}, func() error {
+		tables = append(tables, pgx.Identifier{schema, relation}.Sanitize())
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("postgres: asking which tables the publication misses: %w", err)
+	}
+	return tables, nil
+}
+
+// exists reports whether an error says that something is there already, which another process has
+// made meanwhile.
+func exists(err error) bool {
+	var of *pgconn.PgError
+	return errors.As(err, &of) && (of.Code == "42710" || of.Code == "23505")
+}
