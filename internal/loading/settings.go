@@ -19,7 +19,6 @@ var settings = map[string]struct{ ask, usual string }{
 			(SELECT reverse_unordered_selects FROM pragma_reverse_unordered_selects) || (SELECT query_only FROM pragma_query_only) ||
 			(SELECT legacy_alter_table FROM pragma_legacy_alter_table) || ('a' LIKE 'A') ||
 			(SELECT count(*) FROM pragma_database_list WHERE name NOT IN ('main', 'temp')) || ',' || (SELECT count(*) FROM sqlite_temp_master)`,
-		usual: "000000010,0",
 	},
 	"postgres": {
 		ask: `SELECT coalesce((SELECT string_agg(name || '=' || setting, ',' ORDER BY name) FROM pg_settings WHERE source = 'session'), '') ||
