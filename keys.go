@@ -2,6 +2,7 @@ package preload
 
 import (
 	"bytes"
+	"context"
 	"database/sql"
 	"slices"
 	"time"
@@ -29,6 +30,8 @@ type keys struct {
 	log        *commit.Log
 	// confirm reports whether a template of LoadHot is that of a statement.
 	confirm func(t *template.Template, db *gorm.DB, own []byte) bool
+	// since returns what calls demand that say this, after it has waited for that where it has to.
+	since func(ctx context.Context, d *mode.Demand) cache.Since
 }
 
 // read is a query that qualifies.
@@ -51,6 +54,8 @@ type call struct {
 	cause   Cause           // of a miss, where that is known
 	terms   *template.Terms // on which it is kept, nil where the call has none
 	tags    []string        // by which it is forgotten, as changes name them
+	demand  *mode.Demand    // what the call says of answers in memory, nil where it says nothing
+	since   cache.Since     // the same, as entries are compared with it
 }
 
 // origin is where a query comes from, and as of when it is asked. Its texts are parts of the key.
@@ -141,8 +146,8 @@ func (k *keys) qualify(db *gorm.DB, m *optin.Model, q *read, found *shape.Clause
 func (k *keys) admit(db *gorm.DB, q *read, found *shape.Clauses) Reason {
 	stmt := db.Statement
 	found.Find(stmt)
-	asked, terms := mode.Of(stmt, found)
-	if terms != nil {
+	asked, terms, demand := mode.Of(stmt, found)
+	if q.demand = demand; terms != nil {
 		if err := k.agree(q, terms); err != nil {
 			_ = db.AddError(err)
 			return ReasonError
@@ -255,7 +260,10 @@ func (k *keys) locate(db *gorm.DB, q *read, t *template.Template, found *shape.C
 	if k.config.partition != nil {
 		q.partition = k.config.partition(stmt.Context)
 	}
-	q.template, q.said, q.now = t, f.Args.Said, k.config.now()
+	if q.template, q.said = t, f.Args.Said; q.demand != nil {
+		q.since = k.since(stmt.Context, q.demand)
+	}
+	q.now = k.config.now()
 	key := k.keyOfMoment(q, t, &f.Args)
 	if key == nil {
 		key = k.keyOf(q, t, &f.Args)
@@ -264,6 +272,9 @@ func (k *keys) locate(db *gorm.DB, q *read, t *template.Template, found *shape.C
 	if !q.refresh {
 		if q.hit = k.cache.Find(args.Lent(key, k.config.keepsKeys), q.now); q.mayAnswer(q.hit, stmt) {
 			return ""
+		}
+		if q.hit != nil && !q.since.Met(q.hit) {
+			q.cause = CauseTooOld
 		}
 		if q.hit = nil; found.Keyed && q.filled && k.proved(stmt, q, found, o) {
 			return ""
@@ -288,7 +299,7 @@ func (k *keys) proved(stmt *gorm.Statement, q *read, found *shape.Clauses, o sha
 		return false
 	}
 	e := k.cache.Find(args.Lent(k.keyOf(q, t, &f.Args), k.config.keepsKeys), q.now)
-	if e == nil || !q.template.Proves(stmt, t, e) || !t.Tells(stmt, e) {
+	if e == nil || !q.since.Met(e) || !q.template.Proves(stmt, t, e) || !t.Tells(stmt, e) {
 		return false
 	}
 	stmt.SQL.Reset() // as after any read that is answered from memory
@@ -336,8 +347,11 @@ func (k *keys) keyOfMoment(q *read, t *template.Template, own *args.Text) []byte
 // mayAnswer reports whether an entry may answer a statement. One without rows does not answer
 // FirstOrCreate: it would create what another process created since, and all who waited for one
 // query would create at once what they did not find. Nor does one that does not hold for the moment
-// that the statement gives.
+// that the statement gives, or is older than the call allows.
 func (q *read) mayAnswer(e *cache.Entry, stmt *gorm.Statement) bool {
+	if e != nil && !q.since.Met(e) {
+		return false
+	}
 	if e != nil && !q.moment.IsZero() && !q.template.SpanOf(e.Value).Covers(q.moment) {
 		return false
 	}

@@ -247,7 +247,7 @@ func (r *reader) board(q *read, stmt *gorm.Statement, past *cache.Flight) (join 
 			}()
 		}
 		if !q.refresh {
-			if join = r.cache.Join(q.key, past); join != nil {
+			if join = r.cache.Join(q.key, q.since, past); join != nil {
 				return
 			}
 		}
@@ -268,7 +268,7 @@ func (r *reader) board(q *read, stmt *gorm.Statement, past *cache.Flight) (join 
 				return
 			}
 		}
-		if join = r.cache.Start(&mine.Flight, q.refresh, past); join != nil {
+		if join = r.cache.Start(&mine.Flight, q.refresh, q.since, past); join != nil {
 			return
 		}
 		if !q.refresh {

@@ -43,7 +43,7 @@ func ContextWithTransactionReads(ctx context.Context) context.Context {
 // transaction has.
 func (r *reader) within(db *gorm.DB, q *read, next func(*gorm.DB)) {
 	began, cause, why := time.Now(), CauseTransaction, r.miss(q)
-	defer func() { r.lacked(db, q, cmp.Or(cause, why), time.Since(began)) }()
+	defer func() { r.lacked(db, q, cmp.Or(cause, q.cause, why), time.Since(began)) }()
 	vars, load := db.Statement.Vars, (*template.Load)(nil)
 	r.config.guard("leasing an answer", func() {
 		if !q.view.Keeps || q.filled || q.template.RecordsRows() || !r.steady(q, vars) || !r.keeps(db.Statement.Context, q) {
