@@ -423,7 +423,7 @@ func tokens(t *testing.T, d *dbtest.Database, b Bed) {
 		read(with, n)
 		read(with, n) // and so it is in memory when the next one is written
 	}
-	t.Logf("%d writes read twice, %d times from memory, %v each", n, hits(), waited/time.Duration(2*n))
+	t.Logf("%d writes read twice, %d times from memory, %v each; missed %v", n, hits(), waited/time.Duration(2*n), reader.Plugin.Stats().MissCauses)
 	if hits() == 0 {
 		t.Error("nothing was read from memory: the test tests nothing")
 	}
