@@ -264,8 +264,22 @@ type sender struct {
 	number uint64 // of the last entry
 	seen   time.Time
 	open   map[uint64]func(preload.End)
+	quiet  int  // beats of this process's own that were read since the last entry
+	fresh  bool // all was forgotten: the next entry is taken as it comes
 	sure   bool // it was there, and nothing was lost, when that was last found out
 }
+
+// giveUp ends what may never be heard of any more.
+func (s *sender) giveUp() {
+	for number, end := range s.open {
+		end(preload.EndUnknown)
+		delete(s.open, number)
+	}
+}
+
+// maxQuiet is after how many beats without an entry a process counts as one that has died: twice
+// the bound, of time in which this process could hear it.
+const maxQuiet = 8
 
 // reader is how far the stream was read.
 type reader struct {
@@ -304,9 +318,7 @@ func (f *BoundedFeed) read() {
 		r.settle()
 	}
 	for _, s := range r.senders {
-		for _, end := range s.open {
-			end(preload.EndUnknown)
-		}
+		s.giveUp()
 	}
 }
 
@@ -366,14 +378,11 @@ func (r *reader) settle() {
 	r.known.settled(r.senders, b)
 	r.m.Serve(b.asked, r.bound)
 	for process, s := range r.senders {
-		silent := r.since.Sub(s.seen)
-		if silent > 2*r.bound {
-			for number, end := range s.open {
-				end(preload.EndUnknown)
-				delete(s.open, number)
-			}
+		if s.quiet++; s.quiet > maxQuiet {
+			s.giveUp()
 		}
-		if silent > forgotten {
+		if r.since.Sub(s.seen) > forgotten {
+			s.giveUp()
 			delete(r.senders, process)
 		}
 	}
@@ -393,15 +402,13 @@ func before(a, b string) bool {
 	return parts[0][0] < parts[1][0] || parts[0][0] == parts[1][0] && parts[0][1] < parts[1][1]
 }
 
-// reset forgets all, what is known of others, too: each is taken as it comes from then on.
+// reset forgets all: each other process is taken as it comes from then on. What one has announced
+// is still blocked until its end, which may be in the stream yet.
 func (r *reader) reset(why string) {
 	r.m.Stop()
 	for _, s := range r.senders {
-		for _, end := range s.open {
-			end(preload.EndUnknown)
-		}
+		s.fresh, s.sure = true, false
 	}
-	clear(r.senders)
 	r.m.Reset(why)
 }
 
@@ -421,16 +428,17 @@ func (r *reader) take(entry goredis.XMessage) {
 		s = &sender{number: number - 1, open: map[uint64]func(preload.End){}}
 		r.senders[process] = s
 	}
-	s.seen = time.Now()
+	s.seen, s.quiet = time.Now(), 0
 	switch {
 	case number <= s.number:
 		return // it was sent again
 	case number != s.number+1:
-		r.reset("entries of the stream were lost")
-		s = &sender{seen: s.seen, open: map[uint64]func(preload.End){}}
-		r.senders[process] = s
+		if !s.fresh {
+			r.reset("entries of the stream were lost")
+		}
+		s.giveUp() // the ends of what is open may be among them
 	}
-	s.number = number
+	s.number, s.fresh = number, false
 	if s.sure {
 		defer r.known.took(process, number) // when that is done
 	}
