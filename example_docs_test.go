@@ -196,3 +196,21 @@ func ExampleDriver() {
 	// Output:
 	// sqlite <nil>
 }
+
+func Example_fresh() {
+	ctx := context.Background()
+	db, p, done := open(preload.WithoutWorker())
+	defer done()
+
+	ctx = preload.ContextWithFreshness(ctx, 100*time.Millisecond) // reads with it take nothing from memory that is older
+	var ann Person
+	check(db.WithContext(ctx).First(&ann, 1).Error)
+
+	token, err := p.Position(ctx) // in the process that has written
+	check(err)
+	ctx = preload.ContextWithAtLeast(ctx, token) // in the one that reads
+	check(db.WithContext(ctx).First(&ann, 1).Error)
+	fmt.Println(ann.ID, token != "")
+	// Output:
+	// 1 true
+}

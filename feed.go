@@ -39,6 +39,14 @@ type Teller interface {
 	Announce(ctx context.Context, batch []byte, tx string) (finish func(End), err error)
 }
 
+// Exact is a Feed by which, while it has answers served, a write that has returned is known here: a
+// strict one. ContextWithFreshness is always content with it.
+type Exact interface {
+	Feed
+	// Exact does nothing.
+	Exact()
+}
+
 // Member is what the plugin is to a feed. All methods are safe for concurrent use.
 type Member interface {
 	// ID returns 32 letters: 128 random bits, drawn for this feed and this start of the process.
@@ -207,6 +215,11 @@ func (p *Plugin) openFeeds() error {
 		if err = feed.Open(ctx, member{m}); err != nil {
 			return fmt.Errorf("preload: opening feed %d, a %T: %w", i+1, feed, err)
 		}
+		if _, ok := feed.(Exact); ok {
+			m.Exact()
+		}
+		positioner, _ := feed.(Positioner)
+		p.feeds.Place(positioner)
 		if teller, ok := feed.(Teller); ok {
 			p.feeds.Add(teller)
 		}

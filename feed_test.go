@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -203,5 +204,77 @@ func TestTransactionsAreAnnouncedByName(t *testing.T) {
 	}
 	if _, err := arbiter.Over(ctx, "no name"); err == nil {
 		t.Error("what names no transaction is no error")
+	}
+}
+
+// hits returns a handle on which a row is in memory, with a feed or without.
+func hits(t testing.TB, feed bool) (db *gorm.DB, prepared *preload.Prepared[promised]) {
+	t.Helper()
+	d, f := dbtest.SQLite(t), &scripted{}
+	options := []preload.Option{preload.WithoutWorker(), preload.WithTTL(time.Hour)}
+	if feed {
+		options = append(options, preload.WithFeed(f))
+	}
+	db = d.Open(t)
+	p := preload.New(options...)
+	worldtest.Must(t, db.Use(p))
+	t.Cleanup(func() { _ = p.Close() })
+	worldtest.Must(t, d.Plain(t).AutoMigrate(&promised{}))
+	worldtest.Must(t, d.Plain(t).Create(&promised{ID: 1}).Error)
+	if feed {
+		f.member.Serve(time.Now(), time.Hour)
+	}
+	prepared, err := preload.Prepare[promised](db, func(tx *gorm.DB) *gorm.DB { return tx.Where("id = ?", preload.Arg(0)) })
+	worldtest.Must(t, err)
+	for range 10 {
+		worldtest.Must(t, db.First(&promised{}, 1).Error)
+		_, err := prepared.First(t.Context(), 1)
+		worldtest.Must(t, err)
+	}
+	return db, prepared
+}
+
+// TestAHitWithAFeedAllocatesNothingMore, nor does a prepared one.
+func TestAHitWithAFeedAllocatesNothingMore(t *testing.T) {
+	var plain, prepared [2]float64
+	for i, feed := range []bool{false, true} {
+		db, query := hits(t, feed)
+		ctx := t.Context()
+		plain[i] = testing.AllocsPerRun(200, func() { db.First(&promised{}, 1) })
+		prepared[i] = testing.AllocsPerRun(200, func() { _, _ = query.First(ctx, 1) })
+	}
+	if plain[0] != plain[1] || prepared[0] != prepared[1] {
+		t.Errorf("without a feed %v, prepared %v; with one %v, prepared %v", plain[0], prepared[0], plain[1], prepared[1])
+	}
+}
+
+// BenchmarkHitWithAFeed is what a hit costs without a feed and with one, in turns: the medians of
+// rounds of 100.
+func BenchmarkHitWithAFeed(b *testing.B) {
+	var took [2][2][]time.Duration // without a feed, with one; written out, prepared
+	var dbs [2]*gorm.DB
+	var queries [2]*preload.Prepared[promised]
+	for i, feed := range []bool{false, true} {
+		dbs[i], queries[i] = hits(b, feed)
+	}
+	ctx := b.Context()
+	for b.Loop() {
+		for i := range dbs {
+			begun := time.Now()
+			for range 100 {
+				dbs[i].First(&promised{}, 1)
+			}
+			between := time.Now()
+			for range 100 {
+				_, _ = queries[i].First(ctx, 1)
+			}
+			took[i][0], took[i][1] = append(took[i][0], between.Sub(begun)/100), append(took[i][1], time.Since(between)/100)
+		}
+	}
+	for i, feed := range []string{"none", "feed"} {
+		for j, form := range []string{"first", "prepared"} {
+			slices.Sort(took[i][j])
+			b.ReportMetric(float64(took[i][j][len(took[i][j])/2].Nanoseconds()), form+"-"+feed+"-ns/hit")
+		}
 	}
 }

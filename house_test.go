@@ -19,6 +19,7 @@ import (
 	"testing"
 
 	"github.com/gorm-preload/preload"
+	"github.com/gorm-preload/preload/internal/seen"
 )
 
 const (
@@ -224,6 +225,11 @@ func TestTheShortWayIsInlined(t *testing.T) {
 func TestEveryRefusalIsAReason(t *testing.T) {
 	t.Parallel()
 	reasons, causes := houseWords(t, ".", "Reason"), houseWords(t, ".", "Cause")
+	for _, cause := range causes {
+		if !slices.Contains(seen.Causes[:], seen.Cause(cause)) {
+			t.Errorf("the Cause %q is not counted by itself: want it among the Causes of internal/seen", cause)
+		}
+	}
 	for _, c := range []struct {
 		of, room, kind string
 		words          []string // that are documented

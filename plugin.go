@@ -99,9 +99,10 @@ func New(opts ...Option) *Plugin {
 		Waits: c.waits, Index: index, Now: p.config.now, Gate: c.gate,
 		Pushed: func(victim *cache.Entry) { p.learner.Pushed(victim) }, Invalidated: c.invalidated(),
 	})
+	fresh := &freshness{cache: p.cache}
 	p.patterns = hotness.New(max(1, c.maxPatterns), c.scorer)
 	p.own = own.New(own.Config{
-		Cache: p.cache, Index: index, TTL: c.ttl, Partition: c.partition, Report: c.report,
+		Cache: p.cache, Index: index, TTL: c.ttl, Partition: c.partition, Since: fresh.in, Report: c.report,
 		Pattern: p.patterns.Lookup, Record: p.patterns.Touch, Hit: p.accesses.hit, Note: p.accesses.missed,
 		Joined: p.accesses.joined, Missed: p.accesses.lacked,
 		Register: func(key string, load cache.Loader) { p.loaders.Register(key, load, 0) },
@@ -132,6 +133,7 @@ func New(opts ...Option) *Plugin {
 	p.feeds.Feeds = feeds.New(feeds.Config{
 		Catalog: p.catalog, Gate: c.gate, Log: func() *commit.Log { return p.log }, Seal: c.seal, Report: c.report,
 	})
+	fresh.feeds = p.feeds.Feeds
 	p.log = commit.New(commit.Config{
 		Catalog: p.catalog, Footprints: p.footprints, Cache: p.cache, Index: index, HoldOut: c.holdOut,
 		Now: c.holdClock(), Report: c.report, Gate: &p.worker.Gate, Killed: p.worker.Revive, Others: p.feeds.Feeds,
@@ -148,6 +150,7 @@ func New(opts ...Option) *Plugin {
 		Models: p.models, Templates: p.templates, Footprints: p.footprints, Cache: p.cache, Log: p.log,
 		Partition: c.partition, KeepsKeys: c.keepsKeys, Raw: c.raw, Now: c.now, Report: c.report, Place: placeOfArg,
 		Confirm: func(t *template.Template, db *gorm.DB, own []byte) bool { return p.handover.Confirm(t, db, own) },
+		Since:   fresh.of,
 	})
 	p.writer = writer{
 		life: &p.life, config: c, log: p.log, footprints: p.footprints, catalog: p.catalog, models: p.models, gate: &p.worker.Gate,

@@ -256,7 +256,7 @@ func (r *reader) board(q *recognition.Query, stmt *gorm.Statement, past *cache.F
 			}()
 		}
 		if !q.Refresh {
-			if join = r.cache.Join(q.Key, past); join != nil {
+			if join = r.cache.Join(q.Key, q.Since, past); join != nil {
 				return
 			}
 		}
@@ -277,7 +277,7 @@ func (r *reader) board(q *recognition.Query, stmt *gorm.Statement, past *cache.F
 				return
 			}
 		}
-		if join = r.cache.Start(&mine.Flight, q.Refresh, past); join != nil {
+		if join = r.cache.Start(&mine.Flight, q.Refresh, q.Since, past); join != nil {
 			return
 		}
 		if !q.Refresh {

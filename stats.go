@@ -232,6 +232,7 @@ const (
 	CauseNotKeepable Cause = "not keepable" // the answer holds what cannot be copied, such as a channel
 	CauseNotRepeated Cause = "not repeated" // hardly any of the thousand queries of this shape before was asked again, while others had to leave; a few are kept, to see whether that changes
 	CauseRefreshed   Cause = "refreshed"    // Refresh, or ContextWithRefresh
+	CauseTooOld      Cause = "too old"      // it was in memory, and older than ContextWithFreshness or ContextWithAtLeast allows, or not known to be younger
 	CauseTransaction Cause = "transaction"  // asked in a transaction, and not kept: that writes what could show in it, or is not at READ COMMITTED
 	CauseHeldOut     Cause = "held out"     // a write of what the answer depends on has not ended, or its end cannot be seen
 )

@@ -44,7 +44,7 @@ func ContextWithTransactionReads(ctx context.Context) context.Context {
 // transaction has.
 func (r *reader) within(db *gorm.DB, q *recognition.Query, next func(*gorm.DB)) {
 	began, cause, why := time.Now(), seen.Cause(CauseTransaction), r.miss(q)
-	defer func() { r.lacked(db, q, cmp.Or(cause, why), time.Since(began)) }()
+	defer func() { r.lacked(db, q, cmp.Or(cause, q.Cause, why), time.Since(began)) }()
 	vars, load := db.Statement.Vars, (*template.Load)(nil)
 	r.config.guard("leasing an answer", func() {
 		if !q.View.Keeps || q.Filled || q.Template.RecordsRows() || !r.steady(q, vars) || !r.keeps(db.Statement.Context, q) {

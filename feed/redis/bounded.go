@@ -31,17 +31,23 @@ type BoundedFeed struct {
 	cancel  context.CancelFunc
 	workers sync.WaitGroup
 
+	known known
+
 	mu    sync.Mutex       // a leaf
 	beats map[uint64]*beat // the last ones
 }
 
-var _ preload.Teller = (*BoundedFeed)(nil)
+var (
+	_ preload.Teller     = (*BoundedFeed)(nil)
+	_ preload.Positioner = (*BoundedFeed)(nil)
+)
 
 // beat is what a process knows of a beat of its own.
 type beat struct {
 	asked    time.Time // before it was sent first
 	answered time.Time // zero while it is not
 	server   string    // which start of which server took it
+	id       string    // of its entry there
 }
 
 // Bounded returns a feed. The client stays the caller's, who closes it after the plugin.
@@ -91,20 +97,24 @@ const (
 // most is how many entries are sent, or read, at a time.
 const most = 256
 
-// beatStep adds a beat, and returns which start of which server did.
+// beatStep adds a beat, and returns which start of which server did, and as which entry.
 var beatStep = goredis.NewScript(`
 local info = redis.pcall('INFO', 'server')
 local server = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ''
-redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'k', 'T', 'p', ARGV[2], 'n', ARGV[3])
-return server`)
+local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'k', 'T', 'p', ARGV[2], 'n', ARGV[3])
+return {server, id}`)
 
 // send sends what is to be told, and beats. What could not be sent is sent again, with the same
 // numbers: who has read them already passes them over.
 func (f *BoundedFeed) send() {
 	var number uint64
 	var unsent []*item
+	var marks []*mark // of what was sent
 	numbers := map[*item]uint64{}
 	give := func(it *item) {
+		if it.mark != nil {
+			return
+		}
 		number++
 		numbers[it] = number
 		if !it.ended {
@@ -125,19 +135,25 @@ func (f *BoundedFeed) send() {
 		if len(unsent) > 0 {
 			if wrong = f.add(unsent, numbers); wrong == nil {
 				for _, it := range unsent {
-					delete(numbers, it)
+					if delete(numbers, it); it.mark != nil {
+						marks = append(marks, it.mark)
+					}
 				}
 				unsent = nil
 			}
 		}
-		if wrong == nil && !closing && (pending != 0 || !time.Now().Before(next)) {
+		if wrong == nil && !closing && (pending != 0 || len(marks) > 0 || !time.Now().Before(next)) {
 			if pending == 0 {
 				number++
 				pending = number
 			}
 			next = time.Now().Add(f.bound / 4)
-			if wrong = f.beat(pending); wrong == nil {
-				pending = 0
+			var b *beat
+			if b, wrong = f.beat(pending); wrong == nil {
+				for _, m := range marks {
+					m.passed(position{f.m.ID(), pending, b.id, b.server})
+				}
+				pending, marks = 0, nil
 			}
 		}
 		if closing {
@@ -173,6 +189,9 @@ func (f *BoundedFeed) add(items []*item, numbers map[*item]uint64) error {
 	defer cancel()
 	pipe := f.client.Pipeline()
 	for _, it := range items {
+		if it.mark != nil {
+			continue
+		}
 		values := []any{fieldKind, kindBegin, fieldProcess, f.m.ID(), fieldNumber, numbers[it]}
 		if it.ended {
 			values[1] = kindEnd
@@ -187,7 +206,7 @@ func (f *BoundedFeed) add(items []*item, numbers map[*item]uint64) error {
 }
 
 // beat sends a beat.
-func (f *BoundedFeed) beat(number uint64) error {
+func (f *BoundedFeed) beat(number uint64) (*beat, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), f.patience())
 	defer cancel()
 	f.mu.Lock()
@@ -197,14 +216,22 @@ func (f *BoundedFeed) beat(number uint64) error {
 		f.beats[number] = b
 	}
 	f.mu.Unlock()
-	server, err := beatStep.Run(ctx, f.client, []string{f.key}, f.length, f.m.ID(), number).Text()
-	if err != nil {
-		return err
+	answer, err := beatStep.Run(ctx, f.client, []string{f.key}, f.length, f.m.ID(), number).StringSlice()
+	switch {
+	case err != nil:
+		return nil, err
+	case len(answer) != 2:
+		return nil, errAnswer
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	b.answered, b.server = time.Now(), server
-	return nil
+	b.answered, b.server, b.id = time.Now(), answer[0], answer[1]
+	return b.copy(), nil
+}
+
+func (b *beat) copy() *beat {
+	c := *b
+	return &c
 }
 
 // heard returns the newest beat up to a number, and forgets those before it; nil while that is not
@@ -222,7 +249,7 @@ func (f *BoundedFeed) heard(number uint64) (newest *beat, late time.Time) {
 		}
 	}
 	if newest != nil {
-		newest = &beat{newest.asked, newest.answered, newest.server}
+		newest = newest.copy()
 	}
 	for n, b := range f.beats {
 		if n <= at && !b.answered.IsZero() {
@@ -237,7 +264,22 @@ type sender struct {
 	number uint64 // of the last entry
 	seen   time.Time
 	open   map[uint64]func(preload.End)
+	quiet  int  // beats of this process's own that were read since the last entry
+	fresh  bool // all was forgotten: the next entry is taken as it comes
+	sure   bool // it was there, and nothing was lost, when that was last found out
 }
+
+// giveUp ends what may never be heard of any more.
+func (s *sender) giveUp() {
+	for number, end := range s.open {
+		end(preload.EndUnknown)
+		delete(s.open, number)
+	}
+}
+
+// maxQuiet is after how many beats without an entry a process counts as one that has died: twice
+// the bound, of time in which this process could hear it.
+const maxQuiet = 8
 
 // reader is how far the stream was read.
 type reader struct {
@@ -276,9 +318,7 @@ func (f *BoundedFeed) read() {
 		r.settle()
 	}
 	for _, s := range r.senders {
-		for _, end := range s.open {
-			end(preload.EndUnknown)
-		}
+		s.giveUp()
 	}
 }
 
@@ -335,16 +375,14 @@ func (r *reader) settle() {
 		r.reset("the stream was cut off before it was read")
 	}
 	r.checked, r.server = r.at, b.server
+	r.known.settled(r.senders, b)
 	r.m.Serve(b.asked, r.bound)
 	for process, s := range r.senders {
-		silent := r.since.Sub(s.seen)
-		if silent > 2*r.bound {
-			for number, end := range s.open {
-				end(preload.EndUnknown)
-				delete(s.open, number)
-			}
+		if s.quiet++; s.quiet > maxQuiet {
+			s.giveUp()
 		}
-		if silent > forgotten {
+		if r.since.Sub(s.seen) > forgotten {
+			s.giveUp()
 			delete(r.senders, process)
 		}
 	}
@@ -364,15 +402,13 @@ func before(a, b string) bool {
 	return parts[0][0] < parts[1][0] || parts[0][0] == parts[1][0] && parts[0][1] < parts[1][1]
 }
 
-// reset forgets all, what is known of others, too: each is taken as it comes from then on.
+// reset forgets all: each other process is taken as it comes from then on. What one has announced
+// is still blocked until its end, which may be in the stream yet.
 func (r *reader) reset(why string) {
 	r.m.Stop()
 	for _, s := range r.senders {
-		for _, end := range s.open {
-			end(preload.EndUnknown)
-		}
+		s.fresh, s.sure = true, false
 	}
-	clear(r.senders)
 	r.m.Reset(why)
 }
 
@@ -392,16 +428,20 @@ func (r *reader) take(entry goredis.XMessage) {
 		s = &sender{number: number - 1, open: map[uint64]func(preload.End){}}
 		r.senders[process] = s
 	}
-	s.seen = time.Now()
+	s.seen, s.quiet = time.Now(), 0
 	switch {
 	case number <= s.number:
 		return // it was sent again
 	case number != s.number+1:
-		r.reset("entries of the stream were lost")
-		s = &sender{seen: s.seen, open: map[uint64]func(preload.End){}}
-		r.senders[process] = s
+		if !s.fresh {
+			r.reset("entries of the stream were lost")
+		}
+		s.giveUp() // the ends of what is open may be among them
 	}
-	s.number = number
+	s.number, s.fresh = number, false
+	if s.sure {
+		defer r.known.took(process, number) // when that is done
+	}
 	switch entry.Values[fieldKind] {
 	case kindBeat:
 	case kindBegin:

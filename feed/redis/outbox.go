@@ -36,10 +36,12 @@ type write struct {
 	flood *write // which it became a part of
 }
 
-// item is one entry: that a write begins, or that it ended.
+// item is one entry: that a write begins, or that it ended. Or it is none, and marks what was to be
+// told before it.
 type item struct {
 	of    *write
 	ended bool
+	mark  *mark
 }
 
 func newOutbox(merge func([][]byte) []byte) *outbox {
@@ -82,14 +84,33 @@ func (o *outbox) finish(w *write, end preload.End) {
 	o.rouse()
 }
 
+// mark marks what is to be told by now: that each write begins that has been announced, and that
+// each has ended that has ended, where the one and the other are told apart.
+// Marks that follow each other are one.
+func (o *outbox) mark() *mark {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if n := len(o.items); n > 0 && o.items[n-1].mark != nil {
+		return o.items[n-1].mark
+	}
+	m := &mark{done: make(chan struct{})}
+	if !o.closed {
+		o.items = append(o.items, &item{mark: m})
+	}
+	o.rouse()
+	return m
+}
+
 // overflow has all announcements that wait become one, which takes their place. It is locked.
 func (o *outbox) overflow() {
 	f := &write{batch: nil}
 	o.flood = f
-	var rest []*item
+	var rest, marks []*item
 	var batches [][]byte
 	for _, it := range o.items {
 		switch {
+		case it.mark != nil:
+			marks = append(marks, it)
 		case it.of.id != 0 || it.of.flood != nil:
 			rest = append(rest, it) // the end of what was sent
 		case it.ended:
@@ -104,7 +125,7 @@ func (o *outbox) overflow() {
 		}
 	}
 	f.open++ // so that it does not end before it is taken
-	o.items = append(rest, &item{of: f})
+	o.items = append(append(rest, &item{of: f}), marks...)
 	o.begins, o.bytes = 1, 0
 	if !f.all {
 		f.batch = o.merge(batches)
@@ -136,7 +157,7 @@ func (o *outbox) take(most int, number func(*item)) (items []*item) {
 	o.items = o.items[n:]
 	for _, it := range items {
 		number(it)
-		if it.ended {
+		if it.ended || it.mark != nil {
 			continue
 		}
 		o.begins--

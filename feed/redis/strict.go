@@ -23,7 +23,11 @@ type StrictFeed struct {
 	ears   *ears
 }
 
-var _ preload.Teller = (*StrictFeed)(nil)
+var (
+	_ preload.Teller     = (*StrictFeed)(nil)
+	_ preload.Positioner = (*StrictFeed)(nil)
+	_ preload.Exact      = (*StrictFeed)(nil)
+)
 
 // ErrCutOff is in the error of a Commit that was refused because other processes could not be told
 // of it (WhenCutOff).
@@ -80,6 +84,36 @@ func keepsKeys(ctx context.Context, client goredis.UniversalClient) error {
 // Announce implements preload.Teller.
 func (f *StrictFeed) Announce(ctx context.Context, batch []byte, tx string) (finish func(preload.End), err error) {
 	return f.teller.Announce(ctx, batch, f.names.Name(f.id, tx))
+}
+
+// Exact implements preload.Exact.
+func (f *StrictFeed) Exact() {}
+
+// strictPosition is where all processes are at any time.
+const strictPosition = "strict"
+
+// Position implements preload.Positioner. The error says that there is a write that could not be
+// told to the others in time, and has not been since.
+func (f *StrictFeed) Position(ctx context.Context) (string, error) {
+	if f.teller == nil {
+		return "", errNotOpen
+	}
+	owes, err := f.teller.Owes(ctx)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("redis: asking whether all is told: %w", err)
+	case owes:
+		return "", fmt.Errorf("redis: not all is told: %w", ErrCutOff)
+	}
+	return strictPosition, nil
+}
+
+// Await implements preload.Positioner. There is nothing to wait for while answers are served.
+func (f *StrictFeed) Await(_ context.Context, position string) error {
+	if position != strictPosition {
+		return errPosition
+	}
+	return nil
 }
 
 // Close implements preload.Feed. It takes no longer than half a lease.

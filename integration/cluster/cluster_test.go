@@ -9,12 +9,15 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -28,65 +31,175 @@ var (
 	seed = flag.Uint64("cluster.seed", uint64(time.Now().UnixNano()), "draws the same faults again")
 )
 
-const redisAddr = "127.0.0.1:6379"
-
 // TestNothingStaleInStrict: once a write has returned, or a read anywhere has shown it, no read
-// that begins later, in any process, shows what was there before it.
+// that begins later, in any process, shows what was there before it; whatever befalls processes.
 func TestNothingStaleInStrict(t *testing.T) {
-	run(t, "strict", func(int) bool { return false }, 0)
+	b := bed{kind: "strict", redis: running(t)}
+	b.start(t)
+	b.befall(t, *long, b.stopOrKill)
+	b.right(t, 0)
 }
 
 // TestNothingTooOldInBounded: no read shows what was there before a write that returned longer than
 // the bound before the read began. The processes that write are left alone: the bound counts from
 // when Redis was told.
 func TestNothingTooOldInBounded(t *testing.T) {
-	// How late Redis is told on a busy machine.
-	const late = 500 * time.Millisecond
-	run(t, "bounded", func(process int) bool { return process >= 2 }, bound+late)
+	b := bed{kind: "bounded", redis: running(t), readers: 2}
+	b.start(t)
+	b.befall(t, *long, b.stopOrKill)
+	b.right(t, bound+lateness)
 }
+
+// TestWritersThatDieOrStopInTheMiddle: a writer is killed between the announcement of a transaction
+// and its commit, or is stopped while it has a row locked.
+func TestWritersThatDieOrStopInTheMiddle(t *testing.T) {
+	for _, how := range []string{diesAnnounced, stopsLocked} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			b := bed{kind: "strict", redis: running(t), environment: []string{envSpoil + "=" + how}}
+			b.start(t)
+			b.befall(t, *long/2, func(*testing.T) {
+				time.Sleep(bound / 4)
+				b.revive(t)
+			})
+			b.right(t, 0)
+			if how == diesAnnounced && b.killed == 0 {
+				t.Error("nobody died: the test tests nothing")
+			}
+		})
+	}
+}
+
+// TestRedisItselfFails: whatever befalls Redis, nothing is staler than the feed allows; reads go on
+// from the database, writes as the option says; and all processes serve again when it is back.
+func TestRedisItselfFails(t *testing.T) {
+	// Where writes go on that others cannot be told of, it counts from when Redis is back.
+	back := gone() + 4*bound
+	for _, c := range []struct {
+		name, kind, when string
+		untold           bool
+		allowed          time.Duration
+	}{
+		{"strict that fails", "strict", "fail", true, 0},
+		{"strict that commits", "strict", "commit", true, back},
+		{"strict that commits, and is told", "strict", "commit", false, 0},
+		{"bounded", "bounded", "", true, back},
+		{"bounded that is told", "bounded", "", false, bound + lateness},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := started(t)
+			b := bed{kind: c.kind, redis: s, environment: []string{envWhen + "=" + c.when}}
+			b.start(t)
+			b.serves(t, "at the start")
+			for end := time.Now().Add(*long); ; {
+				for _, f := range s.faults() {
+					if f.untold && !c.untold {
+						continue
+					}
+					f.befall(t, &b, c.when)
+					b.serves(t, "after it was "+f.name)
+				}
+				if !time.Now().Before(end) {
+					break
+				}
+			}
+			b.right(t, c.allowed)
+		})
+	}
+}
+
+// TestTheJudgeFails: what is wrong with a feed shows.
+func TestTheJudgeFails(t *testing.T) {
+	for _, c := range []struct{ name, kind, spoil string }{
+		{"bounded, judged as strict", "bounded", ""}, {tellsLate, "strict", tellsLate}, {needsNoLease, "strict", needsNoLease},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := started(t)
+			b := bed{kind: c.kind, redis: s, environment: []string{envWhen + "=commit", envSpoil + "=" + c.spoil}}
+			b.start(t)
+			b.serves(t, "at the start")
+			if c.kind == "bounded" {
+				s.proxy.delay(bound / 50)
+			}
+			time.Sleep(bound / 2)
+			b.more(t, "write", false, "with what is wrong")
+			if c.spoil == needsNoLease {
+				s.proxy.cut(true)
+				time.Sleep(bound * 5 / 2)
+				s.proxy.cut(false)
+			}
+			if wrong := b.judge(t, 0); len(wrong) == 0 {
+				t.Error("all is right: the judge sees nothing")
+			}
+		})
+	}
+}
+
+// lateness is how late Redis is told on a busy machine.
+const lateness = 500 * time.Millisecond
 
 // process is one that the test has started.
 type process struct {
 	*exec.Cmd
-	log string
+	log  string
+	done chan struct{} // closed when it has ended
+	err  error         // with which it has
+
+	looked int64            // how far the log was looked at
+	lines  map[string]int64 // in that, by kind; of hits the last figure
 }
 
-func start(t *testing.T, number int, environment ...string) *process {
+// look looks at what has come to the log.
+func (p *process) look(t *testing.T) map[string]int64 {
 	t.Helper()
-	p := &process{exec.Command(os.Args[0]), filepath.Join(t.TempDir(), fmt.Sprint("process", number))}
-	p.Env = append(os.Environ(), append(environment, envLog+"="+p.log)...)
-	p.Stderr = os.Stderr
-	if err := p.Start(); err != nil {
+	file, err := os.Open(p.log)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return p
-}
-
-// works waits until a process has read something.
-func (p *process) works(t *testing.T) {
-	t.Helper()
-	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
-		if info, err := os.Stat(p.log); err == nil && info.Size() > 0 {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatal("a process does nothing")
-		}
+	defer func() { _ = file.Close() }()
+	if _, err := file.Seek(p.looked, io.SeekStart); err != nil {
+		t.Fatal(err)
 	}
-}
-
-// end ends a process, and waits for it.
-func (p *process) end(how syscall.Signal) error {
-	_ = p.Process.Signal(how)
-	return p.Wait()
-}
-
-func run(t *testing.T, kind string, readsOnly func(process int) bool, allowed time.Duration) {
-	conn, err := net.DialTimeout("tcp", redisAddr, time.Second)
+	text, err := io.ReadAll(file)
 	if err != nil {
-		t.Skipf("Redis: none answers on %s", redisAddr)
+		t.Fatal(err)
 	}
-	_ = conn.Close()
+	if p.lines == nil {
+		p.lines = map[string]int64{}
+	}
+	for line := range strings.Lines(string(text)) {
+		if !strings.HasSuffix(line, "\n") {
+			break
+		}
+		p.looked += int64(len(line))
+		parts := strings.Fields(line)
+		if p.lines[parts[0]]++; parts[0] == "hits" {
+			p.lines["hits"], _ = strconv.ParseInt(parts[2], 10, 64)
+		}
+	}
+	return p.lines
+}
+
+// bed is a few processes on one database.
+type bed struct {
+	kind        string
+	redis       server
+	readers     int // so many of the processes only read, and they alone are stopped and killed
+	environment []string
+
+	dsn, name       string
+	alive           []*process
+	logs            []string
+	faults          *rand.Rand
+	stopped, killed int
+}
+
+const processes = 4
+
+func (b *bed) start(t *testing.T) {
+	t.Helper()
 	d := dbtest.Postgres(t)
 	plain := d.Plain(t)
 	if err := plain.AutoMigrate(&counter{}); err != nil {
@@ -97,82 +210,196 @@ func run(t *testing.T, kind string, readsOnly func(process int) bool, allowed ti
 			t.Fatal(err)
 		}
 	}
-	name := "preload-test-" + fmt.Sprint(os.Getpid(), "-", kind)
-	environment := func(number int) []string {
-		all := []string{envKind + "=" + kind, envDSN + "=" + d.DSN(), envRedis + "=" + redisAddr, envName + "=" + name}
-		if readsOnly(number) {
-			all = append(all, envReads+"=yes")
-		}
-		return all
-	}
-	var logs []string
-	alive := make([]*process, 4)
-	for i := range alive {
-		alive[i] = start(t, i, environment(i)...)
-		logs = append(logs, alive[i].log)
+	b.dsn, b.name = d.DSN(), fmt.Sprint("preload-test-", os.Getpid(), "-", names.Add(1))
+	b.faults = rand.New(rand.NewPCG(*seed, 1))
+	for i := range processes {
+		b.alive = append(b.alive, b.run(t, i))
 	}
 	t.Cleanup(func() {
-		for _, p := range alive {
-			if p.ProcessState == nil {
-				_ = p.end(syscall.SIGKILL)
-			}
+		for _, p := range b.alive {
+			_ = p.end(syscall.SIGKILL)
 		}
-		client := goredis.NewClient(&goredis.Options{Addr: redisAddr})
+		client := goredis.NewClient(&goredis.Options{Addr: b.redis.addr})
 		defer func() { _ = client.Close() }()
 		ctx := context.Background()
-		for keys := client.Scan(ctx, 0, "{"+name+"/*", 1000).Iterator(); keys.Next(ctx); {
+		for keys := client.Scan(ctx, 0, "{"+b.name+"/*", 1000).Iterator(); keys.Next(ctx); {
 			client.Del(ctx, keys.Val())
 		}
 	})
-	for _, p := range alive {
+	for _, p := range b.alive {
 		p.works(t)
 	}
-	faults := rand.New(rand.NewPCG(*seed, 1))
-	stopped, killed := 0, 0
-	for until := time.Now().Add(*long); time.Now().Before(until); {
-		time.Sleep(time.Duration(100+faults.IntN(300)) * time.Millisecond)
-		i := faults.IntN(len(alive))
-		if kind == "bounded" && !readsOnly(i) {
-			continue
+}
+
+var names atomic.Int64
+
+// run starts a process in the place of another one.
+func (b *bed) run(t *testing.T, place int) *process {
+	t.Helper()
+	p := &process{Cmd: exec.Command(os.Args[0]), log: filepath.Join(t.TempDir(), fmt.Sprint("process", len(b.logs))), done: make(chan struct{})}
+	p.Env = append(os.Environ(), envKind+"="+b.kind, envDSN+"="+b.dsn, envRedis+"="+b.redis.addr, envName+"="+b.name, envLog+"="+p.log)
+	if p.Env = append(p.Env, b.environment...); b.readsOnly(place) {
+		p.Env = append(p.Env, envReads+"=yes")
+	}
+	p.Stderr = os.Stderr
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { p.err = p.Wait(); close(p.done) }()
+	b.logs = append(b.logs, p.log)
+	return p
+}
+
+func (b *bed) readsOnly(place int) bool { return place >= processes-b.readers }
+
+// works waits until a process has read something.
+func (p *process) works(t *testing.T) {
+	t.Helper()
+	patiently(t, "a process that does something", func() bool {
+		info, err := os.Stat(p.log)
+		return err == nil && info.Size() > 0
+	})
+}
+
+// patiently waits until something is so.
+func patiently(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); !so(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s: not within a minute", what)
 		}
-		p := alive[i]
-		switch faults.IntN(4) {
-		case 0:
-			_ = p.end(syscall.SIGKILL)
-			killed++
-			alive[i] = start(t, i+killed*len(alive), environment(i)...)
-			logs = append(logs, alive[i].log)
+	}
+}
+
+// end ends a process, and waits for it.
+func (p *process) end(how syscall.Signal) error {
+	_ = p.Process.Signal(how)
+	_ = p.Process.Signal(syscall.SIGCONT)
+	<-p.done
+	return p.err
+}
+
+// befall has something befall the processes, again and again.
+func (b *bed) befall(t *testing.T, long time.Duration, do func(*testing.T)) {
+	t.Helper()
+	for until := time.Now().Add(long); time.Now().Before(until); {
+		do(t)
+	}
+}
+
+// stopOrKill stops or kills one of the processes.
+func (b *bed) stopOrKill(t *testing.T) {
+	t.Helper()
+	time.Sleep(time.Duration(100+b.faults.IntN(300)) * time.Millisecond)
+	i := b.faults.IntN(processes)
+	if b.readers > 0 && !b.readsOnly(i) {
+		return
+	}
+	switch b.faults.IntN(4) {
+	case 0:
+		_ = b.alive[i].end(syscall.SIGKILL)
+		b.killed++
+		b.alive[i] = b.run(t, i)
+	default:
+		_ = b.alive[i].Process.Signal(syscall.SIGSTOP)
+		b.stopped++
+		time.Sleep([]time.Duration{bound / 20, bound / 2, bound * 3 / 2}[b.faults.IntN(3)])
+		_ = b.alive[i].Process.Signal(syscall.SIGCONT)
+	}
+}
+
+// revive wakes all processes, and starts others for those that have died.
+func (b *bed) revive(t *testing.T) {
+	t.Helper()
+	for i, p := range b.alive {
+		select {
+		case <-p.done:
+			b.killed++
+			b.alive[i] = b.run(t, i)
 		default:
-			_ = p.Process.Signal(syscall.SIGSTOP)
-			stopped++
-			time.Sleep([]time.Duration{bound / 20, bound / 2, bound * 3 / 2}[faults.IntN(3)])
 			_ = p.Process.Signal(syscall.SIGCONT)
 		}
 	}
-	for _, p := range alive {
+}
+
+// count returns the last figure of a kind in the log of each process, or how many lines there are.
+func (b *bed) count(t *testing.T, kind string) (all []int64) {
+	t.Helper()
+	for _, p := range b.alive {
+		all = append(all, p.look(t)[kind])
+	}
+	return all
+}
+
+// more waits until all processes have done more of something, or one of them has.
+func (b *bed) more(t *testing.T, kind string, all bool, when string) {
+	t.Helper()
+	before := b.count(t, kind)
+	patiently(t, fmt.Sprintf("more %s of the processes, %s", kind, when), func() bool {
+		grown := 0
+		for i, n := range b.count(t, kind) {
+			if n > before[i] {
+				grown++
+			}
+		}
+		time.Sleep(20 * time.Millisecond)
+		return grown == processes || grown > 0 && !all
+	})
+}
+
+// serves waits until all processes serve from memory, and one of them writes.
+func (b *bed) serves(t *testing.T, when string) {
+	t.Helper()
+	begun := time.Now()
+	b.more(t, "hits", true, when)
+	b.more(t, "write", false, when)
+	t.Logf("%s: all serve from memory after %v", when, time.Since(begun).Round(time.Millisecond))
+}
+
+// right ends all processes, and checks what they have read.
+func (b *bed) right(t *testing.T, allowed time.Duration) {
+	t.Helper()
+	for i, wrong := range b.judge(t, allowed) {
+		if t.Error(wrong); i == 10 {
+			break
+		}
+	}
+	t.Logf("seed %d: %d stopped, %d killed", *seed, b.stopped, b.killed)
+}
+
+// judge ends all processes, and returns what was wrong in what they have read.
+func (b *bed) judge(t *testing.T, allowed time.Duration) (wrong []string) {
+	t.Helper()
+	for _, p := range b.alive {
+		_ = p.Process.Signal(syscall.SIGCONT)
+	}
+	for _, p := range b.alive {
 		var exit *exec.ExitError
-		if err := p.end(syscall.SIGTERM); errors.As(err, &exit) {
+		if err := p.end(syscall.SIGTERM); errors.As(err, &exit) && !b.mayDie() {
 			t.Errorf("a process: %v", err)
 		}
 	}
 	var all []event
-	for i, path := range logs {
+	for i, path := range b.logs {
 		if _, err := os.Stat(path); err == nil { // one that was killed at once has none
 			all = append(all, events(t, path, i)...)
 		}
 	}
-	check(t, all, allowed)
-	t.Logf("seed %d: %d stopped, %d killed", *seed, stopped, killed)
+	return check(t, all, allowed)
 }
 
+// mayDie reports whether processes kill themselves.
+func (b *bed) mayDie() bool { return slices.Contains(b.environment, envSpoil+"="+diesAnnounced) }
+
 // check looks at all reads in the order in which they began, with what was known by then.
-func check(t *testing.T, all []event, allowed time.Duration) {
+func check(t *testing.T, all []event, allowed time.Duration) (wrong []string) {
 	t.Helper()
 	known := slices.Clone(all)
 	slices.SortFunc(known, func(a, b event) int { return cmp.Compare(a.ended, b.ended) })
 	slices.SortFunc(all, func(a, b event) int { return cmp.Compare(a.begun, b.begun) })
 	var newest [counters + 1]event
-	var reads, writes, hits, misses int64
+	var reads, writes, refused, misses int64
+	hits := map[int]int64{}
 	next := 0
 	for _, e := range all {
 		for ; next < len(known) && known[next].ended < e.begun-int64(allowed); next++ {
@@ -185,21 +412,28 @@ func check(t *testing.T, all []event, allowed time.Duration) {
 		}
 		switch e.kind {
 		case "hits":
-			hits += e.version
+			hits[e.process] = max(hits[e.process], e.version)
 		case "misses":
 			misses += e.version
 		case "write":
 			writes++
+		case "refused":
+			refused++
 		case "read":
 			reads++
 			if than := newest[e.id]; e.version < than.version {
-				t.Errorf("process %d read version %d of row %d, %v after process %d had ended its %s of version %d",
-					e.process, e.version, e.id, time.Duration(e.begun-than.ended), than.process, than.kind, than.version)
+				wrong = append(wrong, fmt.Sprintf("process %d read version %d of row %d, %v after process %d had ended its %s of version %d",
+					e.process, e.version, e.id, time.Duration(e.begun-than.ended), than.process, than.kind, than.version))
 			}
 		}
 	}
-	t.Logf("%d writes, %d reads; of those that were alive in the end %d from memory, %d from the database", writes, reads, hits, misses)
-	if writes == 0 || hits == 0 {
+	served := int64(0)
+	for _, n := range hits {
+		served += n
+	}
+	t.Logf("%d writes, %d refused, %d reads, %d from memory; of those that were alive in the end %d from the database; %d wrong", writes, refused, reads, served, misses, len(wrong))
+	if writes == 0 || served == 0 {
 		t.Error("nothing was written, or read from memory: the test tests nothing")
 	}
+	return wrong
 }

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"log/slog"
@@ -40,7 +41,9 @@ const (
 	envRedis = "PRELOAD_CLUSTER_REDIS"
 	envName  = "PRELOAD_CLUSTER_NAME"
 	envLog   = "PRELOAD_CLUSTER_LOG"
-	envReads = "PRELOAD_CLUSTER_READS" // the process only reads
+	envReads = "PRELOAD_CLUSTER_READS"   // the process only reads
+	envWhen  = "PRELOAD_CLUSTER_CUT_OFF" // what becomes of a write that cannot be told: fail, or commit
+	envSpoil = "PRELOAD_CLUSTER_SPOIL"   // what is wrong with the feed, or befalls the process
 )
 
 // bound is that of bounded feeds, and the lease of strict ones.
@@ -80,7 +83,11 @@ func work() error {
 	}
 	var feed preload.Feed = redis.Bounded(client, redis.WithName(os.Getenv(envName)), redis.WithBound(bound))
 	if os.Getenv(envKind) == "strict" {
-		feed = redis.Strict(client, redis.WithName(os.Getenv(envName)), redis.WithLease(bound))
+		when := redis.Commit
+		if os.Getenv(envWhen) == "fail" {
+			when = redis.Fail
+		}
+		feed = spoiled(os.Getenv(envSpoil), redis.Strict(client, redis.WithName(os.Getenv(envName)), redis.WithLease(bound), redis.WhenCutOff(when)))
 	}
 	p := preload.New(preload.WithFeed(feed), preload.WithLogger(slog.New(slog.DiscardHandler)))
 	if err := db.Use(p); err != nil {
@@ -109,16 +116,28 @@ func work() error {
 					if err := tx.Clauses(clause.Locking{Strength: "UPDATE"}).First(&c, "id = ?", 1+rand.IntN(counters)).Error; err != nil {
 						return err
 					}
+					if os.Getenv(envSpoil) == stopsLocked && rand.IntN(10) == 0 {
+						_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP) // until the test wakes it
+					}
 					c.Version++
 					return tx.Save(&c).Error
 				})
-				if err == nil {
+				switch {
+				case err == nil:
 					note("write", c.ID, c.Version, begun)
+				case errors.Is(err, redis.ErrCutOff):
+					note("refused", c.ID, c.Version, begun)
 				}
 				time.Sleep(time.Duration(rand.IntN(60)) * time.Millisecond)
 			}
 		})
 	}
+	workers.Go(func() {
+		for !ended.Load() {
+			note("hits", 0, p.Stats().Hits, time.Now())
+			time.Sleep(20 * time.Millisecond)
+		}
+	})
 	<-stop
 	ended.Store(true)
 	workers.Wait()
@@ -127,6 +146,59 @@ func work() error {
 	note("misses", 0, s.Misses, time.Now())
 	return p.Close()
 }
+
+// What may be wrong with the feed of a process, so that the test has to fail, and what may befall
+// the process.
+const (
+	tellsLate     = "tells others of a write after its commit"
+	needsNoLease  = "serves without a lease"
+	diesAnnounced = "is killed between the announcement and the commit"
+	stopsLocked   = "is stopped while it has a row locked"
+)
+
+func spoiled(how string, feed *redis.StrictFeed) preload.Feed {
+	switch how {
+	case tellsLate:
+		return late{feed}
+	case needsNoLease:
+		return leaseless{feed}
+	case diesAnnounced:
+		return dying{feed}
+	}
+	return feed
+}
+
+type late struct{ *redis.StrictFeed }
+
+func (f late) Announce(ctx context.Context, batch []byte, tx string) (func(preload.End), error) {
+	return func(end preload.End) {
+		time.Sleep(bound / 20)
+		if finish, err := f.StrictFeed.Announce(ctx, batch, tx); err == nil {
+			finish(end)
+		}
+	}, nil
+}
+
+type dying struct{ *redis.StrictFeed }
+
+func (f dying) Announce(ctx context.Context, batch []byte, tx string) (func(preload.End), error) {
+	finish, err := f.StrictFeed.Announce(ctx, batch, tx)
+	if rand.IntN(10) == 0 {
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {}
+	}
+	return finish, err
+}
+
+type leaseless struct{ *redis.StrictFeed }
+
+func (f leaseless) Open(ctx context.Context, m preload.Member) error {
+	return f.StrictFeed.Open(ctx, unbounded{m})
+}
+
+type unbounded struct{ preload.Member }
+
+func (m unbounded) Serve(time.Time, time.Duration) { m.Member.Serve(time.Now(), time.Hour) }
 
 // event is a line of a process.
 type event struct {

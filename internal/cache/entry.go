@@ -27,8 +27,8 @@ type Entry struct {
 	// value.
 	Value     unsafe.Pointer
 	Rows      int64
-	expires   int64 // nanoseconds since 1970
-	stale     int64 // from when on a read starts its reload
+	asked     int64 // when its load began, in nanoseconds since 1970
+	expires   int64 // likewise
 	Pattern   *hotness.Pattern
 	preloaded atomic.Bool // loaded in the background and not read since
 	counted   atomic.Bool // part of the gauges
@@ -65,7 +65,9 @@ func (e *Entry) Alive(now time.Time) bool {
 func (e *Entry) Stored() bool { return e.counted.Load() }
 
 // Due reports whether it is time to load the entry again before it expires.
-func (e *Entry) Due(now time.Time) bool { return now.UnixNano() >= e.stale }
+func (e *Entry) Due(now time.Time) bool {
+	return now.UnixNano() >= e.expires-(e.expires-e.asked)/reloadFraction
+}
 
 // Read returns how often the entry was read since it was loaded, as far as reads are counted:
 // besides the one that asked for it.
@@ -79,15 +81,13 @@ func (e *Entry) Read() (n int64) {
 	return n
 }
 
-// Passed returns how much of the entry's TTL has passed.
+// Passed returns how much has passed of the time from the entry's load to its end.
 func (e *Entry) Passed(now time.Time) float64 {
-	return 1 - float64(e.expires-now.UnixNano())/(reloadFraction*float64(e.expires-e.stale))
+	return float64(now.UnixNano()-e.asked) / float64(e.expires-e.asked)
 }
 
-// Age returns how long ago the entry was loaded.
-func (e *Entry) Age(now time.Time) time.Duration {
-	return time.Duration(reloadFraction*(e.expires-e.stale) - (e.expires - now.UnixNano()))
-}
+// Age returns how long ago the load of the entry began.
+func (e *Entry) Age(now time.Time) time.Duration { return time.Duration(now.UnixNano() - e.asked) }
 
 // Fetch looks at what a hit will change, so that it comes from memory together with the value that
 // is about to be copied, and not after it.
@@ -103,14 +103,9 @@ func IsEntry(value any) bool {
 	return e != nil
 }
 
-// reloadFraction: a read in the last 1/5 of an entry's TTL starts its reload.
+// reloadFraction: a read in the last 1/5 of the time from an entry's load to its end starts its
+// reload.
 const reloadFraction = 5
-
-// live sets from when to when an entry is served.
-func (e *Entry) live(now time.Time, ttl time.Duration) {
-	e.expires = after(now, ttl)
-	e.stale = after(now, ttl-ttl/reloadFraction)
-}
 
 // after is now+d in nanoseconds since 1970, or the last moment that can be told so.
 func after(now time.Time, d time.Duration) int64 {

@@ -22,7 +22,7 @@ func TestAnEntryTellsHowOftenItWasRead(t *testing.T) {
 		table := hotness.New(10, counting{})
 		e := NewEntry("a", &Tally{})
 		e.Background = background
-		e.live(now, time.Hour)
+		e.asked, e.expires = now.UnixNano(), after(now, time.Hour)
 		if n := e.Read(); n != 0 {
 			t.Errorf("%d reads are told that nobody counts", n)
 		}

@@ -53,6 +53,7 @@ func (c *Cache) NewFlight(e *Entry, pace *Pace) *Flight {
 // Prepare makes of the memory of a flight what NewFlight returns.
 func (c *Cache) Prepare(f *Flight, e *Entry, pace *Pace) {
 	f.Entry, f.pace, f.began, f.patience = e, pace, time.Now(), pace.patience(&c.Waits)
+	e.asked = c.Now().UnixNano()
 }
 
 // Ran notes that what the flight runs ended with this error.
@@ -191,9 +192,9 @@ func (fs *flights) taken(f *Flight) bool {
 	return f.taken
 }
 
-// Join returns the flight of a key that is under way, if it can be joined, and is not the one that
-// the reader waited for long enough.
-func (c *Cache) Join(key string, past *Flight) *Flight {
+// Join returns the flight of a key that is under way, if it can be joined, began late enough, and
+// is not the one that the reader waited for long enough.
+func (c *Cache) Join(key string, since Since, past *Flight) *Flight {
 	if !c.Open() {
 		return nil
 	}
@@ -201,7 +202,7 @@ func (c *Cache) Join(key string, past *Flight) *Flight {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	f := fs.byKey[key]
-	if f == nil || f == past || !f.joinable() {
+	if f == nil || f == past || !f.joinable() || !since.Met(f.Entry) {
 		return nil
 	}
 	f.await()
@@ -215,12 +216,12 @@ func (f *Flight) await() {
 	}
 }
 
-// Start makes f the flight of its key unless another one that can be joined came first: that one is
+// Start makes f the flight of its key unless another one that Join allows came first: that one is
 // returned, and the reader of f waits for it. Nobody joins those any more that f takes over; an
 // answer that one of them still finds is kept if it comes before a newer one. With force they lose
 // their leases: f is to see what they may not have seen.
-func (c *Cache) Start(f *Flight, force bool, past *Flight) (join *Flight) {
-	join, displaced := c.flights.start(f, force, true, past)
+func (c *Cache) Start(f *Flight, force bool, since Since, past *Flight) (join *Flight) {
+	join, displaced := c.flights.start(f, force, true, since, past)
 	if join != nil {
 		c.Index.Release(&f.Entry.Guard)
 	}
@@ -234,7 +235,7 @@ func (c *Cache) Start(f *Flight, force bool, past *Flight) (join *Flight) {
 // false where another one that is in time came first. Its query is sent after Send only.
 func (c *Cache) StartAhead(f *Flight) bool {
 	f.unsent = true
-	other, _ := c.flights.start(f, false, false, nil)
+	other, _ := c.flights.start(f, false, false, 0, nil)
 	if other != nil {
 		c.Index.Release(&f.Entry.Guard)
 	}
@@ -245,18 +246,18 @@ func (c *Cache) StartAhead(f *Flight) bool {
 // readers wait for it. It returns false where a reader took the flight over, whose own query is
 // under way: then none is to be sent.
 func (c *Cache) Send(f *Flight) bool {
-	fs := &c.flights
+	fs, asked := &c.flights, c.Now().UnixNano()
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	f.unsent, f.began = false, time.Now()
+	f.unsent, f.began, f.Entry.asked = false, time.Now(), asked
 	return !f.taken
 }
 
-func (fs *flights) start(f *Flight, force, waits bool, past *Flight) (join *Flight, displaced []*Flight) {
+func (fs *flights) start(f *Flight, force, waits bool, since Since, past *Flight) (join *Flight, displaced []*Flight) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	newest := fs.byKey[f.Entry.Key]
-	if newest != nil && newest != past && !force && newest.inTime() && (!waits || newest.joinable()) {
+	if newest != nil && newest != past && !force && newest.inTime() && (!waits || newest.joinable() && since.Met(newest.Entry)) {
 		if waits {
 			newest.await()
 		}
@@ -348,7 +349,7 @@ type Content struct {
 func (c *Cache) Fill(f *Flight, with Content) {
 	f.Entry.Value, f.Entry.Rows, f.Entry.Recorded = with.Value, with.Rows, with.Recorded
 	f.weighs = f.weight(with.Weighs, with.Found)
-	f.Entry.live(c.Now(), with.TTL)
+	f.Entry.expires = after(c.Now(), with.TTL)
 	f.filled = true
 }
 

@@ -14,6 +14,7 @@ import (
 // wall clock and the monotonic clock says so first.
 type Gate struct {
 	until   atomic.Int64 // nanoseconds since 1970, by the clock of the gate; always without latches
+	known   atomic.Int64 // likewise: all is known that was done before, as far as it is known at all
 	clock   *clock.System
 	foreign bool // the time that it is asked with is by another clock
 
@@ -36,6 +37,7 @@ func NewGate(by *clock.System) *Gate {
 		g.clock, g.foreign = &clock.System{Step: GateStep}, true
 	}
 	g.until.Store(always)
+	g.known.Store(math.MinInt64)
 	return g
 }
 
@@ -45,6 +47,9 @@ func (g *Gate) Open(now time.Time) bool {
 	return until == always || g.open(now, until)
 }
 
+// Serves is Open of now.
+func (g *Gate) Serves() bool { return g.clock.Now().UnixNano() < g.until.Load() }
+
 func (g *Gate) open(now time.Time, until int64) bool {
 	if g.foreign {
 		now = g.clock.Now()
@@ -52,32 +57,52 @@ func (g *Gate) open(now time.Time, until int64) bool {
 	return now.UnixNano() < until
 }
 
+// Vouches reports whether the gate is open, and all latches vouch for it that all is known that was
+// done so long ago. Without latches nobody does.
+func (g *Gate) Vouches(age time.Duration) bool {
+	now := g.clock.Now().UnixNano()
+	return now < g.until.Load() && g.known.Load() >= now-int64(age)
+}
+
 // Latch is what one holder keeps a gate open with.
 type Latch struct {
 	gate  *Gate
+	exact bool
 	until int64 // by the clock of the gate
+	known int64 // likewise: all that was done before is known
+}
+
+// Exact says that nothing is ever done of which the holder does not know while the latch keeps the
+// gate open.
+func (l *Latch) Exact() {
+	l.gate.mu.Lock()
+	defer l.gate.mu.Unlock()
+	l.exact = true
+	l.gate.settle()
 }
 
 // Latch returns a latch that keeps the gate shut until Keep.
 func (g *Gate) Latch() *Latch {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	l := &Latch{gate: g, until: math.MinInt64}
+	l := &Latch{gate: g, until: math.MinInt64, known: math.MinInt64}
 	g.latches = append(g.latches, l)
 	g.settle()
 	return l
 }
 
-// Keep keeps the gate open until so long after asked, a time of this process, as far as it is up to
-// this latch. It does not take back what was said before.
+// Keep says that all is known that was done before asked, a time of this process, and keeps the
+// gate open until so long after that, as far as it is up to this latch. It does not take back what
+// was said before.
 func (l *Latch) Keep(asked time.Time, n time.Duration) {
-	now := time.Now()
-	passed := max(now.Sub(asked), now.Round(0).Sub(asked.Round(0)))
+	told := time.Now()
+	passed := max(told.Sub(asked), told.Round(0).Sub(asked.Round(0)))
 	g := l.gate
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if left := n - passed; passed >= 0 && left > 0 {
-		l.until = max(l.until, g.clock.Now().UnixNano()+int64(left))
+		now := g.clock.Now().UnixNano()
+		l.until, l.known = max(l.until, now+int64(left)), max(l.known, now-int64(passed))
 		g.settle()
 	}
 }
@@ -90,11 +115,14 @@ func (l *Latch) Shut() {
 	l.gate.settle()
 }
 
-// settle works out until when the gate is open. It is locked.
+// settle works out until when the gate is open, and what is known. It is locked.
 func (g *Gate) settle() {
-	until := int64(always)
+	until, known := int64(always), int64(always)
 	for _, l := range g.latches {
-		until = min(until, l.until)
+		if until = min(until, l.until); !l.exact {
+			known = min(known, l.known)
+		}
 	}
 	g.until.Store(until)
+	g.known.Store(known)
 }

@@ -4,7 +4,8 @@
 // A Member is what this process is to one feed. It keeps a latch of the cache's gate: nothing is
 // served or kept from before the feed is opened until the feed says, by Serve, that all is known
 // that was done before some moment. Feeds tells each feed that wants to hear it of each write, as a
-// batch (package batch) of all that the write changes, cascades with it.
+// batch (package batch) of all that the write changes, cascades with it. A token is what of that
+// feeds have told by some moment, for another process to wait until it has taken in as much.
 //
 // What a replication stream tells of rows (Row) becomes a batch, too, by what the catalog knows of
 // their tables.

@@ -42,10 +42,13 @@ type Feeds struct {
 	tellers []Teller
 	sums    atomic.Pointer[sums]
 	named   atomic.Bool // transactions are asked for by name
+
+	origin      origin
+	positioners []Positioner // of all feeds in their order; nil for one that is none
 }
 
 // New returns what has no feeds yet.
-func New(config Config) *Feeds { return &Feeds{Config: config} }
+func New(config Config) *Feeds { return &Feeds{Config: config, origin: newOrigin()} }
 
 // Serve sets the handle of the database: once, before there are members.
 func (f *Feeds) Serve(db *gorm.DB) { f.db, f.dialect = db, db.Name() }

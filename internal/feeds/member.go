@@ -45,6 +45,9 @@ func (m *Member) Namespace() string { return m.namespace }
 // memory until so long after that.
 func (m *Member) Serve(asked time.Time, n time.Duration) { m.latch.Keep(asked, n) }
 
+// Exact says that nothing is done of which the feed does not know while it has answers served.
+func (m *Member) Exact() { m.latch.Exact() }
+
 // Stop has nothing served or kept until Serve.
 func (m *Member) Stop() { m.latch.Shut() }
 

@@ -3,6 +3,7 @@ package feedtest
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"slices"
 	"sync"
@@ -86,6 +87,8 @@ var tests = []struct {
 	{"Faults", faults},
 	{"OtherModel", otherModel},
 	{"Secrets", secrets},
+	{"Tokens", tokens},
+	{"Freshness", freshness},
 }
 
 // right checks that a process answers as the database would: at once, or within the bound of time
@@ -398,3 +401,97 @@ func secrets(t *testing.T, d *dbtest.Database, b Bed) {
 		t.Error("what was not touched left the memory of a process with the same secret")
 	}
 }
+
+var tokensRead = flag.Int("feed.tokens", 100, "how many writes are read in another process with their tokens")
+
+// tokens: who reads with the token of a write sees it, and never what was there before; from memory
+// where that is known in time.
+func tokens(t *testing.T, d *dbtest.Database, b Bed) {
+	plain := worldtest.MigrateWrites(t, d)
+	worldtest.SeedWrites(t, plain)
+	worldtest.Must(t, plain.AutoMigrate(&counter{}))
+	worldtest.Must(t, plain.Create(&counter{ID: 1}).Error)
+	writer, reader := b.open(t, d, plain), b.open(t, d, plain)
+	writer.serving(t)
+	reader.serving(t)
+	ctx := t.Context()
+	var waited time.Duration
+	read := func(ctx context.Context, version int64) {
+		t.Helper()
+		c, begun := counter{}, time.Now()
+		worldtest.Must(t, reader.DB.WithContext(ctx).First(&c, 1).Error)
+		waited += time.Since(begun)
+		if c.Version != version {
+			t.Fatalf("version %d, with the token of version %d", c.Version, version)
+		}
+	}
+	hits := func() int64 { return reader.Plugin.Stats().Models["counters"].Hits }
+	n := int64(0)
+	for end := time.Now().Add(worldtest.Patience); n < int64(*tokensRead) || hits() == 0 && time.Now().Before(end); {
+		n++
+		worldtest.Must(t, writer.bump(1, n))
+		token, err := writer.Plugin.Position(ctx)
+		worldtest.Must(t, err)
+		with := preload.ContextWithAtLeast(ctx, token)
+		read(with, n)
+		read(with, n) // and so it is in memory when the next one is written
+	}
+	t.Logf("%d writes read twice, %d times from memory, %v each; missed %v", n, hits(), waited/time.Duration(2*n), reader.Plugin.Stats().MissCauses)
+	if hits() == 0 {
+		t.Error("nothing was read from memory: the test tests nothing")
+	}
+	if b.Cut == nil {
+		return
+	}
+	// Who hears nothing serves nothing of before the token.
+	b.Cut(reader.feed, true)
+	for i := range int64(3) {
+		cut := make(chan error, 1)
+		go func() { cut <- writer.bump(1, n+1+i) }()
+		worldtest.Within(t, worldtest.Patience, "a write while another process is cut off", func() { worldtest.Must(t, <-cut) })
+		token, err := writer.Plugin.Position(ctx)
+		worldtest.Must(t, err)
+		read(preload.ContextWithAtLeast(ctx, token), n+1+i)
+	}
+	b.Cut(reader.feed, false)
+}
+
+// freshness: who asks for no answer of before a moment sees what had been written by then.
+func freshness(t *testing.T, d *dbtest.Database, b Bed) {
+	plain := worldtest.MigrateWrites(t, d)
+	worldtest.SeedWrites(t, plain)
+	worldtest.Must(t, plain.AutoMigrate(&counter{}))
+	worldtest.Must(t, plain.Create(&counter{ID: 1}).Error)
+	writer, reader := b.open(t, d, plain), b.open(t, d, plain, preload.WithClock(running{}))
+	writer.serving(t)
+	reader.serving(t)
+	var h history
+	h.ack()
+	for n := int64(1); n <= 30; n++ {
+		if b.Cut != nil {
+			b.Cut(reader.feed, n%10 > 5)
+		}
+		worldtest.Must(t, writer.bump(1, n))
+		_, err := writer.Plugin.Position(t.Context()) // so that all is told
+		worldtest.Must(t, err)
+		h.ack()
+		within := time.Duration(n%5) * 5 * time.Millisecond
+		for range 3 {
+			low := h.at(time.Now().Add(-within))
+			var c counter
+			worldtest.Must(t, reader.DB.WithContext(preload.ContextWithFreshness(t.Context(), within)).First(&c, 1).Error)
+			if c.Version < low {
+				t.Fatalf("within %v: version %d, when %d had been written by then", within, c.Version, low)
+			}
+		}
+		time.Sleep(time.Duration(n%3) * 5 * time.Millisecond) // so that answers become old
+	}
+	if b.Cut != nil {
+		b.Cut(reader.feed, false)
+	}
+}
+
+// running is a clock that runs.
+type running struct{}
+
+func (running) Now() time.Time { return time.Now() }

@@ -3,6 +3,7 @@ package feedtest
 import (
 	"context"
 	"errors"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,6 +51,21 @@ func (f *strictFeed) Open(_ context.Context, m preload.Member) (err error) {
 func (f *strictFeed) Announce(ctx context.Context, batch []byte, tx string) (func(preload.End), error) {
 	return f.teller.Announce(ctx, batch, f.names.Name(f.id, tx))
 }
+
+// Exact implements preload.Exact.
+func (f *strictFeed) Exact() {}
+
+// Position implements preload.Positioner.
+func (f *strictFeed) Position(ctx context.Context) (string, error) {
+	owes, err := f.teller.Owes(ctx)
+	if owes {
+		err = errCut
+	}
+	return "here", err
+}
+
+// Await implements preload.Positioner.
+func (f *strictFeed) Await(context.Context, string) error { return nil }
 
 // Close implements preload.Feed.
 func (f *strictFeed) Close() error {
@@ -205,6 +221,10 @@ type boundedFeed struct {
 	cut     atomic.Bool
 	done    chan struct{}
 	workers sync.WaitGroup
+
+	mu    sync.Mutex // a leaf
+	at    int        // how far the list was read
+	grown chan struct{}
 }
 
 // Open implements preload.Feed.
@@ -235,10 +255,51 @@ func (f *boundedFeed) read() {
 			}
 		}
 		at += len(events)
+		f.reached(at)
 		select {
 		case <-more:
 		case <-f.done:
 			return
+		}
+	}
+}
+
+func (f *boundedFeed) reached(at int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.at = at; f.grown != nil {
+		close(f.grown)
+		f.grown = nil
+	}
+}
+
+// Position implements preload.Positioner.
+func (f *boundedFeed) Position(context.Context) (string, error) {
+	events, _ := f.of.from(0)
+	return strconv.Itoa(len(events)), nil
+}
+
+// Await implements preload.Positioner.
+func (f *boundedFeed) Await(ctx context.Context, position string) error {
+	want, err := strconv.Atoi(position)
+	if err != nil {
+		return err
+	}
+	for {
+		f.mu.Lock()
+		at := f.at
+		if f.grown == nil {
+			f.grown = make(chan struct{})
+		}
+		grown := f.grown
+		f.mu.Unlock()
+		if at >= want {
+			return nil
+		}
+		select {
+		case <-grown:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }

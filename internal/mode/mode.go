@@ -34,8 +34,9 @@ type contextKey struct{}
 
 // call is what a context says of the calls that are made with it.
 type call struct {
-	mode  Mode
-	terms *Terms
+	mode   Mode
+	terms  *Terms
+	demand *Demand
 }
 
 // In returns a context that has a mode.
@@ -45,7 +46,7 @@ func (m Mode) In(ctx context.Context) context.Context {
 	return context.WithValue(ctx, contextKey{}, c)
 }
 
-// Given reports whether a context has a mode, or terms.
+// Given reports whether a context has a mode, or terms, or demands.
 func Given(ctx context.Context) bool { return ctx.Value(contextKey{}) != nil }
 
 func of(ctx context.Context) call {
@@ -53,9 +54,9 @@ func of(ctx context.Context) call {
 	return c
 }
 
-// Of returns how a statement whose clauses were found is to be treated, and the terms on which its
-// answer is kept, nil where there are none.
-func Of(stmt *gorm.Statement, found *shape.Clauses) (Mode, *Terms) {
+// Of returns how a statement whose clauses were found is to be treated, the terms on which its
+// answer is kept, and what it demands of one in memory; nil where there is nothing of the kind.
+func Of(stmt *gorm.Statement, found *shape.Clauses) (Mode, *Terms, *Demand) {
 	c := of(stmt.Context)
 	if found.Others > 0 {
 		if given, ok := stmt.Clauses[clauseName]; ok {
@@ -65,7 +66,7 @@ func Of(stmt *gorm.Statement, found *shape.Clauses) (Mode, *Terms) {
 			c.terms, _ = given.Expression.(*Terms)
 		}
 	}
-	return c.mode, c.terms
+	return c.mode, c.terms, c.demand
 }
 
 // Inherit hands the mode of a statement on to the queries that preload its associations: they get

@@ -25,7 +25,10 @@ type Config struct {
 	// Partition returns whose values are asked for, "" where they are everybody's; nil if there is
 	// but one partition.
 	Partition func(context.Context) string
-	Report    failopen.Report
+	// Since returns what a context demands of a value in memory, after it has waited for that where
+	// it has to; nil if contexts demand nothing.
+	Since  func(context.Context) cache.Since
+	Report failopen.Report
 
 	// Pattern returns the statistics of a key, nil if there are none.
 	Pattern func(key string) *hotness.Pattern

@@ -29,9 +29,15 @@ func (d *Data) Load(ctx context.Context, key string, want reflect.Type, terms Te
 	if !ok {
 		return load(ctx)
 	}
-	now := d.Cache.Now()
+	since := cache.Since(0)
+	if d.Since != nil {
+		since = d.Since(ctx)
+	}
+	now, old := d.Cache.Now(), seen.Cause("")
 	if e := d.Cache.Find(d.prefix+key, now); e != nil {
-		if v, ok := d.copyOf(e, want); ok {
+		if !since.Met(e) {
+			old = seen.TooOld
+		} else if v, ok := d.copyOf(e, want); ok {
 			d.Hit(ctx, e, e.Tally, now)
 			return v, nil
 		}
@@ -39,7 +45,7 @@ func (d *Data) Load(ctx context.Context, key string, want reflect.Type, terms Te
 	key = strings.Clone(key) // the caller's may be a part of something large
 	d.Record(key, now)
 	serve := func(e *cache.Entry) (v any, ok bool) {
-		if e != nil {
+		if e != nil && since.Met(e) {
 			if v, ok = d.copyOf(e, want); ok {
 				d.Joined(ctx, e, now)
 			}
@@ -48,11 +54,11 @@ func (d *Data) Load(ctx context.Context, key string, want reflect.Type, terms Te
 	}
 	var w cache.Waiter
 	began := time.Now()
-	f, leader := d.board(key, terms, false, nil)
+	f, leader := d.board(key, terms, false, since, nil)
 	for f != nil && !leader {
 		became, found := w.Wait(ctx, f), f.Entry
 		if ctx.Err() != nil {
-			d.missed(ctx, key, d.Cache.Past(d.prefix+key), time.Since(began))
+			d.missed(ctx, key, cmp.Or(old, d.Cache.Past(d.prefix+key)), time.Since(began))
 			return nil, ctx.Err()
 		}
 		if became != cache.Answered {
@@ -64,7 +70,7 @@ func (d *Data) Load(ctx context.Context, key string, want reflect.Type, terms Te
 		if became != cache.Again {
 			break
 		}
-		f, leader = d.board(key, terms, false, w.Past)
+		f, leader = d.board(key, terms, false, since, w.Past)
 	}
 	if leader {
 		// Another flight may have come and gone since the key was not in memory.
@@ -74,7 +80,7 @@ func (d *Data) Load(ctx context.Context, key string, want reflect.Type, terms Te
 			return v, nil
 		}
 	}
-	why := d.Cache.Past(d.prefix + key)
+	why := cmp.Or(old, d.Cache.Past(d.prefix+key))
 	if !leader {
 		defer func() { d.missed(ctx, key, why, time.Since(began)) }()
 		return load(ctx)
@@ -100,7 +106,7 @@ func (d *Data) Preload(ctx context.Context, key string, load func(context.Contex
 	if !ok {
 		return errors.New("preload: Preload: the function of WithPartition panicked")
 	}
-	f, leader := d.board(key, Terms{}, true, nil)
+	f, leader := d.board(key, Terms{}, true, 0, nil)
 	if !leader {
 		_, err := load(ctx)
 		if err == nil {
@@ -123,12 +129,12 @@ func (d *Data) Preload(ctx context.Context, key string, load func(context.Contex
 }
 
 // board gets a reader onto the flight of a key: as its leader, always with force; as one who waits;
-// or onto none where the value could not be kept. past is the flight that the reader waited for
-// long enough.
-func (d *Data) board(key string, terms Terms, force bool, past *cache.Flight) (f *cache.Flight, leader bool) {
+// or onto none where the value could not be kept. since is what the reader demands, past the flight
+// that it waited for long enough.
+func (d *Data) board(key string, terms Terms, force bool, since cache.Since, past *cache.Flight) (f *cache.Flight, leader bool) {
 	stored, self := d.prefix+key, cache.Goroutine()
 	if !force {
-		f = d.Cache.Join(stored, past)
+		f = d.Cache.Join(stored, since, past)
 	}
 	if f == nil {
 		mine := d.begin(stored, terms)
@@ -136,7 +142,7 @@ func (d *Data) board(key string, terms Terms, force bool, past *cache.Flight) (f
 			return nil, false
 		}
 		mine.Leader.Store(self)
-		if f = d.Cache.Start(mine, force, past); f == nil {
+		if f = d.Cache.Start(mine, force, since, past); f == nil {
 			return mine, true
 		}
 	}

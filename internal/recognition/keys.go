@@ -36,6 +36,8 @@ type Config struct {
 	Report    failopen.Report
 	// Confirm reports whether a template that was read from a file is that of a statement.
 	Confirm func(t *template.Template, db *gorm.DB, own []byte) bool
+	// Since returns what calls demand that say this, after it has waited for that where it has to.
+	Since func(ctx context.Context, d *mode.Demand) cache.Since
 	// Place tells the place of an argument that is not given yet from a value.
 	Place func(value any) (n int, ok bool)
 }
@@ -124,8 +126,8 @@ func (k *Keys) qualify(db *gorm.DB, m *optin.Model, q *Query, found *shape.Claus
 func (k *Keys) admit(db *gorm.DB, q *Query, found *shape.Clauses) seen.Reason {
 	stmt := db.Statement
 	found.Find(stmt)
-	asked, terms := mode.Of(stmt, found)
-	if terms != nil {
+	asked, terms, demand := mode.Of(stmt, found)
+	if q.demand = demand; terms != nil {
 		if err := k.agree(q, terms); err != nil {
 			_ = db.AddError(err)
 			return seen.ReasonError
@@ -237,7 +239,10 @@ func (k *Keys) locate(db *gorm.DB, q *Query, t *template.Template, found *shape.
 	if k.Partition != nil {
 		q.partition = k.Partition(stmt.Context)
 	}
-	q.Template, q.Said, q.Now = t, f.Args.Said, k.Now()
+	if q.Template, q.Said = t, f.Args.Said; q.demand != nil {
+		q.Since = k.Since(stmt.Context, q.demand)
+	}
+	q.Now = k.Now()
 	key := k.keyOfMoment(q, t, &f.Args)
 	if key == nil {
 		key = k.keyOf(q, t, &f.Args)
@@ -246,6 +251,9 @@ func (k *Keys) locate(db *gorm.DB, q *Query, t *template.Template, found *shape.
 	if !q.Refresh {
 		if q.Hit = k.Cache.Find(args.Lent(key, k.KeepsKeys), q.Now); q.MayAnswer(q.Hit, stmt) {
 			return ""
+		}
+		if q.Hit != nil && !q.Since.Met(q.Hit) {
+			q.Cause = seen.TooOld
 		}
 		if q.Hit = nil; found.Keyed && q.Filled && k.proved(stmt, q, found, o) {
 			return ""
@@ -270,7 +278,7 @@ func (k *Keys) proved(stmt *gorm.Statement, q *Query, found *shape.Clauses, o sh
 		return false
 	}
 	e := k.Cache.Find(args.Lent(k.keyOf(q, t, &f.Args), k.KeepsKeys), q.Now)
-	if e == nil || !q.Template.Proves(stmt, t, e) || !t.Tells(stmt, e) {
+	if e == nil || !q.Since.Met(e) || !q.Template.Proves(stmt, t, e) || !t.Tells(stmt, e) {
 		return false
 	}
 	stmt.SQL.Reset() // as after any read that is answered from memory

@@ -5,6 +5,7 @@ import (
 
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/commit"
+	"github.com/gorm-preload/preload/internal/mode"
 	"github.com/gorm-preload/preload/internal/seen"
 	"github.com/gorm-preload/preload/internal/shape"
 	"github.com/gorm-preload/preload/internal/shortcut"
@@ -32,6 +33,8 @@ type Call struct {
 	Cause   seen.Cause      // of a miss, where that is known
 	terms   *template.Terms // on which it is kept, nil where the call has none
 	Tags    []string        // by which it is forgotten, as changes name them
+	demand  *mode.Demand    // what the call says of answers in memory, nil where it says nothing
+	Since   cache.Since     // the same, as entries are compared with it
 }
 
 // Origin is where a query comes from, and as of when it is asked. Its texts are parts of the key.
@@ -54,8 +57,11 @@ type Dest struct {
 // MayAnswer reports whether an entry may answer a statement. One without rows does not answer
 // FirstOrCreate: it would create what another process created since, and all who waited for one
 // query would create at once what they did not find. Nor does one that does not hold for the moment
-// that the statement gives.
+// that the statement gives, or is older than the call allows.
 func (q *Query) MayAnswer(e *cache.Entry, stmt *gorm.Statement) bool {
+	if e != nil && !q.Since.Met(e) {
+		return false
+	}
 	if e != nil && !q.Moment.IsZero() && !q.Template.SpanOf(e.Value).Covers(q.Moment) {
 		return false
 	}

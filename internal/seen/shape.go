@@ -22,10 +22,12 @@ const (
 	NotKeepable Cause = "not keepable" // its answer cannot be copied
 	NotRepeated Cause = "not repeated" // reads of its shape are hardly ever asked again
 	Closed      Cause = "closed"       // nothing was served from memory at that time
+	TooOld      Cause = "too old"      // its answer was older than the call allowed
+	Transaction Cause = "transaction"  // it was asked in a transaction, and not kept
 )
 
 // Causes are all of them, in the order in which they are told.
-var Causes = [...]Cause{Cold, Invalidated, Expired, Evicted, HeldOut, Refreshed, TooLarge, NotKeepable, NotRepeated, Closed}
+var Causes = [...]Cause{Cold, Invalidated, Expired, Evicted, HeldOut, Refreshed, TooLarge, NotKeepable, NotRepeated, Closed, TooOld, Transaction}
 
 func (c Cause) index() int {
 	for i, known := range Causes {

@@ -192,6 +192,23 @@ func (t *Teller) Gone(seat Seat) {
 	t.post(true, func() { t.member.Gone(seat) })
 }
 
+// Owes reports whether there is a write that has returned, and that others may not have been told
+// of.
+func (t *Teller) Owes(ctx context.Context) (bool, error) {
+	answer := make(chan bool, 1)
+	if !t.post(false, func() { answer <- t.member.Owes() }) {
+		return false, ErrClosed
+	}
+	select {
+	case owes := <-answer:
+		return owes, nil
+	case <-ctx.Done():
+		return false, ctx.Err()
+	case <-t.ended:
+		return false, ErrClosed
+	}
+}
+
 // Counters tell what happened.
 func (t *Teller) Counters() *Counters { return &t.member.Counters }
 

@@ -351,6 +351,15 @@ func (w *Write) patience() {
 	}
 }
 
+// owed reports whether the caller was let go, and others may not have been told.
+func (w *Write) owed() bool {
+	return w.ended && w.end != EndUndone && w.done == nil && w.phase <= waiting
+}
+
+// Owes reports whether there is a write whose caller was let go, and that others may not have been
+// told of.
+func (m *Member) Owes() bool { return slices.ContainsFunc(m.order, (*Write).owed) }
+
 // limit keeps the writes few that go on without a caller: from a number on, those that are to be
 // announced still become one that changes everything.
 func (m *Member) limit() {

@@ -1,0 +1,103 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gorm-preload/preload"
+)
+
+// listening is a member that notes what it is told.
+type listening struct {
+	id string
+
+	mu   sync.Mutex
+	told []string
+}
+
+func (l *listening) note(what string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.told = append(l.told, what)
+}
+
+// until waits until a member has noted something.
+func (l *listening) until(t *testing.T, what string) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+		l.mu.Lock()
+		told := slices.Clone(l.told)
+		l.mu.Unlock()
+		if slices.Contains(told, what) {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%s was never told, but %q", what, told)
+		}
+	}
+}
+
+func (l *listening) ID() string                     { return l.id }
+func (l *listening) Namespace() string              { return "none" }
+func (l *listening) Serve(time.Time, time.Duration) { l.note("serve") }
+func (l *listening) Stop()                          {}
+func (l *listening) Reset(string)                   { l.note("reset") }
+func (l *listening) Merge(batches [][]byte) []byte  { return joined(batches) }
+func (l *listening) Arbiter() preload.Arbiter       { return nil }
+func (l *listening) Begin(batch []byte) func(preload.End) {
+	l.note("begin " + string(batch))
+	return func(end preload.End) { l.note(fmt.Sprint("end ", string(batch), " ", end)) }
+}
+
+// TestAWriteThatIsUnderWayIsNotGivenUpWhenAllIsForgotten: its end is told later, and until then it
+// is blocked; what nobody knows the end of would be held out for long.
+func TestAWriteThatIsUnderWayIsNotGivenUpWhenAllIsForgotten(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s server) {
+		if s = s.alone(t); s.empty == nil {
+			t.Skip("it is others' too")
+		}
+		client := s.client(t)
+		n := name(t, client)
+		open := func(id string) (*BoundedFeed, *listening) {
+			// So long that no beat is missed on a busy machine.
+			f, m := Bounded(client, WithName(n), WithBound(2*time.Second)), &listening{id: id}
+			if err := f.Open(context.Background(), m); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = f.Close() })
+			m.until(t, "serve")
+			return f, m
+		}
+		writer, _ := open("writer")
+		reader, m := open("reader")
+		finish, err := writer.Announce(t.Context(), []byte("a"), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.until(t, "begin a")
+		s.empty()
+		m.until(t, "reset")
+		finish(preload.EndVisible)
+		m.until(t, fmt.Sprint("end a ", preload.EndVisible))
+		// Who waits for a position of after the fault comes by it.
+		at, err := writer.Position(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		if err := reader.Await(ctx, at); err != nil {
+			t.Error(err)
+		}
+		for _, text := range []string{"", "x", "strict", "writer ? 1-1 server", at[:len(at)/4]} {
+			if err := reader.Await(ctx, text); err == nil || ctx.Err() != nil {
+				t.Errorf("%q is waited for: %v", text, err)
+			}
+		}
+	})
+}
