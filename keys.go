@@ -187,7 +187,7 @@ func (k *keys) admit(db *gorm.DB, q *read, found *shape.Clauses) Reason {
 
 // optionsOf returns what else decides the key of a query.
 func (k *keys) optionsOf(stmt *gorm.Statement, q *read) shape.Options {
-	o := shape.Options{Rows: q.rows, Row: q.row, Prepared: commit.Prepares(stmt.ConnPool), PGX: k.host.pgx, Known: k.footprints.Builders()}
+	o := shape.Options{Rows: q.rows, Row: q.row, Prepared: commit.Prepares(stmt.ConnPool), PGX: k.host.pgx, Known: k.footprints.Builders(), Paging: k.footprints.Paging()}
 	if q.terms != nil {
 		o.Terms = q.terms.String()
 	}

@@ -233,7 +233,7 @@ func (r *reader) answer(db *gorm.DB, q *read, next func(*gorm.DB)) {
 // to lead; neither where the answer could not be kept. q.hit is set where an answer came meanwhile.
 // past is the flight that the reader waited for long enough.
 func (r *reader) board(q *read, stmt *gorm.Statement, past *cache.Flight) (join *cache.Flight, lead *template.Load) {
-	vars := stmt.Vars
+	vars := q.template.VarsOf(stmt)
 	r.config.guard("boarding", func() {
 		var self int64
 		if q.template.Asks {
@@ -294,7 +294,7 @@ func (r *reader) lead(db *gorm.DB, q *read, f *template.Load, next func(*gorm.DB
 	why := r.miss(q)
 	took := time.Duration(0)
 	defer func() { r.lacked(db, q, cmp.Or(q.cause, Cause(f.Unkept), why), took) }()
-	vars := db.Statement.Vars
+	vars := q.template.VarsOf(db.Statement)
 	steady := r.steady(q, vars)
 	// general says that the database answered as it would have answered anybody.
 	general, answer := r.host.source.AskFor(f, db, q.filled, next)

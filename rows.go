@@ -113,7 +113,7 @@ func (r *reader) promptly(q *read, stmt *gorm.Statement) bool {
 func (r *reader) leadRows(db *gorm.DB, q *read, f *template.Load, next func(*gorm.DB)) {
 	why := r.miss(q)
 	defer func() { r.lacked(db, q, cmp.Or(q.cause, why), f.Age()) }()
-	vars := db.Statement.Vars
+	vars := q.template.VarsOf(db.Statement)
 	keeps := r.keeps(db.Statement.Context, q)
 	if !keeps {
 		q.cause = cmp.Or(q.cause, Cause(cache.NotRepeated))

@@ -44,7 +44,7 @@ func ContextWithTransactionReads(ctx context.Context) context.Context {
 func (r *reader) within(db *gorm.DB, q *read, next func(*gorm.DB)) {
 	began, cause, why := time.Now(), CauseTransaction, r.miss(q)
 	defer func() { r.lacked(db, q, cmp.Or(cause, why), time.Since(began)) }()
-	vars, load := db.Statement.Vars, (*template.Load)(nil)
+	vars, load := q.template.VarsOf(db.Statement), (*template.Load)(nil)
 	r.config.guard("leasing an answer", func() {
 		if !q.view.Keeps || q.filled || q.template.RecordsRows() || !r.steady(q, vars) || !r.keeps(db.Statement.Context, q) {
 			return

@@ -15,6 +15,7 @@ type Footprints struct {
 	db       *gorm.DB
 	dialect  string
 	builders shape.Builders
+	paging   shape.Paging
 	pure     []string // functions of the application's own that have no side effects, folded
 	// whole says that the values of all columns are told of a write, and not of those only that
 	// answers of this process depend on.
@@ -44,7 +45,7 @@ func (f *Footprints) Pure(name string) bool { return slices.Contains(f.pure, nam
 
 // Serve sets the handle whose statements are looked at: once, and before any of them.
 func (f *Footprints) Serve(db *gorm.DB) {
-	f.db, f.builders = db, shape.BuildersOf(db)
+	f.db, f.builders, f.paging = db, shape.BuildersOf(db), shape.PagingOf(db)
 	if db.Dialector != nil {
 		f.dialect = db.Name()
 	}
@@ -128,3 +129,6 @@ func (f *Footprints) Close() {
 
 // Builders are those of the dialect's clause builders that are its own.
 func (f *Footprints) Builders() shape.Builders { return f.builders }
+
+// Paging is how the dialect renders the numbers of a LIMIT clause.
+func (f *Footprints) Paging() shape.Paging { return f.paging }

@@ -48,19 +48,24 @@ type Terms struct {
 // String writes them so that equal terms have equal texts.
 func (t *Terms) String() string { return t.TTL.String() + "\x00" + strings.Join(t.Tables, "\x00") }
 
-// Make works out what a rendered statement of this shape is. own is how answers are treated that
+// Make works out what a rendered statement of this shape, form, is. own is how answers are treated that
 // are read into what the statement is read into, nil where these are not kept; terms are those of
 // the call, nil where it has none.
-func (ts *Set) Make(shape string, stmt *gorm.Statement, o shape.Options, own *Limits, terms *Terms) *Template {
+func (ts *Set) Make(form string, stmt *gorm.Statement, o shape.Options, own *Limits, terms *Terms) *Template {
 	t := &Template{
 		set:      ts,
-		Shape:    shape,
+		Shape:    form,
 		own:      own,
 		Terms:    terms,
-		SQL:      strings.Clone(stmt.SQL.String()), // and not what it was built in
 		Prepared: o.Prepared,
 		rows:     o.Rows,
 	}
+	if t.page = shape.NoPage; !o.Text {
+		t.page = shape.PageIn([]byte(form))
+		t.writesPage = writes(t.page, ts.Footprints.Paging())
+	}
+	sql, ends := t.paged(stmt)
+	t.SQL = strings.Clone(sql) // and not what it was built in
 	text, simple, joined := ts.Footprints.Text(t.SQL)
 	t.from = text.From
 	if t.Text = o.Text; t.Text {
@@ -70,8 +75,10 @@ func (ts *Set) Make(shape string, stmt *gorm.Statement, o shape.Options, own *Li
 		t.First = o.Row
 		t.Asks = t.Asks || o.Rows
 	}
-	t.Prefix = ts.prefix(t.Table, shape)
-	t.reason = t.refusalOf(text)
+	t.Prefix = ts.prefix(t.Table, form)
+	if t.reason = t.refusalOf(text); !ends {
+		t.reason = notPlain
+	}
 	t.Starred = isStarred(stmt.Dialector.Name(), t.SQL)
 	t.tables = append(t.tables, text.Tables...)
 	references := slices.DeleteFunc(slices.Clone(text.References), func(r sqltext.Reference) bool { return terms.names(catalog.TableName(r.Name)) })
@@ -244,6 +251,10 @@ type Template struct {
 	DestType reflect.Type
 	Prepared bool // before it is sent
 	rows     bool // the application reads the rows itself
+	// page are the numbers of its LIMIT clause that are args; writesPage says that these are not
+	// bound but part of what is sent, and not of SQL.
+	page       shape.Page
+	writesPage bool
 	// Partial says that the last who read rows of the template read no more than a part of them.
 	Partial atomic.Bool
 
