@@ -12,6 +12,7 @@ import (
 	"github.com/gorm-preload/preload/internal/footprint"
 	"github.com/gorm-preload/preload/internal/mode"
 	"github.com/gorm-preload/preload/internal/optin"
+	"github.com/gorm-preload/preload/internal/ordinary"
 	"github.com/gorm-preload/preload/internal/shape"
 	"github.com/gorm-preload/preload/internal/shortcut"
 	"github.com/gorm-preload/preload/internal/template"
@@ -27,6 +28,7 @@ type keys struct {
 	footprints *footprint.Footprints
 	cache      *cache.Cache
 	log        *commit.Log
+	names      *ordinary.Tables
 	// confirm reports whether a template of LoadHot is that of a statement.
 	confirm func(t *template.Template, db *gorm.DB, own []byte) bool
 }
@@ -249,8 +251,11 @@ func (k *keys) identify(db *gorm.DB, policy *optin.Policy, q *read, found *shape
 // locate finds the key of a query of a template, and its answer if that is in memory.
 func (k *keys) locate(db *gorm.DB, q *read, t *template.Template, found *shape.Clauses, f *shape.Fingerprint, o shape.Options) Reason {
 	stmt := db.Statement
-	if reason := t.Refused(); reason != "" {
-		return Reason(reason)
+	if reason := Reason(t.Refused()); reason != "" {
+		if reason == ReasonTable {
+			k.askOf(t)
+		}
+		return reason
 	}
 	if k.config.partition != nil {
 		q.partition = k.config.partition(stmt.Context)

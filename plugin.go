@@ -18,6 +18,7 @@ import (
 	"github.com/gorm-preload/preload/internal/loaders"
 	"github.com/gorm-preload/preload/internal/loading"
 	"github.com/gorm-preload/preload/internal/optin"
+	"github.com/gorm-preload/preload/internal/ordinary"
 	"github.com/gorm-preload/preload/internal/own"
 	"github.com/gorm-preload/preload/internal/restart"
 	"github.com/gorm-preload/preload/internal/shortcut"
@@ -119,9 +120,10 @@ func New(opts ...Option) *Plugin {
 		Now: c.holdClock(), Report: c.report, Gate: &p.worker.Gate, Killed: p.reviveKilled, Others: p.feeds.Feeds,
 		Reads: c.transactionReads,
 	})
+	names := ordinary.New(ordinary.Config{Settled: p.log.Settled, Ask: p.worker.ask, Now: p.config.now})
 	p.templates = template.NewSet(template.Config{
 		Catalog: p.catalog, Footprints: p.footprints, Cache: p.cache, Index: index, Salt: p.own.Prefix(),
-		Report: c.report, Rule: p.models.Rule,
+		Report: c.report, Rule: p.models.Rule, Ordinary: names.Is,
 	})
 	p.learner = association.New(association.Config{
 		Context: p.worker.Context(), Cache: p.cache, Templates: p.templates, OwnPrefix: p.own.Prefix(),
@@ -131,7 +133,7 @@ func New(opts ...Option) *Plugin {
 	p.accesses = accesses{config: c, life: &p.life, cache: p.cache, own: p.own, patterns: p.patterns, learner: p.learner, worker: p.worker}
 	p.keys = keys{
 		config: c, host: &p.host, models: p.models, templates: p.templates, footprints: p.footprints, cache: p.cache, log: p.log,
-		confirm: func(t *template.Template, db *gorm.DB, own []byte) bool { return p.handover.Confirm(t, db, own) },
+		names: names, confirm: func(t *template.Template, db *gorm.DB, own []byte) bool { return p.handover.Confirm(t, db, own) },
 	}
 	p.writer = writer{
 		life: &p.life, config: c, log: p.log, footprints: p.footprints, catalog: p.catalog, models: p.models, gate: &p.worker.Gate,
@@ -198,6 +200,7 @@ func (p *Plugin) Initialize(db *gorm.DB) error {
 	p.db = db.Session(&gorm.Session{NewDB: true, Context: context.Background()})
 	p.models.Serve(p.db)
 	p.footprints.Serve(p.db)
+	p.keys.names.Serve(p.dialect)
 	p.templates.Serve(p.db, p.pool, commit.Prepares(p.db.Statement.ConnPool))
 	p.source = loading.New(loading.Config{
 		Log: p.log, Cache: p.cache, Templates: p.templates, Patterns: p.patterns, Pool: p.pool, Query: p.query, Rows: p.rows, Gate: &p.worker.Gate,

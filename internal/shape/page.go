@@ -14,7 +14,8 @@ import (
 // what is sent has the numbers themselves.
 
 // Page says which numbers of a query's LIMIT clause are args, the last ones of its key. Queries
-// without a limit, those of no row, and those of one row without an offset, are shapes of their own.
+// without a limit, those of no row, and those of one row without an offset, are shapes of their
+// own.
 type Page byte
 
 // The pages. What is in a shape tells its own end.
