@@ -2,6 +2,7 @@ package footprint
 
 import (
 	"slices"
+	"sync/atomic"
 
 	"github.com/gorm-preload/preload/internal/catalog"
 	"github.com/gorm-preload/preload/internal/shape"
@@ -24,6 +25,7 @@ type Footprints struct {
 	meanings memo[sqltext.Statement]
 	shapes   memo[*sqltext.Shape]
 	texts    memo[text]
+	folded   atomic.Pointer[foldedText] // the last one: a statement is looked at twice
 }
 
 // text is what is known of a query by its text alone.
@@ -56,7 +58,7 @@ func (f *Footprints) Serve(db *gorm.DB) {
 func (f *Footprints) Meaning(query string) sqltext.Statement {
 	meaning, known := f.meanings.get(query)
 	if !known {
-		folded, _ := sqltext.WithoutNumbers(query)
+		folded, _ := f.withoutNumbers(query)
 		meaning = f.meanings.of(folded, func(text string) sqltext.Statement {
 			return sqltext.Classify(f.dialect, text, f.pure...)
 		})
@@ -118,6 +120,7 @@ func (f *Footprints) Clear() {
 	f.meanings.clear()
 	f.shapes.clear()
 	f.texts.clear()
+	f.folded.Store(nil)
 }
 
 // Close does what Clear does, and has nothing remembered from then on.
@@ -125,6 +128,7 @@ func (f *Footprints) Close() {
 	f.meanings.close()
 	f.shapes.close()
 	f.texts.close()
+	f.folded.Store(nil)
 }
 
 // Builders are those of the dialect's clause builders that are its own.
