@@ -1,6 +1,7 @@
 package preload_test
 
 import (
+	"context"
 	"fmt"
 	"reflect"
 	"strings"
@@ -200,5 +201,39 @@ func TestNamesBehindTemporaryTablesAreNotServed(t *testing.T) {
 		if hits := b.Plugin.Stats().Hits - before; hits > 0 {
 			t.Errorf("%d reads were served while connections differ", hits)
 		}
+	})
+}
+
+// TestANameThatBecomesAViewMeanwhile: between a query that qualifies and the lease of its answer
+// the table is dropped, and a view takes its name: of the answer nothing is kept.
+func TestANameThatBecomesAViewMeanwhile(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, d *dbtest.Database) {
+		var meanwhile func()
+		b := &worldtest.World{Database: d, DB: d.Open(t), Plain: d.Plain(t)}
+		b.Plugin = preload.New(preload.WithDefaultPolicy(preload.Policy{}), preload.WithPartition(func(context.Context) string {
+			if do := meanwhile; do != nil {
+				meanwhile = nil
+				do()
+			}
+			return ""
+		}))
+		for _, sql := range []string{namesTable, "CREATE TABLE name_others (id int PRIMARY KEY, name varchar(20))", "INSERT INTO name_others VALUES (1, 'x')"} {
+			worldtest.Must(t, b.Plain.Exec(sql).Error)
+		}
+		worldtest.Must(t, b.DB.Use(b.Plugin))
+		t.Cleanup(func() { _ = b.Plugin.Close() })
+		namesRead(t, b, "name_histories")
+		namesAsked(t, b, 1)
+		meanwhile = func() {
+			worldtest.Must(t, b.DB.Exec("DROP TABLE name_histories").Error)
+			worldtest.Must(t, b.DB.Exec("CREATE VIEW name_histories AS SELECT id, name FROM name_others").Error)
+		}
+		namesRead(t, b, "name_histories")
+		if meanwhile != nil {
+			t.Fatal("the query did not qualify")
+		}
+		worldtest.Must(t, b.DB.Exec("UPDATE name_others SET name = 'y'").Error)
+		namesRead(t, b, "name_histories")
 	})
 }
