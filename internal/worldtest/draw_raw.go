@@ -81,14 +81,15 @@ func (g *Draw) rawRead(s *Table) Named {
 	})
 }
 
-var errNoRow = errors.New("a row of nothing")
+// ErrNoRow is of a row of nothing.
+var ErrNoRow = errors.New("a row of nothing")
 
 // scanRow scans a row. GORM returns one of nothing, which panics, for a statement that cannot be
 // prepared.
 func scanRow(row *sql.Row, dest any) (err error) {
 	defer func() {
 		if recover() != nil {
-			err = errNoRow
+			err = ErrNoRow
 		}
 	}()
 	return row.Scan(dest)
