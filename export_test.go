@@ -26,5 +26,5 @@ func WithStoreWait(d time.Duration) Option {
 
 // Check ends what a plugin does in the background, and returns what does not agree in its cache.
 func Check(p *Plugin) error {
-	return errors.Join(p.worker.stop(), p.cache.Check())
+	return errors.Join(p.worker.Stop(), p.cache.Check())
 }

@@ -7,9 +7,8 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/gorm-preload/preload/internal/agenda"
 	"github.com/gorm-preload/preload/internal/runner"
-	"github.com/gorm-preload/preload/internal/template"
+	"github.com/gorm-preload/preload/internal/verify"
 )
 
 // Errors that methods return, wrapped with what the user needs: to be compared with errors.Is.
@@ -57,7 +56,7 @@ func (p *Plugin) Health() error {
 	if part, n := p.config.faults.Since(p.config.now().Add(-faultyFor)); n > 0 {
 		errs = append(errs, fmt.Errorf("preload: %w: %d by now, the last in %s: see the log", ErrFaulting, n, part))
 	}
-	if shape, n := p.stats.loads.Failing(); n >= failingLoads {
+	if shape, n := p.worker.Told.Loads.Failing(); n >= failingLoads {
 		errs = append(errs, fmt.Errorf("preload: %w: the last %d did, the last one of %s: see the log", ErrLoadsFailing, n, shape))
 	}
 	if n := p.worker.Abandoned(); n >= runner.MaxAbandoned {
@@ -67,31 +66,6 @@ func (p *Plugin) Health() error {
 		errs = append(errs, fmt.Errorf("preload: %w: reads go to the database meanwhile", ErrCutOff))
 	}
 	return errors.Join(errs...)
-}
-
-// loadEnded counts a load in the background.
-func (p *Plugin) loadEnded(r *agenda.Wish, stored bool, end runner.Ending) {
-	shape, cause, result, failed := template.Label(r.Key), "association", "stored", end.Err != nil
-	switch {
-	case r.Killed:
-		cause = "write"
-	case r.Asked != nil:
-		cause = "expiry"
-	case r.Expected != nil && r.Expected.Hot:
-		cause = "tick"
-	}
-	switch {
-	case !failed && !stored:
-		result = "dead"
-	case errors.Is(end.Err, context.DeadlineExceeded):
-		result = "timeout"
-	case errors.Is(end.Err, context.Canceled):
-		result, failed = "cancelled", false
-	case failed:
-		result = "error"
-	}
-	p.stats.loads.Ended(shape, cause, result, failed && !end.Brief, end.Took)
-	p.config.tell(context.Background(), Event{Kind: EventLoad, Shape: shape, Took: end.Took, Failed: failed})
 }
 
 // greet says in the log that the plugin is in use, and how.
@@ -110,7 +84,7 @@ func (p *Plugin) farewell() {
 
 // noticed sees what is reported, whether a line is written for it or not.
 func (c *config) noticed(level slog.Level, event, part string) {
-	if level < slog.LevelError || event == mismatchEvent {
+	if level < slog.LevelError || event == verify.MismatchEvent {
 		return
 	}
 	if part == "" {

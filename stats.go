@@ -2,7 +2,6 @@ package preload
 
 import (
 	"maps"
-	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -240,12 +239,8 @@ const (
 // counters are written by everybody.
 type counters struct {
 	recorded atomic.Int64
-	hotUsed  atomic.Uint64 // bits of the share
-	heat     atomic.Int64  // bytes that are held to tell what is hot
-
 	bypassed sync.Map // reason -> *atomic.Int64
 	unserved seen.Unserved
-	loads    seen.Loads
 }
 
 func (c *counters) bypass(reason Reason) { add(&c.bypassed, reason) }
@@ -260,11 +255,8 @@ func add[K comparable](counts *sync.Map, key K) {
 
 func (c *counters) clear() {
 	c.recorded.Store(0)
-	c.hotUsed.Store(0)
-	c.heat.Store(0)
 	c.bypassed.Clear()
 	c.unserved.Clear()
-	c.loads.Clear()
 }
 
 // Stats returns what the plugin did and holds. The figures are read one after the other, so that
@@ -285,20 +277,20 @@ func (p *Plugin) Stats() Stats {
 		Associations:    p.patterns.Associations(),
 		ActiveTasks:     p.worker.Active(),
 		AbandonedTasks:  p.worker.Abandoned(),
-		HotUsed:         math.Float64frombits(c.hotUsed.Load()),
+		HotUsed:         p.worker.Told.HotUsed(),
 		Models:          map[string]ModelStats{},
 	}
 	s.Entries, s.Bytes = p.cache.Size()
 	s.Memory = MemoryStats{
 		Answers: s.Bytes, Templates: p.templates.Size(), Statements: p.footprints.Size(),
-		Loaders: p.loaders.Size(), Patterns: p.patterns.Bytes() + c.heat.Load(), Prediction: p.learner.Bytes(),
+		Loaders: p.loaders.Size(), Patterns: p.patterns.Bytes() + p.worker.Told.Bytes(), Prediction: p.learner.Bytes(),
 		Seen: p.cache.PastBytes() + c.unserved.Bytes(),
 	}
 	s.Mode, s.Limits, s.Faults = p.Mode(), p.limits(), p.config.faults.Parts()
 	s.HeldOut, s.HoldOuts = p.cache.Index.HeldOut()
 	s.Verify.Withdrawn = p.templates.Withdrawn()
-	took, buckets := c.loads.Took.Load()
-	s.Loads = LoadStats{Results: c.loads.Results(), Took: durations(took, buckets)}
+	took, buckets := p.worker.Told.Loads.Took.Load()
+	s.Loads = LoadStats{Results: p.worker.Told.Loads.Results(), Took: durations(took, buckets)}
 	if p.ready.Load() {
 		s.Memory.Recordings = p.source.Recordings.Held()
 	}
