@@ -39,7 +39,7 @@ func (e *endless) Read(to []byte) (n int, err error) {
 	return n, nil
 }
 
-const hotBegin = `{"preload":2,"dialect":"sqlite","queries":[`
+const hotBegin = `{"preload":3,"dialect":"sqlite","queries":[`
 
 func TestLoadHotReadsNoMoreThanItCanUse(t *testing.T) {
 	t.Parallel()
@@ -57,8 +57,8 @@ func TestLoadHotReadsNoMoreThanItCanUse(t *testing.T) {
 		{"blanks", "", " ", "is longer than 128 KiB", 1 << 20},
 		{"brackets", "", "[", "nothing that SaveHot wrote", 1 << 20},
 		{"a text", hotBegin + `{"sql":"`, "x", "after byte", 1 << 20},
-		{"a dialect", `{"preload":2,"dialect":"`, "x", "is longer than 128 KiB", 1 << 20},
-		{"what is not known", `{"preload":2,"other":[`, "1,", "is longer than 128 KiB", 1 << 20},
+		{"a dialect", `{"preload":3,"dialect":"`, "x", "is longer than 128 KiB", 1 << 20},
+		{"what is not known", `{"preload":3,"other":[`, "1,", "is longer than 128 KiB", 1 << 20},
 		{"queries", hotBegin, `{"sql":"SELECT 1"},`, "more than 10000 queries", 2 << 20},
 		{"keys", keys, `{"query":0,"args":"aTE7"},`, "", 1 << 20},
 		{"keys of no query", keys, `{"query":7,"args":"aTE7"},`, "more queries and keys are damaged", 2 << 20},
@@ -396,8 +396,8 @@ func FuzzLoadHot(f *testing.F) {
 		f.Add(file.Bytes()[:n])
 		f.Add(append(append(bytes.Clone(file.Bytes()[:n]), "\"[{"...), file.Bytes()[n:]...))
 	}
-	f.Add([]byte(`{"preload":2,"keys":null}`))
-	f.Add([]byte(`{"preload":2,"queries":{},"keys":[]}`))
+	f.Add([]byte(`{"preload":3,"keys":null}`))
+	f.Add([]byte(`{"preload":3,"queries":{},"keys":[]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		p.Clear()
 		log.Reset()

@@ -256,7 +256,7 @@ func TestLoadHotRefusesWhatIsNoneOfSaveHots(t *testing.T) {
 		{"empty", "", "it is empty"},
 		{"cut off", string(file[:len(file)/2]), "nothing that SaveHot wrote as a whole: it is cut off at byte"},
 		{"something else", "hello", "nothing that SaveHot wrote"},
-		{"another version", broken(func(f *hotfile.File) { f.Version = 7 }), "of version 7: want 2"},
+		{"another version", broken(func(f *hotfile.File) { f.Version = 7 }), "of version 7: want 3"},
 		{"no such query", broken(func(f *hotfile.File) { f.Keys[0].Query = 9 }), "a key is of query 9, of 1"},
 		{"a short shape", broken(func(f *hotfile.File) { f.Queries[0].Shape = f.Queries[0].Shape[:5] }), "its shape is broken"},
 		{"a long name in a shape", broken(func(f *hotfile.File) { f.Queries[0].Shape = bytes.Repeat([]byte{0xff}, 30) }), "its shape is broken"},

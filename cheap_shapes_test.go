@@ -15,7 +15,6 @@ import (
 // BenchmarkNewShape measures a query of a form that is known with an OFFSET or a length of its list
 // that are not, beside the same with plain GORM: what is reported are ratios of medians.
 func BenchmarkNewShape(b *testing.B) {
-	const rows = 300
 	forms := map[string]func(db *gorm.DB, n int) error{
 		"offset": func(db *gorm.DB, n int) error {
 			var found []models.PersonInfo
@@ -23,16 +22,29 @@ func BenchmarkNewShape(b *testing.B) {
 		},
 		"list": func(db *gorm.DB, n int) error {
 			var found []models.PersonInfo
-			ids := make([]int, 1+n%20)
+			ids, platforms, users := make([]int, 1+n%20), make([]string, 1+n/20%20), make([]string, 1+n/400)
 			for i := range ids {
 				ids[i] = i + n
 			}
-			return db.Where("platform = ?", "qq").Where("id IN ?", ids).Order("id").Limit(5 + n/20).Find(&found).Error
+			for i := range platforms {
+				platforms[i] = "qq"
+			}
+			for i := range users {
+				users[i] = "user"
+			}
+			return db.Where("id IN ?", ids).Where("platform IN ?", platforms).Where("user_id NOT IN ?", users).Order("id").Limit(5).Find(&found).Error
 		},
 	}
+	for name, open := range map[string]func(testing.TB) *dbtest.Database{"sqlite": dbtest.SQLite, "postgres": dbtest.Postgres, "mysql": dbtest.MySQL} {
+		b.Run(name, func(b *testing.B) { newShapes(b, open, forms) })
+	}
+}
+
+func newShapes(b *testing.B, open func(testing.TB) *dbtest.Database, forms map[string]func(db *gorm.DB, n int) error) {
+	const rows = 300
 	dbs := make([]*gorm.DB, 2)
 	for i := range dbs {
-		db := dbtest.SQLite(b).Open(b)
+		db := open(b).Open(b)
 		if err := db.AutoMigrate(models.All()...); err != nil {
 			b.Fatal(err)
 		}

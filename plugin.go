@@ -19,6 +19,7 @@ import (
 	"github.com/gorm-preload/preload/internal/loaders"
 	"github.com/gorm-preload/preload/internal/loading"
 	"github.com/gorm-preload/preload/internal/optin"
+	"github.com/gorm-preload/preload/internal/ordinary"
 	"github.com/gorm-preload/preload/internal/own"
 	"github.com/gorm-preload/preload/internal/recognition"
 	"github.com/gorm-preload/preload/internal/restart"
@@ -51,10 +52,11 @@ type Plugin struct {
 }
 
 // pipelines holds the reader, through which queries go, and the writer, through which writes go,
-// with the keys and the accesses that the reader uses, and the feeds that are told of writes.
+// with the keys, names and accesses that the reader uses, and the feeds that are told of writes.
 type pipelines struct {
 	feeds    connected
 	keys     *recognition.Keys
+	names    *ordinary.Tables
 	accesses accesses
 	reader   reader
 	writer   writer
@@ -114,9 +116,10 @@ func New(opts ...Option) *Plugin {
 	p.catalog = catalog.New(catalog.Hooks{Dialect: func() string { return p.dialect }, Settle: p.models.Settle, Depends: p.models.Depends, Changed: func(l catalog.Learned) { p.log.Changed(l) }})
 	p.models.Teach(p.catalog)
 	p.footprints = footprint.New(p.catalog, len(c.feeds) > 0, c.functions...)
+	p.names = ordinary.New(ordinary.Config{Settled: func() (int64, bool) { return p.log.Settled() }, Ask: p.askOfName, Now: c.now})
 	p.templates = template.NewSet(template.Config{
 		Catalog: p.catalog, Footprints: p.footprints, Cache: p.cache, Index: index, Salt: p.own.Prefix(),
-		Report: c.report, Rule: p.models.Rule,
+		Report: c.report, Rule: p.models.Rule, Ordinary: p.names.Is,
 	})
 	verifier := p.verifierOf(c)
 	p.worker = worker.New(worker.Config{
@@ -148,7 +151,7 @@ func New(opts ...Option) *Plugin {
 	p.accesses = accesses{config: c, life: &p.life, cache: p.cache, own: p.own, patterns: p.patterns, learner: p.learner, worker: p.worker}
 	p.keys = recognition.New(recognition.Config{
 		Models: p.models, Templates: p.templates, Footprints: p.footprints, Cache: p.cache, Log: p.log,
-		Partition: c.partition, KeepsKeys: c.keepsKeys, Raw: c.raw, Now: c.now, Report: c.report, Place: placeOfArg,
+		Partition: c.partition, KeepsKeys: c.keepsKeys, Raw: c.raw, Now: c.now, Report: c.report, Place: placeOfArg, Names: p.names,
 		Confirm: func(t *template.Template, db *gorm.DB, own []byte) bool { return p.handover.Confirm(t, db, own) },
 		Since:   fresh.of,
 	})
@@ -218,6 +221,7 @@ func (p *Plugin) Initialize(db *gorm.DB) error {
 	p.models.Serve(p.db)
 	p.keys.Serve(p.pool, p.pgx)
 	p.footprints.Serve(p.db)
+	p.names.Serve(p.dialect)
 	p.templates.Serve(p.db, p.pool, commit.Prepares(p.db.Statement.ConnPool))
 	p.source = loading.New(loading.Config{
 		Log: p.log, Cache: p.cache, Templates: p.templates, Patterns: p.patterns, Pool: p.pool, Query: p.query, Rows: p.rows, Gate: &p.worker.Gate,

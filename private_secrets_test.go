@@ -268,7 +268,7 @@ func TestNoLogLineAndNoErrorHoldsAValue(t *testing.T) {
 		for range 3 {
 			_ = b.db.First(&secretAccount{}, "token = ?", secret).Error
 			noSecret(t, "Preload", b.plugin.Preload(ctx, "k", func(context.Context) (any, error) { return make(chan int), nil }))
-			_ = b.plugin.LoadHot(ctx, strings.NewReader(`{"preload":2,"dialect":"sqlite","queries":[{}],"keys":[]}`))
+			_ = b.plugin.LoadHot(ctx, strings.NewReader(`{"preload":3,"dialect":"sqlite","queries":[{}],"keys":[]}`))
 		}
 		log.check(t, "cannot be copied")
 	})
@@ -277,7 +277,7 @@ func TestNoLogLineAndNoErrorHoldsAValue(t *testing.T) {
 		b, log := secretBench(t)
 		_ = b.db.First(&secretAccount{}, "token = ?", secret).Error
 		file := b.saved(t)
-		for _, change := range [][2]string{{`"query":0`, `"query":"` + secret + `"`}, {`"args":"`, `"args":"` + secret}, {`"sql":"`, `"sql":"` + secret}, {`"preload":2`, `"preload":"` + secret + `"`},
+		for _, change := range [][2]string{{`"query":0`, `"query":"` + secret + `"`}, {`"args":"`, `"args":"` + secret}, {`"sql":"`, `"sql":"` + secret}, {`"preload":3`, `"preload":"` + secret + `"`},
 			{`"keys"`, secret}} {
 			for range 2 {
 				changed := bytes.ReplaceAll(file, []byte(change[0]), []byte(change[1]))

@@ -242,7 +242,7 @@ func (r *reader) answer(db *gorm.DB, q *recognition.Query, next func(*gorm.DB)) 
 // to lead; neither where the answer could not be kept. q.Hit is set where an answer came meanwhile.
 // past is the flight that the reader waited for long enough.
 func (r *reader) board(q *recognition.Query, stmt *gorm.Statement, past *cache.Flight) (join *cache.Flight, lead *template.Load) {
-	vars := stmt.Vars
+	vars := q.Template.VarsOf(stmt)
 	r.config.guard("boarding", func() {
 		var self int64
 		if q.Template.Asks {
@@ -303,7 +303,7 @@ func (r *reader) lead(db *gorm.DB, q *recognition.Query, f *template.Load, next 
 	why := r.miss(q)
 	took := time.Duration(0)
 	defer func() { r.lacked(db, q, cmp.Or(q.Cause, seen.Cause(f.Unkept), why), took) }()
-	vars := db.Statement.Vars
+	vars := q.Template.VarsOf(db.Statement)
 	steady := r.steady(q, vars)
 	// general says that the database answered as it would have answered anybody.
 	general, answer := r.host.source.AskFor(f, db, q.Filled, next)

@@ -115,7 +115,7 @@ func (r *reader) promptly(q *recognition.Query, stmt *gorm.Statement) bool {
 func (r *reader) leadRows(db *gorm.DB, q *recognition.Query, f *template.Load, next func(*gorm.DB)) {
 	why := r.miss(q)
 	defer func() { r.lacked(db, q, cmp.Or(q.Cause, why), f.Age()) }()
-	vars := db.Statement.Vars
+	vars := q.Template.VarsOf(db.Statement)
 	keeps := r.keeps(db.Statement.Context, q)
 	if !keeps {
 		q.Cause = cmp.Or(q.Cause, seen.NotRepeated)

@@ -45,7 +45,7 @@ func ContextWithTransactionReads(ctx context.Context) context.Context {
 func (r *reader) within(db *gorm.DB, q *recognition.Query, next func(*gorm.DB)) {
 	began, cause, why := time.Now(), seen.Cause(CauseTransaction), r.miss(q)
 	defer func() { r.lacked(db, q, cmp.Or(cause, q.Cause, why), time.Since(began)) }()
-	vars, load := db.Statement.Vars, (*template.Load)(nil)
+	vars, load := q.Template.VarsOf(db.Statement), (*template.Load)(nil)
 	r.config.guard("leasing an answer", func() {
 		if !q.View.Keeps || q.Filled || q.Template.RecordsRows() || !r.steady(q, vars) || !r.keeps(db.Statement.Context, q) {
 			return

@@ -38,7 +38,12 @@ type Tally struct {
 type tallies struct {
 	mu      sync.Mutex
 	byTable map[string][]*Tally
+	unswept map[string]int // how many of a table are over since it was swept last
 }
+
+// sweptAt is which part of a table's tallies may be over before they are swept: where each of many
+// shapes is asked once, sweeping for each of them would take most of the time.
+const sweptAt = 4
 
 // of returns the tallies of a table, at least one. mu is held.
 func (ts *tallies) of(table string) []*Tally {
@@ -54,6 +59,7 @@ func (ts *tallies) of(table string) []*Tally {
 // sweep lets the first tally of a table have what those had that are over.
 func (ts *tallies) sweep(table string) {
 	all := ts.byTable[table]
+	delete(ts.unswept, table)
 	ts.byTable[table] = slices.DeleteFunc(all, func(t *Tally) bool {
 		gone := t.over && t.Entries.Load() == 0
 		if gone {
@@ -103,8 +109,13 @@ func (c *counts) Over(table string, t *Tally) {
 	ts := &c.tallies
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
+	if ts.unswept == nil {
+		ts.unswept = map[string]int{}
+	}
 	t.over = true
-	ts.sweep(table)
+	if ts.unswept[table]++; ts.unswept[table]*sweptAt >= len(ts.byTable[table]) {
+		ts.sweep(table)
+	}
 }
 
 // EachKill calls do with how many answers changes of a table killed, by what these found them.

@@ -77,15 +77,16 @@ func (l *Log) Changed(learned catalog.Learned) {
 	}
 }
 
-// altered counts what may have altered a table. It is called before and after that.
+// altered counts what may have altered a table, or made one of another thing. It is called before
+// and after that.
 func (l *Log) altered(writes []footprint.Write) bool {
-	if l.dialect != "sqlite" {
-		return false
-	}
 	for _, w := range writes {
 		for _, c := range w.Changes {
 			if c.Table == coherence.Everything.Table {
-				l.alterations.Add(1)
+				l.definitions.Add(1)
+				if l.dialect == "sqlite" {
+					l.alterations.Add(1)
+				}
 				return true
 			}
 		}

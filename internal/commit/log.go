@@ -29,6 +29,8 @@ type Log struct {
 	openRows   openRows
 	// alterations counts what may have altered a table, where connections may be late to notice it.
 	alterations atomic.Int64
+	// definitions counts what may have made another thing of a name.
+	definitions atomic.Int64
 	settings    settings
 	isolation   isolation
 	begun       sync.Map // *sql.Tx -> *transaction, of pools that are observed
@@ -84,3 +86,9 @@ func (l *Log) CountAlteration() { l.alterations.Add(1) }
 
 // AlteredSoFar returns how often a table may have been altered.
 func (l *Log) AlteredSoFar() int64 { return l.alterations.Load() }
+
+// Settled returns how often a name may have become that of another thing, such as a view in place
+// of a table; false where names may mean different things on different connections.
+func (l *Log) Settled() (moment int64, ok bool) {
+	return l.definitions.Load(), !l.settings.differ.Load()
+}

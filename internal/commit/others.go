@@ -108,6 +108,13 @@ func (l *Log) Row(ctx context.Context, query string, args ...any) (*sql.Row, err
 	if err != nil {
 		return nil, err
 	}
+	return l.RowOn(ctx, conn, query, args...), nil
+}
+
+// RowOn does what Row does, on a connection.
+func (l *Log) RowOn(ctx context.Context, conn interface {
+	QueryRowContext(context.Context, string, ...any) *sql.Row
+}, query string, args ...any) *sql.Row {
 	tok := &Token{log: l, query: query, reading: true}
-	return conn.QueryRowContext(tok.in(ctx), query, args...), nil
+	return conn.QueryRowContext(tok.in(ctx), query, args...)
 }

@@ -2,6 +2,7 @@ package footprint
 
 import (
 	"slices"
+	"sync/atomic"
 
 	"github.com/gorm-preload/preload/internal/catalog"
 	"github.com/gorm-preload/preload/internal/shape"
@@ -15,6 +16,7 @@ type Footprints struct {
 	db       *gorm.DB
 	dialect  string
 	builders shape.Builders
+	paging   shape.Paging
 	pure     []string // functions of the application's own that have no side effects, folded
 	// whole says that the values of all columns are told of a write, and not of those only that
 	// answers of this process depend on.
@@ -23,6 +25,7 @@ type Footprints struct {
 	meanings memo[sqltext.Statement]
 	shapes   memo[*sqltext.Shape]
 	texts    memo[text]
+	folded   atomic.Pointer[foldedText] // the last one: a statement is looked at twice
 }
 
 // text is what is known of a query by its text alone.
@@ -44,7 +47,7 @@ func (f *Footprints) Pure(name string) bool { return slices.Contains(f.pure, nam
 
 // Serve sets the handle whose statements are looked at: once, and before any of them.
 func (f *Footprints) Serve(db *gorm.DB) {
-	f.db, f.builders = db, shape.BuildersOf(db)
+	f.db, f.builders, f.paging = db, shape.BuildersOf(db), shape.PagingOf(db)
 	if db.Dialector != nil {
 		f.dialect = db.Name()
 	}
@@ -55,7 +58,7 @@ func (f *Footprints) Serve(db *gorm.DB) {
 func (f *Footprints) Meaning(query string) sqltext.Statement {
 	meaning, known := f.meanings.get(query)
 	if !known {
-		folded, _ := sqltext.WithoutNumbers(query)
+		folded, _ := f.withoutNumbers(query)
 		meaning = f.meanings.of(folded, func(text string) sqltext.Statement {
 			return sqltext.Classify(f.dialect, text, f.pure...)
 		})
@@ -117,6 +120,7 @@ func (f *Footprints) Clear() {
 	f.meanings.clear()
 	f.shapes.clear()
 	f.texts.clear()
+	f.folded.Store(nil)
 }
 
 // Close does what Clear does, and has nothing remembered from then on.
@@ -124,7 +128,11 @@ func (f *Footprints) Close() {
 	f.meanings.close()
 	f.shapes.close()
 	f.texts.close()
+	f.folded.Store(nil)
 }
 
 // Builders are those of the dialect's clause builders that are its own.
 func (f *Footprints) Builders() shape.Builders { return f.builders }
+
+// Paging is how the dialect renders the numbers of a LIMIT clause.
+func (f *Footprints) Paging() shape.Paging { return f.paging }

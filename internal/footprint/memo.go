@@ -91,7 +91,7 @@ func (f *Footprints) simple(query string) *sqltext.Shape {
 	if shape, ok := f.shapes.get(query); ok {
 		return shape
 	}
-	folded, numbers := sqltext.WithoutNumbers(query)
+	folded, numbers := f.withoutNumbers(query)
 	shape := f.shapes.of(folded, func(text string) *sqltext.Shape {
 		if shape, ok := sqltext.Simple(f.dialect, text); ok {
 			return &shape
@@ -102,4 +102,22 @@ func (f *Footprints) simple(query string) *sqltext.Shape {
 		return nil
 	}
 	return shape.With(numbers)
+}
+
+// foldedText is a text without its numbers.
+type foldedText struct {
+	query, folded string
+	numbers       []string
+}
+
+// withoutNumbers is sqltext.WithoutNumbers, once for a text that is asked for again at once.
+func (f *Footprints) withoutNumbers(query string) (folded string, numbers []string) {
+	if last := f.folded.Load(); last != nil && last.query == query {
+		return last.folded, last.numbers
+	}
+	folded, numbers = sqltext.WithoutNumbers(query)
+	if len(query) <= maxText {
+		f.folded.Store(&foldedText{query, folded, numbers})
+	}
+	return folded, numbers
 }

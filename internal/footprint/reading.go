@@ -265,8 +265,12 @@ func (r *Reading) Limit(vars []any) int64 {
 		return max(n, 0)
 	case sqltext.Bind:
 		if o.Param <= len(vars) {
-			n, _ := vars[o.Param-1].(int) // as GORM binds it
-			return int64(max(n, 0))
+			switch n := vars[o.Param-1].(type) {
+			case int: // as GORM binds it
+				return int64(max(n, 0))
+			case int64: // as it is read off a key
+				return max(n, 0)
+			}
 		}
 	}
 	return 0

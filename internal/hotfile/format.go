@@ -1,7 +1,7 @@
 package hotfile
 
 // Version is that of the format, and of what shapes are made of.
-const Version = 2
+const Version = 3
 
 // What a file of hot keys may hold. SaveHot leaves out what is beyond, LoadHot reads no further.
 const (

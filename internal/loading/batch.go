@@ -191,8 +191,9 @@ func (b *Batch) Load(ctx context.Context) (run cache.Run) {
 		for n := len(asked); n&(n-1) != 0; n++ {
 			asked = append(asked, asked[0]) // so that there are few different statements to prepare
 		}
-		tx := t.Statement(ctx, m.Vars(asked))
+		tx := t.Statement(ctx, nil)
 		stmt := tx.Statement
+		stmt.Vars = m.Vars(asked)
 		stmt.SQL.Reset()
 		stmt.SQL.WriteString(m.SQL(tx.Name(), len(asked)))
 		if err := s.onOwn(ctx, tx, t.Prepared); err != nil {

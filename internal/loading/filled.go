@@ -25,7 +25,7 @@ func (s *Source) AskFor(f *template.Load, db *gorm.DB, filled bool, next func(*g
 	recorder := s.recorder(&f.Flight, t, func(r *replay.Recording) { recording = r })
 	recorder.First = !t.Text && db.Statement.ReflectValue.Kind() != reflect.Slice || t.First
 	w.Recorder = &recorder
-	vars := db.Statement.Vars
+	vars := t.VarsOf(db.Statement)
 	func() {
 		defer w.Leave()
 		general = s.Ask(db, t, next)

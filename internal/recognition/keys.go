@@ -14,6 +14,7 @@ import (
 	"github.com/gorm-preload/preload/internal/footprint"
 	"github.com/gorm-preload/preload/internal/mode"
 	"github.com/gorm-preload/preload/internal/optin"
+	"github.com/gorm-preload/preload/internal/ordinary"
 	"github.com/gorm-preload/preload/internal/seen"
 	"github.com/gorm-preload/preload/internal/shape"
 	"github.com/gorm-preload/preload/internal/shortcut"
@@ -34,6 +35,7 @@ type Config struct {
 	Raw       bool // answers of queries that are given as SQL are kept
 	Now       func() time.Time
 	Report    failopen.Report
+	Names     *ordinary.Tables
 	// Confirm reports whether a template that was read from a file is that of a statement.
 	Confirm func(t *template.Template, db *gorm.DB, own []byte) bool
 	// Since returns what calls demand that say this, after it has waited for that where it has to.
@@ -171,7 +173,7 @@ func (k *Keys) admit(db *gorm.DB, q *Query, found *shape.Clauses) seen.Reason {
 
 // optionsOf returns what else decides the key of a query.
 func (k *Keys) optionsOf(stmt *gorm.Statement, q *Query) shape.Options {
-	o := shape.Options{Rows: q.Rows, Row: q.Row, Prepared: commit.Prepares(stmt.ConnPool), PGX: k.pgx, Known: k.Footprints.Builders()}
+	o := shape.Options{Rows: q.Rows, Row: q.Row, Prepared: commit.Prepares(stmt.ConnPool), PGX: k.pgx, Known: k.Footprints.Builders(), Paging: k.Footprints.Paging()}
 	if q.terms != nil {
 		o.Terms = q.terms.String()
 	}
@@ -234,6 +236,10 @@ func (k *Keys) identify(db *gorm.DB, policy *optin.Policy, q *Query, found *shap
 func (k *Keys) locate(db *gorm.DB, q *Query, t *template.Template, found *shape.Clauses, f *shape.Fingerprint, o shape.Options) seen.Reason {
 	stmt := db.Statement
 	if reason := t.Refused(); reason != "" {
+		// What is the table of no model may be a view: the database is asked, in the background.
+		for _, ref := range t.Unidentified() {
+			k.Names.Want(ref)
+		}
 		return seen.Reason(reason)
 	}
 	if k.Partition != nil {

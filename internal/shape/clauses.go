@@ -14,6 +14,7 @@ var clauseNames = [...]string{"WHERE", "LIMIT", "ORDER BY", "SELECT", "FROM", "G
 
 const (
 	whereClause  = 0
+	limitClause  = 1
 	selectClause = 3
 	fromClause   = 4
 	forClause    = 6

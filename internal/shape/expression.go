@@ -58,8 +58,10 @@ func (f *Fingerprint) clause(expression clause.Expression) bool {
 		}
 		return true
 	case clause.Limit:
-		// Some dialects write these into the SQL.
 		f.tag('L')
+		if f.page != NoPage {
+			return true
+		}
 		limit := -1
 		if e.Limit != nil {
 			limit = *e.Limit

@@ -10,6 +10,7 @@ import (
 	"github.com/gorm-preload/preload/internal/args"
 	"github.com/gorm-preload/preload/internal/gormprivate"
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 )
 
 // Fingerprint is the key of a statement under construction, in two parts.
@@ -25,6 +26,7 @@ type Fingerprint struct {
 	Args  args.Text
 	// Open are the places that options.place found.
 	Open    []Opening
+	page    Page
 	options Options
 }
 
@@ -38,6 +40,7 @@ type Options struct {
 	Prepared bool     // it is prepared before it is sent: servers and drivers answer in another form then, with other digits and time zones
 	PGX      bool     // its driver may be pgx
 	Known    Builders // the dialect's own
+	Paging   Paging   // how the dialect renders a LIMIT clause
 	// Place, where there is one, tells of a bind value that it only keeps the place of one, and of
 	// which.
 	Place func(value any) (arg int, ok bool)
@@ -73,6 +76,11 @@ func (f *Fingerprint) Statement(stmt *gorm.Statement, found *Clauses, o Options)
 	if f.options = o; !o.Known.render(stmt, found) {
 		return false
 	}
+	f.page = NoPage
+	limit, paged := found.of[limitClause].expression.(clause.Limit)
+	if paged && found.of[limitClause].has && inUsualOrder(stmt) {
+		f.page = pageOf(limit, o.Paging)
+	}
 	f.head(stmt)
 	if !f.order(stmt) {
 		return false
@@ -102,13 +110,24 @@ func (f *Fingerprint) Statement(stmt *gorm.Statement, found *Clauses, o Options)
 			return false
 		}
 	}
+	if f.page != NoPage {
+		f.Args.AddInt(int64(*limit.Limit))
+	}
+	if f.page == WholePage {
+		f.Args.AddInt(int64(limit.Offset))
+	}
 	return true
+}
+
+// inUsualOrder reports whether clauses are rendered in the order in which GORM has them.
+func inUsualOrder(stmt *gorm.Statement) bool {
+	return gormprivate.MemoryOf(stmt.BuildClauses) == gormprivate.MemoryOf(buildOrder[:]) || slices.Equal(stmt.BuildClauses, buildOrder[:])
 }
 
 // order captures in which order clauses are rendered. It reports false if there is one among them
 // that is not known here.
 func (f *Fingerprint) order(stmt *gorm.Statement) bool {
-	usual := gormprivate.MemoryOf(stmt.BuildClauses) == gormprivate.MemoryOf(buildOrder[:]) || slices.Equal(stmt.BuildClauses, buildOrder[:])
+	usual := inUsualOrder(stmt)
 	if f.flag(usual); usual {
 		return true
 	}
@@ -125,6 +144,7 @@ func (f *Fingerprint) order(stmt *gorm.Statement) bool {
 // Rendered reads a statement that has been rendered. It reports false for bind values that cannot
 // be told apart.
 func (f *Fingerprint) Rendered(stmt *gorm.Statement, o Options) bool {
+	f.page = NoPage
 	if f.options = o; o.Text {
 		f.headOfText()
 	} else {
@@ -157,6 +177,7 @@ func (f *Fingerprint) head(stmt *gorm.Statement) {
 	} else {
 		f.flag(f.options.Rows)
 	}
+	f.tag(byte(f.page))
 	f.number(len(stmt.Joins))
 	for _, join := range stmt.Joins {
 		f.text(join.Name)
@@ -199,7 +220,19 @@ func (f *Fingerprint) mapping(columns map[string]string) {
 // TypesIn returns where the types of the model and of the destination are in a shape, and whether
 // the application reads the rows itself, as fingerprint.head writes them.
 func TypesIn(shape []byte) (model, dest []byte, rows, ok bool) {
-	const size = 8
+	at, into, reads, ok := partsOf(shape)
+	if !ok {
+		return nil, nil, false, false
+	}
+	return shape[at : at+typeSize], shape[into : into+typeSize], shape[reads] == '+', true
+}
+
+// typeSize is how many bytes a type takes in a shape.
+const typeSize = 8
+
+// partsOf returns where the types of the model and of the destination are in a shape, and what says
+// whether the application reads the rows itself.
+func partsOf(shape []byte) (model, dest, rows int, ok bool) {
 	skipText := func(from int) int {
 		n, width := binary.Uvarint(shape[min(max(from, 0), len(shape)):])
 		if from < 0 || width <= 0 || n > uint64(len(shape)) {
@@ -207,18 +240,14 @@ func TypesIn(shape []byte) (model, dest []byte, rows, ok bool) {
 		}
 		return from + width + int(n)
 	}
-	at := skipText(0)
-	if at < 0 || at+size+1 > len(shape) {
-		return nil, nil, false, false
+	model = skipText(0)
+	if model < 0 || model+typeSize+1 > len(shape) {
+		return 0, 0, 0, false
 	}
-	model = shape[at : at+size]
-	at += size
-	other := shape[at] == '+' // the table of the schema follows
-	if at++; other {
-		at = skipText(at)
+	dest = model + typeSize + 1
+	if shape[dest-1] == '+' { // the table of the schema follows
+		dest = skipText(dest)
 	}
-	if at < 0 || at+size >= len(shape) {
-		return nil, nil, false, false
-	}
-	return model, shape[at : at+size], shape[at+size] == '+', true
+	rows = dest + typeSize
+	return model, dest, rows, dest >= 0 && rows < len(shape)
 }

@@ -137,23 +137,35 @@ func (s *Short) Of(shape *Shape) *Shape {
 	of.Limit = moved(of.Limit)
 	of.Pins = slices.Clone(of.Pins)
 	for i, pin := range of.Pins {
-		var rows [][]Operand
-		for _, row := range pin.Values {
-			row = slices.Clone(row)
-			for j := range row {
-				row[j] = moved(row[j])
-			}
-			rows = append(rows, row)
-			if o := row[0]; len(row) == 1 && o.Kind == Bind {
-				n := s.lists[slices.Index(first, o.Param-1)]
-				values := make([]Operand, n-1)
-				for j := range values {
-					values[j] = Operand{Kind: Bind, Param: o.Param + 1 + j}
-					rows = append(rows, values[j:j+1:j+1])
-				}
-			}
-		}
-		of.Pins[i].Values = rows
+		of.Pins[i].Values = s.spread(pin.Values, moved)
 	}
 	return &of
+}
+
+// spread returns the rows of a pin with all values of lists, each moved to its place.
+func (s *Short) spread(short [][]Operand, moved func(Operand) Operand) [][]Operand {
+	length := func(row []Operand) int {
+		if len(row) == 1 && row[0].Kind == Bind {
+			return s.lists[row[0].Param-1]
+		}
+		return 1
+	}
+	rows, operands := 0, 0
+	for _, row := range short {
+		rows, operands = rows+length(row), operands+length(row)*len(row)
+	}
+	all, values := make([][]Operand, 0, rows), make([]Operand, 0, operands)
+	for _, row := range short {
+		for j := range length(row) {
+			from := len(values)
+			for _, o := range row {
+				if o = moved(o); o.Kind == Bind {
+					o.Param += j
+				}
+				values = append(values, o)
+			}
+			all = append(all, values[from:len(values):len(values)])
+		}
+	}
+	return all
 }

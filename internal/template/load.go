@@ -57,7 +57,8 @@ func (f *Load) Lease(vars []any) bool {
 		known := set.Catalog.Version() == version
 		// Who shuts the gate to forget all kills the guards that it knows of, and then likewise.
 		open := set.Cache.Open()
-		if known && open && t.State.Load() != Refuted {
+		// What a name stands for may have changed since the query was found to qualify.
+		if known && open && t.State.Load() != Refuted && t.identified() {
 			return true
 		}
 		set.Index.Release(&f.Entry.Guard)

@@ -10,6 +10,7 @@ import (
 	"github.com/gorm-preload/preload/internal/args"
 	"github.com/gorm-preload/preload/internal/catalog"
 	"github.com/gorm-preload/preload/internal/footprint"
+	"github.com/gorm-preload/preload/internal/shape"
 	"github.com/gorm-preload/preload/internal/sqltext"
 	"gorm.io/gorm/schema"
 )
@@ -88,6 +89,9 @@ func (t *Template) list(r *footprint.Reading, at int, name string, field *schema
 
 // limitsToSome reports whether a query ends with a limit that leaves a row.
 func (t *Template) limitsToSome(tail []string) bool {
+	if t.page != shape.NoPage {
+		return true
+	}
 	last := len(tail) - 1
 	_, limit, found := cutLast(tail[last], " LIMIT ")
 	if found {

@@ -27,12 +27,13 @@ func (t *Template) Confirm(db *gorm.DB, own []byte) (same, refutes bool) {
 	}
 	b := t.Binds.Load()
 	vars, decoded := b.Vars(string(own))
-	asked := stmt.Vars
+	asked := t.VarsOf(stmt)
 	if !decoded && len(asked) == b.Len()+len(b.Tail) {
 		// Such as values of named types, which LoadHot has none of: the rest is compared.
 		vars, asked = b.Tail, asked[b.Len():]
 	}
-	same = stmt.SQL.String() == t.SQL && slices.EqualFunc(vars, asked, func(a, b any) bool {
+	sql, ends := t.paged(stmt)
+	same = ends && sql == t.SQL && slices.EqualFunc(vars, asked, func(a, b any) bool {
 		one, ok := args.Encode(a)
 		other, ok2 := args.Encode(b)
 		return ok && ok2 && one == other
@@ -63,7 +64,8 @@ func (t *Template) Statement(ctx context.Context, vars []any) *gorm.DB {
 	tx := t.set.Session(ctx, t.Prepared)
 	stmt := tx.Statement
 	stmt.Table, stmt.Schema, stmt.Joins, stmt.ColumnMapping = t.Proto.Table, t.Proto.Schema, t.Proto.Joins, t.Proto.ColumnMapping
-	stmt.SQL.WriteString(t.SQL)
+	sql, vars := t.sent(vars)
+	stmt.SQL.WriteString(sql)
 	stmt.Vars = slices.Clone(vars)
 	if t.DestType.Kind() == reflect.Map {
 		dest := reflect.MakeMap(t.DestType)

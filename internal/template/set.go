@@ -14,6 +14,7 @@ import (
 	"github.com/gorm-preload/preload/internal/coherence"
 	"github.com/gorm-preload/preload/internal/failopen"
 	"github.com/gorm-preload/preload/internal/footprint"
+	"github.com/gorm-preload/preload/internal/sqltext"
 	"gorm.io/gorm"
 )
 
@@ -118,6 +119,20 @@ type Config struct {
 	// call asks for them to be kept.
 	Rule   func(from string, tables []string, own *Limits, asked bool) (Limits, bool)
 	Report failopen.Report
+	// Ordinary reports whether a reference to the table of no model is one to an ordinary table;
+	// nil where none is.
+	Ordinary func(sqltext.Reference) bool
+}
+
+// identifies reports whether each reference is to the table of a model in use, or to an ordinary
+// one.
+func (ts *Set) identifies(references []sqltext.Reference) bool {
+	if ts.Catalog.Identifies(ts.db.Dialector.Name(), references) {
+		return true
+	}
+	return ts.Ordinary != nil && !slices.ContainsFunc(references, func(ref sqltext.Reference) bool {
+		return !ts.Catalog.Identifies(ts.db.Dialector.Name(), []sqltext.Reference{ref}) && !ts.Ordinary(ref)
+	})
 }
 
 // Find returns the template of a shape, nil if it is not known.

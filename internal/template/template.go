@@ -48,19 +48,24 @@ type Terms struct {
 // String writes them so that equal terms have equal texts.
 func (t *Terms) String() string { return t.TTL.String() + "\x00" + strings.Join(t.Tables, "\x00") }
 
-// Make works out what a rendered statement of this shape is. own is how answers are treated that
-// are read into what the statement is read into, nil where these are not kept; terms are those of
-// the call, nil where it has none.
-func (ts *Set) Make(shape string, stmt *gorm.Statement, o shape.Options, own *Limits, terms *Terms) *Template {
+// Make works out what a rendered statement of this shape, form, is. own is how answers are treated
+// that are read into what the statement is read into, nil where these are not kept; terms are those
+// of the call, nil where it has none.
+func (ts *Set) Make(form string, stmt *gorm.Statement, o shape.Options, own *Limits, terms *Terms) *Template {
 	t := &Template{
 		set:      ts,
-		Shape:    shape,
+		Shape:    form,
 		own:      own,
 		Terms:    terms,
-		SQL:      strings.Clone(stmt.SQL.String()), // and not what it was built in
 		Prepared: o.Prepared,
 		rows:     o.Rows,
 	}
+	if t.page = shape.NoPage; !o.Text {
+		t.page = shape.PageIn([]byte(form))
+		t.writesPage = writes(t.page, ts.Footprints.Paging())
+	}
+	sql, ends := t.paged(stmt)
+	t.SQL = strings.Clone(sql) // and not what it was built in
 	text, simple, joined := ts.Footprints.Text(t.SQL)
 	t.from = text.From
 	if t.Text = o.Text; t.Text {
@@ -70,8 +75,10 @@ func (ts *Set) Make(shape string, stmt *gorm.Statement, o shape.Options, own *Li
 		t.First = o.Row
 		t.Asks = t.Asks || o.Rows
 	}
-	t.Prefix = ts.prefix(t.Table, shape)
-	t.reason = t.refusalOf(text)
+	t.Prefix = ts.prefix(t.Table, form)
+	if t.reason = t.refusalOf(text); !ends {
+		t.reason = notPlain
+	}
 	t.Starred = isStarred(stmt.Dialector.Name(), t.SQL)
 	t.tables = append(t.tables, text.Tables...)
 	references := slices.DeleteFunc(slices.Clone(text.References), func(r sqltext.Reference) bool { return terms.names(catalog.TableName(r.Name)) })
@@ -175,7 +182,7 @@ var scannerType = reflect.TypeFor[sql.Scanner]()
 
 // Refused returns why answers of the template cannot be kept, "" if they can.
 func (t *Template) Refused() Refusal {
-	if t.reason == "" && t.unknown != nil && !t.set.Catalog.Identifies(t.set.db.Dialector.Name(), t.unknown) {
+	if t.reason == "" && !t.identified() {
 		return unknownTable
 	}
 	if t.reason == "" && t.attributes != nil && !t.set.Catalog.HasColumns(t.attributes, t.tables, false) {
@@ -188,6 +195,20 @@ func (t *Template) Refused() Refusal {
 		return noPolicy
 	}
 	return t.reason
+}
+
+// identified reports whether all tables are known that the SQL names.
+func (t *Template) identified() bool { return t.unknown == nil || t.set.identifies(t.unknown) }
+
+// Unidentified returns the tables in the SQL that are of no model in use, where answers of the
+// template would be kept if these were known.
+func (t *Template) Unidentified() []sqltext.Reference {
+	if t.reason != "" || t.withdrawn.Load() || !t.ruling().opted {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(t.unknown), func(ref sqltext.Reference) bool {
+		return t.set.Catalog.Identifies(t.set.db.Dialector.Name(), []sqltext.Reference{ref})
+	})
 }
 
 // isStarred reports whether the columns that a query answers with are those of its tables.
@@ -224,7 +245,7 @@ type Template struct {
 	Terms  *Terms
 	tagged map[string]taggedGroup
 	// unknown are the references to tables if one was to the table of no model in use when the
-	// template was met. It may be a view.
+	// template was met. It may be a view, and may become one.
 	unknown []sqltext.Reference
 	// attributes are the names behind a dot in its SQL if one was the column of no model in use
 	// when the template was met. It may be a function.
@@ -244,6 +265,10 @@ type Template struct {
 	DestType reflect.Type
 	Prepared bool // before it is sent
 	rows     bool // the application reads the rows itself
+	// page are the numbers of its LIMIT clause that are args; writesPage says that these are not
+	// bound but part of what is sent, and not of SQL.
+	page       shape.Page
+	writesPage bool
 	// Partial says that the last who read rows of the template read no more than a part of them.
 	Partial atomic.Bool
 

@@ -56,7 +56,7 @@ func (g *Draw) rawRead(s *Table) Named {
 	case 6:
 		return q("Row", "SELECT "+column+ordered, func(db *gorm.DB) (any, *gorm.DB) {
 			var text sql.NullString
-			err := db.Row().Scan(&text)
+			err := scanRow(db.Row(), &text)
 			return text, &gorm.DB{Error: err}
 		})
 	case 7:
@@ -79,4 +79,18 @@ func (g *Draw) rawRead(s *Table) Named {
 		}
 		return all, &gorm.DB{Error: errors.Join(err, rows.Err())}
 	})
+}
+
+// ErrNoRow is of a row of nothing.
+var ErrNoRow = errors.New("a row of nothing")
+
+// scanRow scans a row. GORM returns one of nothing, which panics, for a statement that cannot be
+// prepared.
+func scanRow(row *sql.Row, dest any) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = ErrNoRow
+		}
+	}()
+	return row.Scan(dest)
 }

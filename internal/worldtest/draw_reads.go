@@ -58,7 +58,7 @@ func (g *Draw) read() Named {
 			return dest, tx
 		})
 	case 12, 13, 14:
-		column, limit, offset := g.column("order", s).DBName, 1+g.Below("limit", 3), 0
+		column, limit, offset := g.column("order", s).DBName, OneOf(g, "limit", 0, 1, 2, 3, 50), 0
 		if g.Chance("offset", 25) {
 			offset = 1 + g.Below("offset", 2)
 		}
