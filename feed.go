@@ -52,9 +52,9 @@ type Member interface {
 	Serve(asked time.Time, n time.Duration)
 	// Stop has nothing served or kept until Serve.
 	Stop()
-	// Reset forgets all answers, and those that are being loaded: changes may have been missed.
+	// Reset invalidates all answers, and those that are being loaded: changes may have been missed.
 	Reset(reason string)
-	// Begin takes in a batch of another process: what it touches is forgotten, and neither served
+	// Begin takes in a batch of another process: what it touches is invalidated, and neither served
 	// nor kept until end is called, once, with what became of it. One that cannot be read, or is
 	// empty, touches everything.
 	Begin(batch []byte) (end func(End))

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/gorm-preload/preload/internal/agenda"
@@ -96,16 +98,62 @@ func (p *Plugin) loadEnded(r *agenda.Wish, stored bool, end runner.Ending) {
 
 // greet says in the log that the plugin is in use, and how.
 func (p *Plugin) greet() {
-	c := p.config
-	p.config.report(slog.LevelDebug, "preload: started", "", "dialect", p.dialect, "mode", p.mode().String(), "worker", c.worker,
-		"ttl", c.ttl, "max_entries", c.maxEntries, "max_bytes", c.maxBytes)
+	c, feeds := p.config, make([]string, len(p.config.feeds))
+	for i, feed := range c.feeds {
+		feeds[i] = fmt.Sprintf("%T", feed)
+	}
+	p.config.report(slog.LevelInfo, "preload: started", "", "version", version(), "database", p.dialect, "mode", p.mode().String(), "worker", c.worker,
+		"ttl", c.ttl, "max_entries", c.maxEntries, "max_bytes", c.maxBytes, "max_rows", c.maxRows, "feeds", strings.Join(feeds, ", "))
 }
+
+// version returns the version of the plugin that is built in, "(devel)" where that is not known.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, dep := range append(info.Deps, &info.Main) {
+			if dep.Path == module && dep.Version != "" {
+				return dep.Version
+			}
+		}
+	}
+	return "(devel)"
+}
+
+// module is what the plugin's module is called.
+const module = "github.com/gorm-preload/preload"
 
 // farewell says in the log what the plugin did.
 func (p *Plugin) farewell() {
 	s := p.Stats()
-	p.config.report(slog.LevelDebug, "preload: closed", "", "hits", s.Hits, "misses", s.Misses, "bypassed", s.Bypassed, "invalidated", s.Invalidated,
-		"faults", len(s.Faults), "entries", s.Entries, "bytes", s.Bytes)
+	p.config.report(slog.LevelInfo, "preload: closed", "", "hits", s.Hits, "misses", s.Misses, "bypassed", s.Bypassed, "invalidated", s.Invalidated,
+		"loads", s.PreloadCount, "loads_read", s.PreloadHits, "faults", total(s.Faults), "mismatches", s.Verify.Mismatches, "entries", s.Entries, "bytes", s.Bytes)
+}
+
+// warn says in the log what should be looked at.
+func (w *worker) warn() {
+	var hits, reads int64
+	w.p.templates.Each(func(t *template.Template) {
+		hit, missed := t.Tally.Hits.Load(), t.Tally.Misses.Load()
+		hits, reads = hits+hit, reads+hit+missed
+		if w.watch.NeverHits(t.Prefix, hit, missed) {
+			w.p.config.report(slog.LevelWarn, "preload: no read of this shape was answered from memory: is it asked again at all, and what invalidates it? See Shapes",
+				template.Label(t.Prefix), "misses", missed)
+		}
+	})
+	entries, bytes := w.p.cache.Size()
+	c := w.p.config
+	share := max(float64(bytes)/float64(c.maxBytes), float64(entries)/float64(c.maxEntries))
+	if before, now, crowded := w.watch.Crowded(hits, reads, w.p.cache.Counts.Evicted.Load(), share); crowded {
+		c.report(slog.LevelWarn, "preload: memory is full, and fewer reads are answered from it than before: raise WithMaxBytes or WithMaxEntries", "",
+			"hit_ratio", now, "before", before, "entries", entries, "bytes", bytes)
+	}
+}
+
+// total adds up what is counted by something.
+func total(counts map[string]int64) (all int64) {
+	for _, n := range counts {
+		all += n
+	}
+	return all
 }
 
 // noticed sees what is reported, whether a line is written for it or not.

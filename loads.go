@@ -106,8 +106,11 @@ func (w *worker) done(r agenda.Wish, stored bool, end runner.Ending) {
 		}
 		w.Pause()
 	}
-	w.p.config.report(slog.LevelWarn, "preload: a background load failed", template.Label(r.Key), "err", failopen.Plain(end.Err))
+	w.p.config.report(slog.LevelWarn, "preload: a background load failed", template.Label(r.Key), "key", toldKey(r.Key), "err", failopen.TellError(end.Err))
 }
+
+// toldKey returns what the log tells of a key.
+func toldKey(key string) failopen.Told { return failopen.Told{Plain: template.SumOf(key), Whole: key} }
 
 // together takes the first key out of those that are expected, and those that can be loaded by the
 // same query.

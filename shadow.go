@@ -67,7 +67,7 @@ func (r *reader) compared(ctx context.Context, t *template.Template, e *cache.En
 func (r *reader) mismatch(ctx context.Context, t *template.Template, e *cache.Entry, columns []string) {
 	r.cache.Refute(e)
 	table, label, age := t.Table, template.Label(t.Prefix), e.Age(r.config.now())
-	r.config.report(slog.LevelError, mismatchEvent, label, "table", table, "age", age, "columns", strings.Join(columns, ", "))
+	r.config.report(slog.LevelError, mismatchEvent, label, "table", table, "age", age, "key", toldKey(e.Key), "columns", strings.Join(columns, ", "))
 	if r.config.observe != nil {
 		r.config.tell(ctx, Event{Kind: EventMismatch, Table: table, Shape: label, Age: age})
 	}

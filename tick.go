@@ -18,6 +18,8 @@ func (w *worker) tick() {
 	p.learner.Tick()
 	now := p.config.now()
 	p.cache.Expire(now)
+	p.stats.holdOuts.Look()
+	w.warn()
 	if n := p.learner.Clears(); n != w.clears {
 		w.heat, w.clears = prediction.Heat{}, n
 		w.renewals.Clear()

@@ -13,6 +13,7 @@ import (
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/prediction"
 	"github.com/gorm-preload/preload/internal/runner"
+	"github.com/gorm-preload/preload/internal/seen"
 )
 
 // worker is the one goroutine that decides what is loaded ahead. Its runner decides when.
@@ -24,6 +25,7 @@ type worker struct {
 	heat     prediction.Heat // the goroutine's
 	clears   int32           // of the learner that heat knows of
 	renewals prediction.Renewals
+	watch    seen.Watch // the goroutine's
 
 	starting sync.Mutex // held by start and stop
 	stopped  bool

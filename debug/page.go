@@ -79,7 +79,7 @@ func newPage(p *preload.Plugin, saves float64, values bool) *page {
 		pg.Tables = append(pg.Tables, table{"(own data)", s.Own})
 	}
 	slices.SortStableFunc(pg.Tables, func(a, b table) int { return cmp.Compare(b.Hits+b.Misses, a.Hits+a.Misses) })
-	pg.Verdict, pg.Advices, pg.Invalidations = verdict(&s, saves), advices(pg.Shapes, pg.Unserved), invalidations(pg.Shapes, s.Kills)
+	pg.Verdict, pg.Advices, pg.Invalidations = verdict(&s, saves), advices(pg.Shapes, pg.Unserved), invalidations(pg.Shapes, s.InvalidatedBy)
 	for _, one := range p.Hot(shownKeys) {
 		k := key{Key: shownKey(one.Key, values), Count: one.Count, Score: one.Score, Last: one.LastAccess}
 		for _, next := range one.Related {
@@ -166,9 +166,9 @@ func remedy(why preload.Cause, s *preload.ShapeStats) string {
 }
 
 // invalidations returns which writes invalidated which answers, the most first.
-func invalidations(shapes []preload.ShapeStats, kills map[string]map[string]int64) (all []invalidation) {
+func invalidations(shapes []preload.ShapeStats, by map[string]map[string]int64) (all []invalidation) {
 	rest := map[invalidation]int64{}
-	for table, rules := range kills {
+	for table, rules := range by {
 		for rule, n := range rules {
 			rest[invalidation{Table: table, Rule: rule}] += n
 		}

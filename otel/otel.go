@@ -142,7 +142,7 @@ func Register(p *preload.Plugin, options ...Option) error {
 			o.ObserveInt64(entries, int64(m.Entries), with("table", table))
 		}
 		o.ObserveInt64(reads, s.Bypassed, with("outcome", "bypass"))
-		for table, rules := range s.Kills {
+		for table, rules := range s.InvalidatedBy {
 			for rule, n := range rules {
 				o.ObserveInt64(invalidations, n, with("table", table, "rule", rule))
 			}

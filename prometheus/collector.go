@@ -138,7 +138,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	for reason, n := range s.BypassReasons {
 		count(d.bypasses, n, string(reason))
 	}
-	for table, rules := range written(s.Kills) {
+	for table, rules := range written(s.InvalidatedBy) {
 		for rule, n := range rules {
 			count(d.invalidations, n, table, rule)
 		}
@@ -231,14 +231,14 @@ func added[K cmp.Ordered](a, b map[K]int64) map[K]int64 {
 }
 
 // written bounds the tables that were written, likewise: they need not be those of models.
-func written(kills map[string]map[string]int64) map[string]map[string]int64 {
+func written(by map[string]map[string]int64) map[string]map[string]int64 {
 	all := map[string]map[string]int64{}
-	for i, table := range slices.Sorted(maps.Keys(kills)) {
+	for i, table := range slices.Sorted(maps.Keys(by)) {
 		name := table
 		if i >= maxTables {
 			name = otherTables
 		}
-		all[name] = added(all[name], kills[table])
+		all[name] = added(all[name], by[table])
 	}
 	return all
 }

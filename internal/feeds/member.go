@@ -50,7 +50,7 @@ func (m *Member) Stop() { m.latch.Shut() }
 
 // Reset forgets all answers, and those that are being loaded.
 func (m *Member) Reset(reason string) {
-	m.Report(slog.LevelInfo, "preload: a feed may have missed changes, so that all answers are forgotten", "", "why", reason)
+	m.Report(slog.LevelInfo, "preload: a feed may have missed changes, so that all answers are invalidated", "", "why", reason)
 	m.Log().Invalidate([]coherence.Change{coherence.Everything})
 }
 
