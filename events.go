@@ -35,7 +35,7 @@ const (
 	// what was in memory; Took, the time that the database or the wait took. Of the application's
 	// own data Table is "".
 	EventRead EventKind = iota
-	// EventLoad is a load in the background that has ended: Shape, Took, Failed.
+	// EventLoad is a load in the background that has ended: Table, Shape, Why, Took, Failed.
 	EventLoad
 	// EventInvalidation is a write that invalidated answers: Table that was written, "" for all,
 	// Rule, and Shape of the answers, of which there were Rows.
@@ -68,7 +68,7 @@ type Event struct {
 	Took    time.Duration // 0 for what was in memory
 	Failed  bool
 
-	Why           string // of a hold-out: one of the keys of Stats.HoldOutsBy
+	Why           string // of a hold-out, one of the keys of Stats.HoldOutsBy; of a load, one of those of LoadStats
 	Ended         bool
 	Level, Before int
 }

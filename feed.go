@@ -143,8 +143,9 @@ func (p *Plugin) openFeeds() error {
 	var ctx context.Context
 	ctx, p.feeds.cancel = context.WithCancel(context.Background())
 	p.feeds.Serve(p.db)
+	names := p.config.feedNames()
 	for i, feed := range p.config.feeds {
-		m, err := p.feeds.Join()
+		m, err := p.feeds.Join(names[i])
 		if err != nil {
 			return fmt.Errorf("preload: connecting feed %d of %T: %w", i+1, feed, err)
 		}
@@ -152,7 +153,7 @@ func (p *Plugin) openFeeds() error {
 			return fmt.Errorf("preload: opening feed %d, a %T: %w", i+1, feed, err)
 		}
 		if teller, ok := feed.(Teller); ok {
-			p.feeds.Add(teller)
+			p.feeds.Add(teller, m)
 		}
 	}
 	return nil

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -71,16 +70,24 @@ func (p *Plugin) Health() error {
 	return errors.Join(errs...)
 }
 
+// Why loads in the background are made: the keys of LoadStats.
+const (
+	causeTick        = "tick"
+	causeExpiry      = "expiry"
+	causeWrite       = "write"
+	causeAssociation = "association"
+)
+
 // loadEnded counts a load in the background.
 func (p *Plugin) loadEnded(r *agenda.Wish, stored bool, end runner.Ending) {
-	shape, cause, result, failed := template.Label(r.Key), "association", "stored", end.Err != nil
+	shape, cause, result, failed := template.Label(r.Key), causeAssociation, "stored", end.Err != nil
 	switch {
 	case r.Killed:
-		cause = "write"
+		cause = causeWrite
 	case r.Asked != nil:
-		cause = "expiry"
+		cause = causeExpiry
 	case r.Expected != nil && r.Expected.Hot:
-		cause = "tick"
+		cause = causeTick
 	}
 	switch {
 	case !failed && !stored:
@@ -93,33 +100,15 @@ func (p *Plugin) loadEnded(r *agenda.Wish, stored bool, end runner.Ending) {
 		result = "error"
 	}
 	p.stats.loads.Ended(shape, cause, result, failed && !end.Brief, end.Took)
-	p.config.tell(context.Background(), Event{Kind: EventLoad, Shape: shape, Took: end.Took, Failed: failed})
+	p.config.tell(context.Background(), Event{Kind: EventLoad, Table: template.Table(r.Key), Shape: shape, Why: cause, Took: end.Took, Failed: failed})
 }
 
 // greet says in the log that the plugin is in use, and how.
 func (p *Plugin) greet() {
-	c, feeds := p.config, make([]string, len(p.config.feeds))
-	for i, feed := range c.feeds {
-		feeds[i] = fmt.Sprintf("%T", feed)
-	}
-	p.config.report(slog.LevelInfo, "preload: started", "", "version", version(), "database", p.dialect, "mode", p.mode().String(), "worker", c.worker,
-		"ttl", c.ttl, "max_entries", c.maxEntries, "max_bytes", c.maxBytes, "max_rows", c.maxRows, "feeds", strings.Join(feeds, ", "))
+	c := p.settings()
+	p.config.report(slog.LevelInfo, "preload: started", "", "version", c.Version, "database", c.Database, "mode", p.mode().String(), "worker", c.Worker,
+		"ttl", c.TTL, "max_entries", p.config.maxEntries, "max_bytes", p.config.maxBytes, "max_rows", c.MaxRows, "feeds", strings.Join(p.config.feedNames(), ", "))
 }
-
-// version returns the version of the plugin that is built in, "(devel)" where that is not known.
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, dep := range append(info.Deps, &info.Main) {
-			if dep.Path == module && dep.Version != "" {
-				return dep.Version
-			}
-		}
-	}
-	return "(devel)"
-}
-
-// module is what the plugin's module is called.
-const module = "github.com/gorm-preload/preload"
 
 // farewell says in the log what the plugin did.
 func (p *Plugin) farewell() {

@@ -85,6 +85,9 @@ func (r *reader) read(db *gorm.DB, next func(*gorm.DB)) {
 	}
 	if r.host.chain.Others() {
 		shape.Settle(db.Statement)
+		if db.Statement.SQL.Len() == 0 {
+			db.Statement.SQL.WriteString(q.template.SQL) // callbacks of others name what they see by it
+		}
 	}
 	r.accesses.hit(db.Statement.Context, q.hit, q.template.Tally, q.now)
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/gormprivate"
+	"github.com/gorm-preload/preload/internal/loading"
 	"github.com/gorm-preload/preload/internal/replay"
 	"github.com/gorm-preload/preload/internal/shape"
 	"github.com/gorm-preload/preload/internal/template"
@@ -87,7 +88,7 @@ func (r *reader) rows(db *gorm.DB, to dest, next func(*gorm.DB)) {
 	}
 	switch {
 	case q.hit != nil && mode == ModeShadow:
-		r.unshadowed(db, &q, next) // the application reads the rows itself
+		r.shadowRows(db, &q, next)
 	case q.hit != nil && r.serve(db, &q, q.hit):
 		r.accesses.hit(db.Statement.Context, q.hit, q.template.Tally, q.now)
 	case q.hit != nil:
@@ -99,6 +100,16 @@ func (r *reader) rows(db *gorm.DB, to dest, next func(*gorm.DB)) {
 	default:
 		r.answer(db, &q, next)
 	}
+}
+
+// shadowRows has the database answer a query whose rows the application reads itself and whose
+// answer is in memory, and compares the two once the rows were read to their end.
+func (r *reader) shadowRows(db *gorm.DB, q *read, next func(*gorm.DB)) {
+	ctx, t, e := db.Statement.Context, q.template, q.hit
+	r.host.source.Watch(t, db, q.row, func(recording *replay.Recording, err error) {
+		r.config.guard("comparing rows", func() { r.compared(ctx, t, e, loading.Check{Recording: recording, General: true}, err) })
+	}, next)
+	r.accesses.hit(ctx, e, t.Tally, q.now)
 }
 
 // promptly reports whether who asks reads all rows at once, as Scan does, so that others may wait

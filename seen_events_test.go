@@ -124,3 +124,21 @@ func TestAShapeThatNeverHitsIsInTheLog(t *testing.T) {
 		t.Errorf("%d lines, want one:\n%s", n, &log)
 	}
 }
+
+// TestCallbacksOfOthersSeeTheSQLOfAHit, without values, so that traces of others name it.
+func TestCallbacksOfOthersSeeTheSQLOfAHit(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, d *dbtest.Database) {
+		w := seenWorld(t, d)
+		var seen []string
+		worldtest.Must(t, w.DB.Callback().Query().After("gorm:query").Register("others:trace", func(db *gorm.DB) {
+			seen = append(seen, db.Statement.SQL.String())
+		}))
+		for range 3 {
+			seenFirst(t, w.DB, 1)
+		}
+		if s := w.Plugin.Stats(); s.Hits != 2 || len(seen) != 3 || seen[0] == "" || seen[1] != seen[0] || seen[2] != seen[0] {
+			t.Errorf("%d hits, and the SQL of a miss and of hits: %q", s.Hits, seen)
+		}
+	})
+}

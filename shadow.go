@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/gorm-preload/preload/internal/cache"
+	"github.com/gorm-preload/preload/internal/loading"
+	"github.com/gorm-preload/preload/internal/own"
 	"github.com/gorm-preload/preload/internal/runner"
 	"github.com/gorm-preload/preload/internal/seen"
 	"github.com/gorm-preload/preload/internal/template"
@@ -22,14 +24,16 @@ const mismatchEvent = "preload: memory held another answer than the database, so
 
 // shadow has the database answer a query whose answer is in memory, and compares the two.
 func (r *reader) shadow(db *gorm.DB, q *read, next func(*gorm.DB)) {
-	if q.template.RecordsRows() || q.view != nil { // which are compared with nothing yet
+	if q.view != nil { // which are compared with nothing
 		r.unshadowed(db, q, next)
 		return
 	}
 	f := q.template.NewLoad(cache.NewEntry(q.hit.Key, q.template.Tally)) // nothing is kept of it
 	general, answer := r.host.source.AskFor(f, db, q.filled, next)
 	r.log.Ran(db.Statement.ConnPool, db.Error)
-	r.config.guard("comparing an answer", func() { r.compared(db.Statement.Context, q.template, q.hit, general, answer, db.Error) })
+	r.config.guard("comparing an answer", func() {
+		r.compared(db.Statement.Context, q.template, q.hit, loading.Check{Answer: answer, Recording: f.Recorded, General: general}, db.Error)
+	})
 	r.accesses.hit(db.Statement.Context, q.hit, q.template.Tally, q.now)
 }
 
@@ -44,29 +48,35 @@ func (r *reader) unshadowed(db *gorm.DB, q *read, next func(*gorm.DB)) {
 // compared compares an answer that was in memory with the one that the database gave. A write that
 // the plugin has seen until now, and that could have changed the answer, has killed the entry: then
 // the two may differ. One that the plugin sees later is not visible in the database yet.
-func (r *reader) compared(ctx context.Context, t *template.Template, e *cache.Entry, general bool, answer *gorm.DB, err error) seen.Verdict {
+func (r *reader) compared(ctx context.Context, t *template.Template, e *cache.Entry, c loading.Check, err error) {
 	verdict, columns := seen.Skipped, []string(nil)
 	switch {
 	case err != nil && !errors.Is(err, gorm.ErrRecordNotFound):
 		verdict = seen.Failed
-	case general && answer != nil && template.Succeeded(answer):
-		verdict, columns = verify.Compare(t, e, answer)
+	case !c.General:
+	case t.RecordsRows():
+		verdict, columns = verify.CompareRows(t, e, c.Recording)
+	case c.Answer != nil && template.Succeeded(c.Answer):
+		verdict, columns = verify.Compare(t, e, c.Answer)
 	}
+	r.judge(ctx, t.Table, template.Label(t.Prefix), e, verdict, columns)
+}
+
+// judge counts what came of a comparison, unless a write has killed the entry meanwhile.
+func (r *reader) judge(ctx context.Context, table, label string, e *cache.Entry, verdict seen.Verdict, columns []string) {
 	if e.Guard.Dead() {
 		verdict = seen.Skipped
 	}
-	t.Tally.Seen.Compared(verdict)
-	if verdict == seen.Mismatch {
-		r.mismatch(ctx, t, e, columns)
+	if e.Tally.Seen.Compared(verdict); verdict == seen.Mismatch {
+		r.mismatch(ctx, table, label, e, columns)
 	}
-	return verdict
 }
 
 // mismatch drops an answer that was wrong, tells of it, and has the model not be served any more if
 // that is how WithVerify has it.
-func (r *reader) mismatch(ctx context.Context, t *template.Template, e *cache.Entry, columns []string) {
+func (r *reader) mismatch(ctx context.Context, table, label string, e *cache.Entry, columns []string) {
 	r.cache.Refute(e)
-	table, label, age := t.Table, template.Label(t.Prefix), e.Age(r.config.now())
+	age := e.Age(r.config.now())
 	r.config.report(slog.LevelError, mismatchEvent, label, "table", table, "age", age, "key", toldKey(e.Key), "columns", strings.Join(columns, ", "))
 	if r.config.observe != nil {
 		r.config.tell(ctx, Event{Kind: EventMismatch, Table: table, Shape: label, Age: age})
@@ -77,7 +87,7 @@ func (r *reader) mismatch(ctx context.Context, t *template.Template, e *cache.En
 		})
 	}
 	most, n := r.config.verify.DisableAfter, int64(0)
-	if most <= 0 {
+	if most <= 0 || table == own.Table {
 		return
 	}
 	r.cache.Counts.EachTally(func(of string, tally *cache.Tally) {
@@ -99,21 +109,54 @@ func (w *worker) verify(e *cache.Entry) {
 		return
 	}
 	w.p.config.guard("verifying an answer", func() {
-		t, check, ok := w.p.source.Check(e.Key)
-		if !ok {
-			return
-		}
-		w.TryRun(runner.Job{
-			Keys: []string{"verify " + e.Key}, Label: template.Label(t.Prefix), Slow: t.Pace.Slow(), Dropped: func() {}, Done: func(runner.Ending) {},
-			Begin: func(ctx context.Context) func() error {
+		j := runner.Job{Keys: []string{"verify " + e.Key}, Label: template.Label(w.p.own.PublicKey(e)), Dropped: func() {}, Done: func(runner.Ending) {}}
+		if e.Tally == w.p.cache.Counts.Tally(own.Table) {
+			j.Own = true
+			if j.Begin = w.verifyOwn(e); j.Begin == nil {
+				return
+			}
+		} else {
+			t, check, ok := w.p.source.Check(e.Key)
+			if !ok {
+				return
+			}
+			j.Slow = t.Pace.Slow()
+			j.Begin = func(ctx context.Context) func() error {
 				return func() error {
-					answer, general := check(ctx)
-					w.p.reader.compared(ctx, t, e, general, answer, answer.Error)
+					c := check(ctx)
+					w.p.reader.compared(ctx, t, e, c, c.Answer.Error)
 					return nil
 				}
-			},
-		})
+			}
+		}
+		w.TryRun(j)
 	})
+}
+
+// verifyOwn returns what begins to compare own data with what its loader gives, which asks the
+// database alone; nil where it has no loader.
+func (w *worker) verifyOwn(e *cache.Entry) func(context.Context) func() error {
+	label := template.Label(w.p.own.PublicKey(e))
+	load, ok := w.p.loaders.Of(w.p.own.PublicKey(e))
+	if !ok {
+		return nil
+	}
+	return func(ctx context.Context) func() error {
+		check := &own.Check{}
+		run := load(check.In(ContextWithBypass(ctx)))
+		if run == nil {
+			return nil
+		}
+		return func() error {
+			_, err := run()
+			verdict, columns := seen.Failed, []string(nil)
+			if check.Loaded {
+				verdict, columns = verify.CompareValues(own.ValueOf(e), check.Value)
+			}
+			w.p.reader.judge(ctx, own.Table, label, e, verdict, columns)
+			return err
+		}
+	}
 }
 
 // Verify says how answers in memory are compared with those of the database.

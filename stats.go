@@ -23,7 +23,8 @@ type Stats struct {
 	MissCauses    map[Cause]int64 // nil while there are no misses; of a miss that is under way the cause is not known yet
 	Bypassed      int64           // reads that did not qualify
 	BypassReasons map[Reason]int64
-	Evicted       int64 // answers that left for want of room
+	Evicted       int64 // answers that left for want of room, of which so many
+	EvictedBytes  int64 // for want of bytes, and the others for want of entries
 	Expired       int64 // answers that outlived their TTL
 	Invalidated   int64 // answers that a write, Invalidate or Clear invalidated
 	// InvalidatedBy has the answers in Invalidated by the table that was written, "" for all tables,
@@ -51,6 +52,8 @@ type Stats struct {
 	PreloadHitRate float64 // PreloadHits / PreloadCount; 0 while nothing was loaded
 	Mode           Mode
 	Limits         Limits // what is limited, by the side of what there is
+	Settings       Settings
+	Feeds          []FeedStats // in the order of WithFeed
 	// HeldOut are the tables whose answers are not kept now, since the end of a write cannot be
 	// seen, "" for all tables; HoldOuts are the writes that had some held out since New, and
 	// HoldOutsBy those by why it could not: "not answered", the connection or the context of a write
@@ -93,10 +96,12 @@ type VerifyStats struct {
 
 // LoadStats counts the loads in the background that have ended, by why they were made, "tick",
 // "expiry", "write" or "association", and by their result, "stored", "dead" (what it found could
-// not be kept), "error", "timeout" or "cancelled".
+// not be kept), "error", "timeout" or "cancelled"; by the same causes, the loads whose answer was
+// then asked for, and how long the loads took.
 type LoadStats struct {
 	Results map[string]map[string]int64
-	Took    Durations
+	Used    map[string]int64
+	Took    map[string]Durations
 }
 
 // Durations tell how long something took: how often, in all, and how often it took at most so long
@@ -283,6 +288,7 @@ func (p *Plugin) Stats() Stats {
 	s := Stats{
 		BypassReasons:   map[Reason]int64{},
 		Evicted:         counts.Evicted.Load(),
+		EvictedBytes:    counts.Heavy.Load(),
 		Expired:         counts.Expired.Load(),
 		InvalidatedBy:   map[string]map[string]int64{},
 		PreloadCount:    counts.Preloads.Load(),
@@ -305,8 +311,12 @@ func (p *Plugin) Stats() Stats {
 	s.HeldOut, s.HoldOuts = p.cache.Index.HeldOut()
 	s.HoldOutsBy = c.holdOuts.Causes()
 	s.Verify.Withdrawn = p.templates.Withdrawn()
-	took, buckets := c.loads.Took.Load()
-	s.Loads = LoadStats{Results: c.loads.Results(), Took: durations(took, buckets)}
+	s.Loads = LoadStats{Results: c.loads.Results(), Used: map[string]int64{}, Took: map[string]Durations{}}
+	c.loads.EachUsed(func(cause string, n int64) { s.Loads.Used[cause] = n })
+	c.loads.Took(func(cause string, sum time.Duration, buckets seen.Buckets) {
+		s.Loads.Took[cause] = durations(sum, buckets)
+	})
+	s.Settings, s.Feeds = p.settings(), p.feedStats()
 	if p.ready.Load() {
 		s.Memory.Recordings = p.source.Recordings.Held()
 	}

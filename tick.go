@@ -49,6 +49,7 @@ func (w *worker) tick() {
 			continue
 		}
 		x := &association.Expected{Key: hot.Key, Hot: true}
+		x.Used = p.stats.loads.Used(causeTick)
 		p.cache.Await(&x.Trial)
 		if w.load(agenda.Wish{Key: hot.Key, Expected: x}) {
 			loads++

@@ -105,6 +105,7 @@ func (w *worker) load(r agenda.Wish) bool {
 // expect has a key loaded that is expected to be asked for. It returns false, and the trial has
 // ended, where others come first.
 func (w *worker) expect(x *association.Expected) bool {
+	x.Used = w.p.stats.loads.Used(causeAssociation)
 	w.p.cache.Await(&x.Trial)
 	w.Foresee(x)
 	return !x.Over()
@@ -163,7 +164,7 @@ func (w *worker) stop() error {
 
 // renewal returns the wish for an entry that is to be loaded again so that nobody has to wait for
 // it; false where it is wished for already, or is not to be loaded.
-func (w *worker) renewal(e *cache.Entry) (r agenda.Wish, ok bool) {
+func (w *worker) renewal(e *cache.Entry, cause string) (r agenda.Wish, ok bool) {
 	if !w.p.config.worker || e.Reloading.Load() {
 		return r, false
 	}
@@ -173,6 +174,7 @@ func (w *worker) renewal(e *cache.Entry) (r agenda.Wish, ok bool) {
 		return r, false
 	}
 	x := &association.Expected{Key: key, Hot: true}
+	x.Used = w.p.stats.loads.Used(cause)
 	w.p.cache.Await(&x.Trial)
 	w.renewals.Try(x, shape)
 	return agenda.Wish{Key: key, Asked: &e.Reloading, Expected: x}, true
@@ -184,7 +186,7 @@ func (w *worker) reload(e *cache.Entry, now time.Time) {
 	if e.Pattern != nil && !prediction.Renews(e.Read(), e.Passed(now)) {
 		return
 	}
-	if r, ok := w.renewal(e); ok {
+	if r, ok := w.renewal(e, causeExpiry); ok {
 		w.request(r)
 	}
 }
@@ -192,7 +194,7 @@ func (w *worker) reload(e *cache.Entry, now time.Time) {
 // revive loads an entry again that was killed: at once where there is room and a slot, so that who
 // asks next finds the load running and waits for it, instead of the load finding them.
 func (w *worker) revive(e *cache.Entry) {
-	r, ok := w.renewal(e)
+	r, ok := w.renewal(e, causeWrite)
 	if !ok {
 		return
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"maps"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"time"
 
@@ -48,6 +47,7 @@ type descs struct {
 	loads, loadsUsed, loadDuration, queryDuration,
 	entries, entriesLimit, memory, memoryLimit, parts, heldOut, holdOuts,
 	inFlight, waiting, patterns, patternsLimit, associations, level, treated, control,
+	feedAge, feedServes, feedResets, feedAnnounce,
 	faults, checks, enabled, build,
 	shapeReads, shapeSeconds *prometheus.Desc
 }
@@ -71,18 +71,22 @@ func NewCollector(p *preload.Plugin, options ...Option) *Collector {
 		misses:        desc("misses_total", "Reads that were not answered from memory, by why.", "table", "cause"),
 		bypasses:      desc("bypasses_total", "Reads that went to the database untouched, by why.", "reason"),
 		invalidations: desc("invalidations_total", "Answers that a write invalidated, by the table that was written and by the rule that found them.", "table", "rule"),
-		evictions:     desc("evictions_total", "Answers that left for want of room."),
+		evictions:     desc("evictions_total", "Answers that left for want of room: of entries, or of bytes.", "cause"),
 		expirations:   desc("expirations_total", "Answers that outlived their TTL."),
 		loads:         desc("loads_total", "Loads in the background that ended, by why they were made and by their result.", "cause", "result"),
-		loadsUsed:     desc("loads_used_total", "Loads in the background whose answer was then read."),
-		loadDuration:  desc("load_duration_seconds", "How long loads in the background took."),
+		loadsUsed:     desc("loads_used_total", "Loads in the background whose answer was then read, by why they were made.", "cause"),
+		loadDuration:  desc("load_duration_seconds", "How long loads in the background took, by why they were made.", "cause"),
 		queryDuration: desc("query_duration_seconds", "How long the queries of misses took.", "table"),
 		entries:       desc("entries", "Answers in memory.", "table"),
 		entriesLimit:  desc("entries_limit", "How many answers may be in memory."),
 		memory:        desc("memory_bytes", "What the answers hold, with all that is there on their account."),
 		parts:         desc("memory_part_bytes", "What the plugin holds besides the answers, by part.", "part"),
 		heldOut:       desc("held_out_tables", "Tables whose answers are not kept now, since the end of a write cannot be seen."),
-		holdOuts:      desc("hold_outs_total", "Writes that had tables held out."),
+		holdOuts:      desc("hold_outs_total", "Writes that had tables held out, by why their end could not be seen.", "cause"),
+		feedAge:       desc("feed_age_seconds", "How long ago the moment was before which all is known that other processes have written.", "feed"),
+		feedServes:    desc("feed_serves_seconds", "For how long answers may be served from now on, as far as the feed says; 0 where it is cut off.", "feed"),
+		feedResets:    desc("feed_resets_total", "How often all answers were invalidated since the feed may have missed changes, by why.", "feed", "reason"),
+		feedAnnounce:  desc("feed_announce_seconds", "How long it took to tell others of writes, before these could become visible.", "feed"),
 		memoryLimit:   desc("memory_limit_bytes", "What the answers may hold."),
 		inFlight:      desc("loads_in_flight", "Loads in the background that are running."),
 		waiting:       desc("loads_waiting", "Loads in the background that wait for their turn, or run."),
@@ -143,26 +147,41 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 			count(d.invalidations, n, table, rule)
 		}
 	}
-	count(d.evictions, s.Evicted)
+	count(d.evictions, s.Evicted-s.EvictedBytes, "entries")
+	count(d.evictions, s.EvictedBytes, "bytes")
 	count(d.expirations, s.Expired)
 	for cause, results := range s.Loads.Results {
 		for result, n := range results {
 			count(d.loads, n, cause, result)
 		}
 	}
-	count(d.loadsUsed, s.PreloadHits)
-	histogram(ch, d.loadDuration, s.Loads.Took)
+	for cause, n := range s.Loads.Used {
+		count(d.loadsUsed, n, cause)
+	}
+	for cause, took := range s.Loads.Took {
+		histogram(ch, d.loadDuration, took, cause)
+	}
+	for _, f := range s.Feeds {
+		gauge(d.feedAge, f.Age.Seconds(), f.Feed)
+		gauge(d.feedServes, f.Serves.Seconds(), f.Feed)
+		histogram(ch, d.feedAnnounce, f.Announces, f.Feed)
+		for reason, n := range f.Resets {
+			count(d.feedResets, n, f.Feed, reason)
+		}
+	}
 	gauge(d.entriesLimit, float64(s.Limits.Entries))
 	gauge(d.memoryLimit, float64(s.Limits.Bytes))
 	for part, n := range map[string]int64{
 		"prepared": s.Memory.Prepared, "templates": s.Memory.Templates, "statements": s.Memory.Statements,
-		"loaders": s.Memory.Loaders, "patterns": s.Memory.Patterns, "prediction": s.Memory.Prediction, "seen": s.Memory.Seen,
+		"loaders": s.Memory.Loaders, "patterns": s.Memory.Patterns, "prediction": s.Memory.Prediction, "seen": s.Memory.Seen, "recordings": s.Memory.Recordings,
 	} {
 		gauge(d.parts, float64(n), part)
 	}
 	gauge(d.memory, float64(s.Bytes))
 	gauge(d.heldOut, float64(len(s.HeldOut)))
-	count(d.holdOuts, s.HoldOuts)
+	for cause, n := range s.HoldOutsBy {
+		count(d.holdOuts, n, cause)
+	}
 	gauge(d.inFlight, float64(s.ActiveTasks))
 	gauge(d.waiting, float64(s.Prediction.Waiting))
 	gauge(d.patterns, float64(s.TrackedPatterns))
@@ -181,7 +200,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 		}
 		gauge(d.enabled, is, mode.String())
 	}
-	gauge(d.build, 1, version(), runtime.Version())
+	gauge(d.build, 1, s.Settings.Version, runtime.Version())
 	if c.shapes <= 0 {
 		return
 	}
@@ -250,17 +269,4 @@ func histogram(ch chan<- prometheus.Metric, desc *prometheus.Desc, d preload.Dur
 		buckets[time.Duration(bound).Seconds()] = below
 	}
 	ch <- prometheus.MustNewConstHistogram(desc, uint64(d.Count), d.Sum.Seconds(), buckets, labels...)
-}
-
-// version returns the version of the plugin that is built in, "(devel)" where that is not known.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if ok {
-		for _, dep := range append(info.Deps, &info.Main) {
-			if dep.Path == "github.com/gorm-preload/preload" && dep.Version != "" {
-				return dep.Version
-			}
-		}
-	}
-	return "(devel)"
 }

@@ -1,14 +1,17 @@
 package prometheus_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gorm-preload/preload"
 	preloadprometheus "github.com/gorm-preload/preload/prometheus"
@@ -97,9 +100,24 @@ func value(families map[string]*dto.MetricFamily, name string, labels ...string)
 	return -1
 }
 
+// feed is one that knows at once what others have written.
+type feed struct{ m preload.Member }
+
+func (f *feed) Open(_ context.Context, m preload.Member) error {
+	m.Serve(time.Now(), time.Hour)
+	m.Reset("a test")
+	return nil
+}
+
+func (f *feed) Close() error { return nil }
+
+func (f *feed) Announce(context.Context, []byte, string) (func(preload.End), error) {
+	return func(preload.End) {}, nil
+}
+
 func TestAScrapeIsWhatHappened(t *testing.T) {
 	t.Parallel()
-	db, p := open(t)
+	db, p := open(t, preload.WithFeed(&feed{}))
 	for range 3 {
 		if err := db.First(new(book), 1).Error; err != nil {
 			t.Fatal(err)
@@ -112,6 +130,9 @@ func TestAScrapeIsWhatHappened(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := db.Raw("SELECT 'secret'").Scan(new(string)).Error; err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Connection(func(one *gorm.DB) error { return one.Exec("UPDATE books SET title = 'x' WHERE id = 2").Error }); err != nil {
 		t.Fatal(err)
 	}
 	families, text := scrape(t, preloadprometheus.NewCollector(p, preloadprometheus.WithShapes(10), preloadprometheus.WithConstLabels(prometheus.Labels{"db": "shop"})))
@@ -132,6 +153,10 @@ func TestAScrapeIsWhatHappened(t *testing.T) {
 		{"preload_invalidations_total", []string{"table=books", "rule=row"}, 1},
 		{"preload_query_duration_seconds", []string{"table=books"}, 2},
 		{"preload_entries", []string{"table=books"}, 1},
+		{"preload_evictions_total", []string{"cause=entries"}, 0},
+		{"preload_evictions_total", []string{"cause=bytes"}, 0},
+		{"preload_hold_outs_total", []string{"cause=other pool"}, 1},
+		{"preload_feed_resets_total", []string{"feed=prometheus_test.feed", "reason=a test"}, 1},
 		{"preload_entries_limit", nil, 10_000},
 		{"preload_memory_limit_bytes", nil, 64 << 20},
 		{"preload_enabled", []string{"mode=on"}, 1},
@@ -141,6 +166,11 @@ func TestAScrapeIsWhatHappened(t *testing.T) {
 	} {
 		if got := value(families, c.name, c.labels...); got != c.want {
 			t.Errorf("%s%v is %v, want %v", c.name, c.labels, got, c.want)
+		}
+	}
+	for _, name := range []string{"preload_feed_serves_seconds", "preload_feed_age_seconds", "preload_feed_announce_seconds"} {
+		if got := value(families, name, "feed=prometheus_test.feed"); got <= 0 {
+			t.Errorf("%s is %v", name, got)
 		}
 	}
 	if value(families, "preload_memory_bytes") <= 0 || value(families, "preload_build_info") != 1 {
@@ -203,3 +233,38 @@ func ExampleNewCollector() {
 	}
 	// Output: preload_entries_limit 10000
 }
+
+// BenchmarkScrape reads the figures of 200 tables, each with a query that was read.
+func BenchmarkScrape(b *testing.B) {
+	db, p := open(b, preload.WithDefaultPolicy(preload.Policy{}), preload.WithoutWorker())
+	for i := range maxTables {
+		kind := reflect.StructOf([]reflect.StructField{{Name: "ID", Type: reflect.TypeFor[int]()}})
+		table := fmt.Sprintf("table_%03d", i)
+		if err := db.Exec("CREATE TABLE " + table + " (id integer primary key)").Error; err != nil {
+			b.Fatal(err)
+		}
+		for range 2 {
+			if err := db.Table(table).Clauses(preload.Cache(preload.Tables(table))).Find(reflect.New(reflect.SliceOf(kind)).Interface()).Error; err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(preloadprometheus.NewCollector(p))
+	series := 0
+	for b.Loop() {
+		families, err := registry.Gather()
+		if err != nil {
+			b.Fatal(err)
+		}
+		series = 0
+		for _, f := range families {
+			series += len(f.GetMetric())
+		}
+	}
+	b.ReportMetric(float64(series), "series")
+	b.ReportMetric(float64(len(p.Stats().Models)), "tables")
+}
+
+// maxTables is how many tables are told apart.
+const maxTables = 200

@@ -13,6 +13,7 @@ import (
 // counts are what a cache did. All are safe for concurrent use.
 type counts struct {
 	Evicted, Expired      atomic.Int64
+	Heavy                 atomic.Int64 // of Evicted, those that left for want of bytes
 	Preloads, PreloadHits atomic.Int64 // loads in the background whose answer was stored, and of these those whose answer was read
 
 	kills   sync.Map // killedBy -> *atomic.Int64
@@ -134,7 +135,7 @@ func (c *counts) EachTally(do func(table string, t *Tally)) {
 
 // clear sets all to zero but what tells what there is now.
 func (c *counts) clear() {
-	for _, n := range []*atomic.Int64{&c.Evicted, &c.Expired, &c.Preloads, &c.PreloadHits} {
+	for _, n := range []*atomic.Int64{&c.Evicted, &c.Heavy, &c.Expired, &c.Preloads, &c.PreloadHits} {
 		n.Store(0)
 	}
 	c.kills.Clear()

@@ -65,25 +65,6 @@ func (s *Source) LoaderOf(key string) (load cache.Loader, ok bool) {
 	}, true
 }
 
-// Check returns the template of a key, and what asks the database for the answer of its query once
-// more, of which nothing is kept; false where the key does not tell how. general says that the
-// database answered as it would have answered anybody.
-func (s *Source) Check(key string) (t *template.Template, ask func(context.Context) (answer *gorm.DB, general bool), ok bool) {
-	t, vars, ok := s.readOff(key)
-	if !ok || t.OfRows() {
-		return nil, nil, false
-	}
-	return t, func(ctx context.Context) (*gorm.DB, bool) {
-		tx := t.Statement(ctx, vars)
-		if err := s.onOwn(ctx, tx, t.Prepared); err != nil {
-			_ = tx.AddError(err)
-			return tx, false
-		}
-		general := s.Ask(tx, t, s.Query)
-		return tx, general
-	}, true
-}
-
 // readOff reads off a key how its query is to be run.
 func (s *Source) readOff(key string) (t *template.Template, vars []any, ok bool) {
 	if t = s.Templates.Of(key); t == nil || t.Refused() != "" {

@@ -1,0 +1,101 @@
+package loading
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/gorm-preload/preload/internal/replay"
+	"github.com/gorm-preload/preload/internal/template"
+	"gorm.io/gorm"
+)
+
+// Check is what the database gave for a query that was asked once more, of which nothing is kept.
+type Check struct {
+	// Answer is the statement; its destination holds what the query found, unless there is a
+	// Recording.
+	Answer *gorm.DB
+	// Recording has the rows of a template whose answers are recordings; nil where they could not
+	// be recorded.
+	Recording *replay.Recording
+	// General says that the database answered as it would have answered anybody.
+	General bool
+}
+
+// Check returns the template of a key, and what asks the database for the answer of its query once
+// more; false where the key does not tell how.
+func (s *Source) Check(key string) (t *template.Template, ask func(context.Context) Check, ok bool) {
+	t, vars, ok := s.readOff(key)
+	if !ok {
+		return nil, nil, false
+	}
+	return t, func(ctx context.Context) (c Check) {
+		c.Answer = t.Statement(ctx, vars)
+		if err := s.onOwn(ctx, c.Answer, t.Prepared); err != nil {
+			_ = c.Answer.AddError(err)
+			return c
+		}
+		if t.RecordsRows() {
+			c.Recording, c.General = s.readRows(ctx, t, c.Answer, s.watcher(t))
+		} else {
+			c.General = s.Ask(c.Answer, t, s.Query)
+		}
+		return c
+	}, true
+}
+
+// watcher returns a recorder of the rows of a query of which nothing is kept.
+func (s *Source) watcher(t *template.Template) replay.Recorder {
+	return replay.Recorder{MaxRows: t.Limits().MaxRows, MaxBytes: s.Cache.MaxBytes, Budget: s.Recordings, First: t.First}
+}
+
+// readRows runs a query whose rows applications read themselves, and reads them to their end.
+func (s *Source) readRows(ctx context.Context, t *template.Template, tx *gorm.DB, recorder replay.Recorder) (recording *replay.Recording, general bool) {
+	recorder.Kept, recorder.First = func(r *replay.Recording) { recording = r }, t.First
+	tx.Statement.Settings.Store("rows", true)
+	general = s.Ask(tx, t, func(db *gorm.DB) {
+		s.Config.Rows(db)
+		rows, ok := db.Statement.Dest.(*sql.Rows)
+		if !ok || rows == nil || db.Error != nil {
+			return
+		}
+		rows = recorder.Rows(ctx, rows)
+		for rows.Next() && !recorder.First {
+		}
+		_ = db.AddError(errors.Join(rows.Err(), rows.Close()))
+	})
+	return recording, general
+}
+
+// Watch has the database answer a query whose rows the application reads itself, or with one the
+// first of them. seen is called once: with what the application read of them when it has read them
+// to their end, or with nil and perhaps the error of the database.
+func (s *Source) Watch(t *template.Template, db *gorm.DB, one bool, seen func(*replay.Recording, error), next func(*gorm.DB)) {
+	stmt := db.Statement
+	general := s.askOpen(t, db, func(db *gorm.DB) {
+		if one {
+			stmt.Settings.Store("rows", true)
+			defer stmt.Settings.Store("rows", false)
+		}
+		next(db)
+	})
+	err := db.Error
+	s.Log.Ran(stmt.ConnPool, err)
+	s.Log.Passed(stmt)
+	rows, ok := stmt.Dest.(*sql.Rows)
+	recorder := s.watcher(t)
+	if err != nil || !ok || rows == nil || !general {
+		seen(nil, err)
+	} else {
+		recorder.One = t.OneRow(stmt)
+		recorder.Kept, recorder.Refused = func(r *replay.Recording) { seen(r, nil) }, func(error) { seen(nil, nil) }
+	}
+	switch {
+	case one && (err != nil || ok && rows != nil):
+		db.Error = nil // a row tells it itself
+		stmt.Dest = recorder.Row(stmt.Context, rows, err)
+	case one:
+	case err == nil && ok && rows != nil && general:
+		stmt.Dest = recorder.Rows(stmt.Context, rows)
+	}
+}
