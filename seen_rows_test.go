@@ -93,6 +93,7 @@ func TestVerifyComparesRowsAndOwnData(t *testing.T) {
 		worldtest.Must(t, plain.AutoMigrate(&seenItem{}))
 		worldtest.Must(t, plain.Create(&[]seenItem{{ID: 1, Shelf: 1, Name: "ann"}, {ID: 2, Shelf: 1, Name: "bob"}}).Error)
 		reads := seenRows(t)
+		reads["equal args"] = func(db *gorm.DB) string { return seenFirst(t, db, 1).Name } // the id, and LIMIT
 		reads["own data"] = func(db *gorm.DB) string {
 			p, _ := preload.From(db)
 			names, err := preload.LoadWith(t.Context(), p, "names", func(ctx context.Context) (names []string, err error) {

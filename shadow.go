@@ -116,7 +116,8 @@ func (w *worker) verify(e *cache.Entry) {
 				return
 			}
 		} else {
-			t, check, ok := w.p.source.Check(e.Key)
+			load, _ := w.p.loaders.Of(e.Key)
+			t, check, ok := w.p.source.Check(e.Key, load)
 			if !ok {
 				return
 			}
@@ -124,12 +125,17 @@ func (w *worker) verify(e *cache.Entry) {
 			j.Begin = func(ctx context.Context) func() error {
 				return func() error {
 					c := check(ctx)
-					w.p.reader.compared(ctx, t, e, c, c.Answer.Error)
+					w.p.reader.compared(ctx, t, e, c, c.Err())
 					return nil
 				}
 			}
 		}
-		w.TryRun(j)
+		if w.TryRun(j) == runner.Later {
+			select {
+			case w.checks <- j:
+			default: // one waits already
+			}
+		}
 	})
 }
 

@@ -25,7 +25,8 @@ type worker struct {
 	heat     prediction.Heat // the goroutine's
 	clears   int32           // of the learner that heat knows of
 	renewals prediction.Renewals
-	watch    seen.Watch // the goroutine's
+	watch    seen.Watch      // the goroutine's
+	checks   chan runner.Job // answers that are to be compared once there is room
 
 	starting sync.Mutex // held by start and stop
 	stopped  bool
@@ -33,7 +34,7 @@ type worker struct {
 }
 
 func newWorker(p *Plugin) *worker {
-	w := &worker{p: p, Agenda: agenda.New()}
+	w := &worker{p: p, Agenda: agenda.New(), checks: make(chan runner.Job, 1)}
 	w.Runner = runner.New(runner.Config{
 		Concurrency: max(1, p.config.concurrency), MaxIdle: p.config.maxIdleConns, Timeout: p.config.loadTimeout, Brief: p.config.brief, Grace: time.Second,
 		Pool: func() runner.Pool { return p.source.LoadPool() }, Alike: func() bool { return p.source.Alike() },
@@ -78,6 +79,8 @@ func (w *worker) run() {
 		case <-ticker.C:
 			w.p.config.guard("a tick", w.tick)
 		case <-w.More:
+		case j := <-w.checks:
+			w.p.config.guard("verifying an answer", func() { w.Run(j) })
 		}
 	}
 }

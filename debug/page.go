@@ -112,7 +112,7 @@ func verdict(s *preload.Stats, saves float64) string {
 		if s.Mode == preload.ModeShadow {
 			does = "would serve"
 		}
-		parts = []string{fmt.Sprintf("%s %.0f %% of reads", does, 100*float64(s.Hits)/float64(reads)), fmt.Sprintf("saves %.3g queries a second", saves)}
+		parts = []string{fmt.Sprintf("%s %.0f %% of reads", does, 100*float64(s.Hits)/float64(reads)), "saves " + rate(saves) + " queries a second"}
 	}
 	parts = append(parts, fmt.Sprintf("%s of %s", bytes(s.Bytes), bytes(s.Limits.Bytes)), fmt.Sprintf("level %d", s.Prediction.Level), fmt.Sprintf("%d faults", faults))
 	if s.Verify.Mismatches > 0 {
@@ -216,6 +216,14 @@ func bars(causes map[preload.Cause]int64) (all []bar) {
 		x += width
 	}
 	return all
+}
+
+// rate writes so many a second for people.
+func rate(n float64) string {
+	if n >= 10 {
+		return fmt.Sprintf("%.0f", n)
+	}
+	return fmt.Sprintf("%.2g", n)
 }
 
 // bytes writes a number of bytes for people.

@@ -46,6 +46,12 @@ func (s *Source) Again(t *template.Template, key string, kept Kept) (load cache.
 		if !ok {
 			return nil
 		}
+		if c := checkIn(ctx); c != nil {
+			return func() ([]*cache.Entry, error) {
+				*c = s.check(ctx, t, vars)
+				return nil, c.Err()
+			}
+		}
 		return s.reload(ctx, t, key, vars)
 	}, held
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 
+	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/replay"
 	"github.com/gorm-preload/preload/internal/template"
 	"gorm.io/gorm"
@@ -22,26 +23,54 @@ type Check struct {
 	General bool
 }
 
+// Err returns the error of the database.
+func (c *Check) Err() error {
+	if c.Answer == nil {
+		return nil
+	}
+	return c.Answer.Error
+}
+
 // Check returns the template of a key, and what asks the database for the answer of its query once
-// more; false where the key does not tell how.
-func (s *Source) Check(key string) (t *template.Template, ask func(context.Context) Check, ok bool) {
+// more: as the key tells, or, where it does not, as the loader that was registered for it knows;
+// false where neither does. load is nil where there is none.
+func (s *Source) Check(key string, load cache.Loader) (t *template.Template, ask func(context.Context) Check, ok bool) {
 	t, vars, ok := s.readOff(key)
-	if !ok {
+	if ok {
+		return t, func(ctx context.Context) Check { return s.check(ctx, t, vars) }, true
+	}
+	if t = s.Templates.Of(key); t == nil || load == nil {
 		return nil, nil, false
 	}
 	return t, func(ctx context.Context) (c Check) {
-		c.Answer = t.Statement(ctx, vars)
-		if err := s.onOwn(ctx, c.Answer, t.Prepared); err != nil {
-			_ = c.Answer.AddError(err)
-			return c
-		}
-		if t.RecordsRows() {
-			c.Recording, c.General = s.readRows(ctx, t, c.Answer, s.watcher(t))
-		} else {
-			c.General = s.Ask(c.Answer, t, s.Query)
+		if run := load(context.WithValue(ctx, checkKey{}, &c)); run != nil {
+			_, _ = run() // whose error is that of the answer
 		}
 		return c
 	}, true
+}
+
+type checkKey struct{}
+
+// checkIn returns the check that a loader is called for; nil where it is called to load.
+func checkIn(ctx context.Context) *Check {
+	c, _ := ctx.Value(checkKey{}).(*Check)
+	return c
+}
+
+// check asks the database for the answer of a query once more.
+func (s *Source) check(ctx context.Context, t *template.Template, vars []any) (c Check) {
+	c.Answer = t.Statement(ctx, vars)
+	if err := s.onOwn(ctx, c.Answer, t.Prepared); err != nil {
+		_ = c.Answer.AddError(err)
+		return c
+	}
+	if t.RecordsRows() {
+		c.Recording, c.General = s.readRows(ctx, t, c.Answer, s.watcher(t))
+	} else {
+		c.General = s.Ask(c.Answer, t, s.Query)
+	}
+	return c
 }
 
 // watcher returns a recorder of the rows of a query of which nothing is kept.
