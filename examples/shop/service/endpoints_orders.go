@@ -46,9 +46,13 @@ func (s *shop) addToCart(r *http.Request) (any, error) {
 	if err := db.First(&product, form.ProductID).Error; err != nil {
 		return nil, err
 	}
+	line := db.Where(CartItem{UserID: user.ID, ProductID: product.ID}).Session(&gorm.Session{})
 	var item CartItem
-	if err := db.Where(CartItem{UserID: user.ID, ProductID: product.ID}).FirstOrCreate(&item).Error; err != nil {
-		return nil, err
+	if err := line.FirstOrCreate(&item).Error; err != nil {
+		// Another request of the user may have come first.
+		if item = (CartItem{}); line.First(&item).Error != nil {
+			return nil, err
+		}
 	}
 	err = db.Model(&item).UpdateColumn("quantity", gorm.Expr("quantity + ?", max(1, form.Quantity))).Error
 	return map[string]any{"Added": product.Name}, err
