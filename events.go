@@ -45,8 +45,8 @@ const (
 	// EventMismatch is an answer in memory that was not that of the database: Table, Shape, Age.
 	EventMismatch
 	// EventHoldOut says that answers of Table, "" for all, are not kept from now on, since the end
-	// of a write cannot be seen: Why, and Took, for how long; or, with Ended, that this is over, and
-	// how long it took. Writes that come meanwhile make it longer without an event.
+	// of a write cannot be seen: Why, and Took, for how long; or, with Ended, that this is over,
+	// and how long it took. Writes that come meanwhile make it longer without an event.
 	EventHoldOut
 	// EventLevel says how eagerly is loaded what is expected after queries of Shape, "" for all:
 	// Level, from 0 to 5, and Before.
@@ -76,8 +76,8 @@ type Event struct {
 // WithObserver has a function called with what happens: on the goroutine of the read or write that
 // it is about, which waits for it, so that it must be fast; with what happens in the background on
 // one of the plugin's. The end of a hold-out is told when it comes, but WithoutWorker when the next
-// one begins, or by Stats. ctx is that of the read; a Background for what has none. It must be safe for concurrent use, and must not use the plugin or its
-// *gorm.DB. A panic in it is logged.
+// one begins, or by Stats. ctx is that of the read; a Background for what has none. It must be safe
+// for concurrent use, and must not use the plugin or its *gorm.DB. A panic in it is logged.
 func WithObserver(observe func(ctx context.Context, event Event)) Option {
 	return func(c *config) {
 		c.require(observe != nil, "WithObserver", observe == nil, "a function")
@@ -137,7 +137,13 @@ const observerPart = "the function of WithObserver"
 
 // tell hands an event on. Those for whom it is dear to make look first whether anybody is told.
 func (c *config) tell(ctx context.Context, e Event) {
-	if c.observe != nil {
-		c.guard(observerPart, func() { c.observe(ctx, e) })
+	if c.observe == nil {
+		return
 	}
+	defer func() {
+		if fault := recover(); fault != nil {
+			c.fault(observerPart, fault)
+		}
+	}()
+	c.observe(ctx, e)
 }

@@ -33,9 +33,9 @@ func (p *Plugin) loaderOf(key string) (cache.Loader, bool) {
 // wait calls its own, and so do all where that does not help. Its error is returned as it is and
 // not kept. load is called later too, with a context of the plugin's, so it must not hold on to a
 // request or a transaction. Writes to tables do not touch own data: Invalidate() without models,
-// Clear, and statements that invalidate everything (DDL, CALL) do. A key must not begin with "sql:"; of
-// one of more than 1 KiB its beginning and a sum are kept, as RecordAccess says. A nil plugin calls
-// load.
+// Clear, and statements that invalidate everything (DDL, CALL) do. A key must not begin with
+// "sql:"; of one of more than 1 KiB its beginning and a sum are kept, as RecordAccess says. A nil
+// plugin calls load.
 //
 // In a partition that has a name (WithPartition) the value is that partition's own, and is not
 // loaded in the background.

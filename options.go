@@ -401,8 +401,8 @@ func WithRaw() Option {
 
 // WithFunctions says that these SQL functions of the application's own, in queries and in raw SQL,
 // do nothing but work out their result from their arguments. Others count as functions that may
-// write: queries that call one are not kept, and raw SQL that does so invalidates all answers. A name
-// is as statements have it, with its schema if they name that: WithFunctions("slugify",
+// write: queries that call one are not kept, and raw SQL that does so invalidates all answers. A
+// name is as statements have it, with its schema if they name that: WithFunctions("slugify",
 // "app.distance"). Case does not matter. A function that has the name of one of the database's own
 // counts as that.
 func WithFunctions(names ...string) Option {

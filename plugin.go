@@ -283,8 +283,8 @@ func (p *Plugin) Register(models ...any) error {
 	return errors.Join(errs...)
 }
 
-// Invalidate invalidates every answer that depends on the tables of these models, or all answers, and
-// an application's own data, where none is given. A model is a struct, a pointer to one, or the
+// Invalidate invalidates every answer that depends on the tables of these models, or all answers,
+// and an application's own data, where none is given. A model is a struct, a pointer to one, or the
 // name of a table. Loads in flight are not stored. The error names models that cannot be parsed;
 // the others are invalidated all the same.
 func (p *Plugin) Invalidate(models ...any) error {
@@ -300,8 +300,8 @@ func (p *Plugin) Invalidate(models ...any) error {
 	return err
 }
 
-// Clear invalidates all answers, forgets all patterns, associations and loaders, and sets the counters to zero.
-// Loads in flight are not stored.
+// Clear invalidates all answers, forgets all patterns, associations and loaders, and sets the
+// counters to zero. Loads in flight are not stored.
 func (p *Plugin) Clear() {
 	if p.idle() {
 		return
@@ -319,8 +319,8 @@ func (p *Plugin) Clear() {
 	p.templates.Restore()
 }
 
-// Close ends the worker, waits for what runs in the background, and invalidates all answers; from then
-// on queries go straight to the database. It may be called any number of times. The error says
+// Close ends the worker, waits for what runs in the background, and invalidates all answers; from
+// then on queries go straight to the database. It may be called any number of times. The error says
 // which loaders have not returned although their context ended long ago; they are not waited for.
 func (p *Plugin) Close() error {
 	if p.idle() {

@@ -27,10 +27,11 @@ type Stats struct {
 	EvictedBytes  int64 // for want of bytes, and the others for want of entries
 	Expired       int64 // answers that outlived their TTL
 	Invalidated   int64 // answers that a write, Invalidate or Clear invalidated
-	// InvalidatedBy has the answers in Invalidated by the table that was written, "" for all tables,
-	// and by the rule by which the write found them: "row", it touched a row that the answer shows;
-	// "value", a row with a value that the answer asks for; "column", rows that are not known, and a
-	// column that the answer depends on; "table", no more is known than the table; "everything".
+	// InvalidatedBy has the answers in Invalidated by the table that was written, "" for all
+	// tables, and by the rule by which the write found them: "row", it touched a row that the
+	// answer shows; "value", a row with a value that the answer asks for; "column", rows that are
+	// not known, and a column that the answer depends on; "table", no more is known than the table;
+	// "everything".
 	InvalidatedBy map[string]map[string]int64
 	TotalAccesses int64 // reads that qualified, and calls of RecordAccess and Load
 	PreloadCount  int64 // background loads that stored an answer
@@ -56,10 +57,10 @@ type Stats struct {
 	Feeds          []FeedStats // in the order of WithFeed
 	// HeldOut are the tables whose answers are not kept now, since the end of a write cannot be
 	// seen, "" for all tables; HoldOuts are the writes that had some held out since New, and
-	// HoldOutsBy those by why it could not: "not answered", the connection or the context of a write
-	// ended before the server answered; "raw rows", a raw write whose rows are read; "other pool", a
-	// connection or pool that is not the plugin's; "raw transaction", one that a statement began or
-	// ended; "other callback", one in place of the plugin's; "other process".
+	// HoldOutsBy those by why it could not: "not answered", the connection or the context of a
+	// write ended before the server answered; "raw rows", a raw write whose rows are read; "other
+	// pool", a connection or pool that is not the plugin's; "raw transaction", one that a statement
+	// began or ended; "other callback", one in place of the plugin's; "other process".
 	HeldOut    []string
 	HoldOuts   int64
 	HoldOutsBy map[string]int64

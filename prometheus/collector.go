@@ -97,7 +97,7 @@ func NewCollector(p *preload.Plugin, options ...Option) *Collector {
 		treated:       desc("prediction_treated_ratio", "The hit ratio of the keys that may be loaded because they are expected."),
 		control:       desc("prediction_control_ratio", "The hit ratio of the keys that never are."),
 		faults:        desc("faults_total", "Faults in the plugin, or in what is plugged in, by part. They cost a read of the database each.", "part"),
-		checks:        desc("verify_checks_total", "Answers in memory that were compared with those of the database.", "table", "result"),
+		checks:        desc("verify_checks_total", "Answers in memory that were compared with those of the database, in ModeShadow or as WithVerify has it.", "table", "result"),
 		enabled:       desc("enabled", "1 for the mode that the plugin is in.", "mode"),
 		build:         desc("build_info", "1, with the version of the plugin and of Go.", "version", "go"),
 	}
@@ -124,6 +124,8 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(desc *prometheus.Desc, n float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, n, labels...)
 	}
+	v := &s.Verify
+	verifies := s.Settings.VerifyRate > 0 || s.Mode == preload.ModeShadow || v.Equal+v.Mismatches+v.Skipped+v.Failed > 0
 	for table, m := range tables(&s) {
 		count(d.reads, m.Hits-m.Joined-m.Stale, table, "hit")
 		count(d.reads, m.Joined, table, "joined")
@@ -134,8 +136,11 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 		}
 		gauge(d.entries, float64(m.Entries), table)
 		histogram(ch, d.queryDuration, m.Queries, table)
-		for result, n := range map[string]int64{"equal": m.Verify.Equal, "mismatch": m.Verify.Mismatches, "skipped": m.Verify.Skipped, "error": m.Verify.Failed} {
-			count(d.checks, n, table, result)
+		if verifies {
+			count(d.checks, m.Verify.Equal, table, "equal")
+			count(d.checks, m.Verify.Mismatches, table, "mismatch")
+			count(d.checks, m.Verify.Skipped, table, "skipped")
+			count(d.checks, m.Verify.Failed, table, "error")
 		}
 	}
 	count(d.reads, s.Bypassed, "", "bypass")
@@ -213,9 +218,9 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// tables returns what is told of the models, and of own data if there is any. Those beyond maxTables
-// in the order of their names are told as one, so that a table does not change its label while the
-// models in use stay the same.
+// tables returns what is told of the models, and of own data if there is any. Those beyond
+// maxTables in the order of their names are told as one, so that a table does not change its label
+// while the models in use stay the same.
 func tables(s *preload.Stats) map[string]preload.ModelStats {
 	all := map[string]preload.ModelStats{}
 	for i, table := range slices.Sorted(maps.Keys(s.Models)) {
@@ -223,7 +228,7 @@ func tables(s *preload.Stats) map[string]preload.ModelStats {
 			all[otherTables] = sum(all[otherTables], s.Models[table])
 			continue
 		}
-		all[table] = sum(all[table], s.Models[table])
+		all[table] = s.Models[table]
 	}
 	if s.Own.Hits+s.Own.Misses > 0 {
 		all[ownTable] = s.Own

@@ -13,9 +13,10 @@ import (
 )
 
 // BenchmarkSeen measures what a hit costs by itself, with an observer that does nothing, and with a
-// collector that is registered and not asked: in turns, of which the medians are told.
+// collector that is registered and not asked: in short turns, of which
+// the fifth that was quickest is told: another process on the machine makes turns slower only.
 func BenchmarkSeen(b *testing.B) {
-	const hits = 200 // of a turn
+	const hits = 100 // of a turn
 	names := []string{"alone", "observer", "collector"}
 	dbs := make([]*gorm.DB, len(names))
 	for i, name := range names {
@@ -50,12 +51,12 @@ func BenchmarkSeen(b *testing.B) {
 		}
 		turns++
 	}
-	medians := make([]float64, len(dbs))
+	quick := make([]float64, len(dbs))
 	for i := range took {
 		slices.Sort(took[i])
-		medians[i] = float64(took[i][len(took[i])/2]) / hits
-		b.ReportMetric(medians[i], names[i]+"-ns/hit")
+		quick[i] = float64(took[i][len(took[i])/5]) / hits
+		b.ReportMetric(quick[i], names[i]+"-ns/hit")
 	}
-	b.ReportMetric(medians[1]-medians[0], "observer-more-ns")
-	b.ReportMetric(medians[2]-medians[0], "collector-more-ns")
+	b.ReportMetric(quick[1]-quick[0], "observer-more-ns")
+	b.ReportMetric(quick[2]-quick[0], "collector-more-ns")
 }

@@ -1,7 +1,7 @@
 // Command shop is a web shop on GORM for as long as 20 seconds: half of the time without the preload
 // plugin, half with it, in turns of a second, on one screen. Three scenes follow: a rename that the
-// next read shows, a rollback that nobody saw, and an order that invalidated one of 10,000 answers. From
-// the root of the project:
+// next read shows, a rollback that nobody saw, and an order that invalidated one of 10,000 answers.
+// From the root of the project:
 //
 //	go run ./examples/shop
 //	go run ./examples/shop -dsn postgres://postgres@127.0.0.1:5432/postgres

@@ -364,7 +364,8 @@ func before(a, b string) bool {
 	return parts[0][0] < parts[1][0] || parts[0][0] == parts[1][0] && parts[0][1] < parts[1][1]
 }
 
-// reset invalidates all, and forgets what is known of others: each is taken as it comes from then on.
+// reset invalidates all, and forgets what is known of others: each is taken as it comes from then
+// on.
 func (r *reader) reset(why string) {
 	r.m.Stop()
 	for _, s := range r.senders {

@@ -32,6 +32,8 @@ type Tally struct {
 	// because what a hit counts is.
 	Leads atomic.Bool
 	over  bool // nothing is asked any more that it counts; guarded by tallies.mu
+	// Table and Label are what a shape is called; Label is "" of own data. They do not change.
+	Table, Label string
 }
 
 // tallies are those of a table, by the name of it. The first one has what those had that are over,
@@ -88,12 +90,12 @@ func (c *counts) Tally(table string) *Tally {
 	return c.tallies.of(table)[0]
 }
 
-// NewTally returns a tally of a table for one shape of query, until it is over.
-func (c *counts) NewTally(table string) *Tally {
+// NewTally returns a tally of a table for one shape of query, which is called so, until it is over.
+func (c *counts) NewTally(table, label string) *Tally {
 	ts := &c.tallies
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	t := new(Tally)
+	t := &Tally{Table: table, Label: label}
 	ts.byTable[table] = append(ts.of(table), t)
 	return t
 }

@@ -19,7 +19,8 @@ const (
 
 // Reporter is the only way of the plugin's parts to the application's logger. Of one event and
 // shape it writes at most a line a minute; the next line says in "suppressed" how many were left
-// out. What it is given must hold no bind value and no key, but in a Told. It is safe for concurrent use.
+// out. What it is given must hold no bind value and no key, but in a Told. It is safe for
+// concurrent use.
 type Reporter struct {
 	logger *slog.Logger
 	now    func() time.Time

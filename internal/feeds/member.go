@@ -23,8 +23,8 @@ type Member struct {
 	known         known
 }
 
-// Join returns the member for another feed, which is called so: from then on nothing is served until it says so. The
-// error says that the database could not be asked for its name.
+// Join returns the member for another feed, which is called so: from then on nothing is served
+// until it says so. The error says that the database could not be asked for its name.
 func (f *Feeds) Join(feed string) (*Member, error) {
 	m := &Member{Feeds: f, latch: f.Gate.Latch(), name: feed}
 	var id [16]byte
