@@ -12,6 +12,7 @@ import (
 	"github.com/gorm-preload/preload/internal/prediction"
 	"github.com/gorm-preload/preload/internal/seen"
 	"github.com/gorm-preload/preload/internal/template"
+	"github.com/gorm-preload/preload/internal/worker"
 )
 
 // accesses notes what is read: how often, what follows what, and what is to be loaded again before
@@ -23,14 +24,14 @@ type accesses struct {
 	own      *own.Data
 	patterns *hotness.Table
 	learner  *association.Learner
-	worker   *worker
+	worker   *worker.Worker
 }
 
 // hit notes that an entry was read. tally is the entry's, which the caller has at hand.
 func (a *accesses) hit(ctx context.Context, e *cache.Entry, tally *cache.Tally, now time.Time) {
 	outcome := OutcomeHit
 	if a.config.sampler != nil {
-		a.worker.verify(e)
+		a.worker.Compare(e)
 	}
 	if a.read(ctx, e, tally, now) {
 		outcome = OutcomeStale
@@ -101,7 +102,7 @@ func (a *accesses) read(ctx context.Context, e *cache.Entry, tally *cache.Tally,
 	}
 	a.note(ctx, e, now, kind)
 	if e.Due(now) {
-		a.worker.reload(e, now)
+		a.worker.Reload(e, now)
 		return e.Reloading.Load()
 	}
 	return false

@@ -235,7 +235,7 @@ func TestAnExpectedLoadGivesWayToAReader(t *testing.T) {
 	}
 	before := b.probe.Queries()
 	x := &association.Expected{Key: key}
-	if !b.plugin.worker.expect(x) {
+	if !b.plugin.worker.Expect(x) {
 		t.Fatal("there is no room")
 	}
 	b.quiesce(t)

@@ -209,7 +209,7 @@ func TestManyKeysAreLoadedByOneQuery(t *testing.T) {
 				for _, key := range b.keysOf(t, tmpl, keys[0], asked, numbers) {
 					queue = append(queue, &association.Expected{Key: key})
 				}
-				r, rest := b.plugin.together(queue)
+				r, rest := b.plugin.worker.Together(queue)
 				if together := len(r.With) > 0; together != tt.together {
 					t.Fatalf("together: %t, want %t", together, tt.together)
 				}
@@ -267,7 +267,7 @@ func TestManyTextsAreToldApartAsTheyAre(t *testing.T) {
 	for _, code := range []string{"c2", "c5", "C5", "c5 ", "nothing"} {
 		queue = append(queue, &association.Expected{Key: strings.Replace(key, "s2:c1;", fmt.Sprintf("s%d:%s;", len(code), code), 1)})
 	}
-	r, _ := b.plugin.together(queue)
+	r, _ := b.plugin.worker.Together(queue)
 	if len(r.With) != len(queue)-3 {
 		t.Fatalf("%d together: want all but one of those that differ in case or in a blank only", len(r.With)+1)
 	}
@@ -302,7 +302,7 @@ func TestOfManyOnlyWhatAWriteTouchesIsNotKept(t *testing.T) {
 	for _, key := range b.keysOf(t, tmpl, key, 11, []int{1, 2, 4}) {
 		queue = append(queue, &association.Expected{Key: key})
 	}
-	r, _ := b.plugin.together(queue)
+	r, _ := b.plugin.worker.Together(queue)
 	run := r.Load(context.Background())
 	// The rows are read; before they arrive one of them changes.
 	b.probe.After(func(c dbtest.Call, err error) error {
@@ -366,7 +366,7 @@ func TestQueriesOfTablesThatAreJoinedByHandAreNotRunTogether(t *testing.T) {
 	if len(expected) != 2 {
 		t.Fatalf("%d keys are known, want 2: %v", len(expected), b.plugin.Stats().BypassReasons)
 	}
-	if r, rest := b.plugin.together(expected); len(r.With) != 0 || len(rest) != 1 {
+	if r, rest := b.plugin.worker.Together(expected); len(r.With) != 0 || len(rest) != 1 {
 		t.Errorf("%d keys are loaded with the first one, %d are left; want none, and 1", len(r.With), len(rest))
 	}
 }

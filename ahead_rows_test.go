@@ -80,13 +80,13 @@ func TestWhatScanReadsIsLoadedAgain(t *testing.T) {
 		read("after a write", 0)
 
 		// By association.
-		if _, ok := b.plugin.loaderOf(key); !ok {
+		if _, ok := b.plugin.worker.LoaderOf(key); !ok {
 			t.Fatal("a key does not tell how it is loaded")
 		}
 		if err := b.plugin.Invalidate(&workerUser{}); err != nil {
 			t.Fatal(err)
 		}
-		b.plugin.worker.expect(&association.Expected{Key: key})
+		b.plugin.worker.Expect(&association.Expected{Key: key})
 		eventually(t, "it is loaded because it is expected", func() bool { b.settle(); return b.plugin.cache.Find(key, b.plugin.config.now()) != nil })
 		read("as expected", 0)
 

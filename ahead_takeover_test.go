@@ -29,7 +29,7 @@ func TestAReaderTakesOverALoadThatIsNotSent(t *testing.T) {
 			if err := b.plugin.Invalidate(); err != nil {
 				t.Fatal(err)
 			}
-			wish, rest := b.plugin.together(queue)
+			wish, rest := b.plugin.worker.Together(queue)
 			if len(rest) > 0 {
 				t.Fatalf("%d keys are left", len(rest))
 			}

@@ -76,7 +76,7 @@ func TestALimitIsHeededByWhatIsLoadedTogether(t *testing.T) {
 			ask(b.db, 2)
 			keys := b.plugin.PreloadKeys(10)
 			_ = b.plugin.Invalidate()
-			r, _ := b.plugin.together([]*association.Expected{{Key: keys[0]}, {Key: keys[1]}})
+			r, _ := b.plugin.worker.Together([]*association.Expected{{Key: keys[0]}, {Key: keys[1]}})
 			if together := len(r.With) == 1; together != (limit != 0) {
 				t.Errorf("limit %d: loaded together: %v", limit, together)
 			}
@@ -135,7 +135,7 @@ func TestTextsThatACollationTakesForTheSameAreLoadedApart(t *testing.T) {
 				ask(b.db, pair[1])
 				keys := b.plugin.PreloadKeys(10)
 				_ = b.plugin.Invalidate()
-				r, _ := b.plugin.together([]*association.Expected{{Key: keys[0]}, {Key: keys[1]}})
+				r, _ := b.plugin.worker.Together([]*association.Expected{{Key: keys[0]}, {Key: keys[1]}})
 				if run := r.Load(context.Background()); run != nil {
 					_, _ = run()
 				}
@@ -188,7 +188,7 @@ func TestAStatementAtTheGateHeedsItsContext(t *testing.T) {
 	_ = b.plugin.Invalidate()
 	arrived, release := b.hold(t)
 	var ticking sync.WaitGroup
-	ticking.Go(b.plugin.worker.tick)
+	ticking.Go(b.plugin.worker.Tick)
 	<-arrived
 	ctx, cancel := context.WithCancel(context.Background())
 	returned := make(chan error)
@@ -386,7 +386,7 @@ func TestNothingWaitsAfterClose(t *testing.T) {
 	key := b.plugin.PreloadKeys(1)[0]
 	_ = b.plugin.Invalidate()
 	for range 40 {
-		b.plugin.worker.expect(&association.Expected{Key: key})
+		b.plugin.worker.Expect(&association.Expected{Key: key})
 	}
 	_ = b.plugin.Close()
 	if n := b.plugin.Stats().Prediction.Waiting; n != 0 {
@@ -458,7 +458,7 @@ func TestAValuerThatPanicsWhileAssociationsAreLearned(t *testing.T) {
 	t.Cleanup(func() { panickyCodes.Store(false) })
 	x := &association.Expected{Key: key}
 	x.Prediction.Probability = 1
-	b.plugin.worker.expect(x)
+	b.plugin.worker.Expect(x)
 	for deadline := time.Now().Add(10 * time.Second); b.plugin.Stats().Prediction.Waiting > 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d loads wait for ever", b.plugin.Stats().Prediction.Waiting)

@@ -96,7 +96,7 @@ func (b *bench) limit(t *testing.T, conns int) {
 
 // tick runs one turn of the worker, with all loads that it starts.
 func (b *bench) tick() {
-	b.plugin.worker.tick()
+	b.plugin.worker.Tick()
 	b.settle()
 }
 
@@ -302,7 +302,7 @@ func TestALoaderThatHangsHoldsUpNothing(t *testing.T) {
 	// A busy machine may take longer for the other one than a load may, which then pauses loads.
 	for deadline := time.Now().Add(20 * time.Second); ; {
 		_ = b.plugin.Invalidate()
-		w.tick() // ends only if the one slot is given back
+		w.Tick() // ends only if the one slot is given back
 		w.Wait(1)
 		_, queries := b.read(t, 1)
 		if queries == 0 {
@@ -336,7 +336,7 @@ func TestCloseEndsEveryGoroutine(t *testing.T) {
 	for range 3 {
 		db.Find(&users)
 	}
-	p.worker.tick()
+	p.worker.Tick()
 	for range 2 {
 		if err := p.Close(); err != nil {
 			t.Fatal(err)
@@ -680,7 +680,7 @@ func TestNothingIsToldOfHotKeysAfterTheEnd(t *testing.T) {
 		}
 		_ = b.plugin.Invalidate()
 		b.tick()
-		if b.plugin.stats.heat.Load() == 0 {
+		if b.plugin.worker.Told.Bytes() == 0 {
 			t.Fatal("a tick holds nothing of hot keys")
 		}
 		end(b.plugin)

@@ -87,7 +87,7 @@ func TestALoadThatHangsSoonYieldsToStatements(t *testing.T) {
 					go func() {
 						defer close(ticked)
 						for !once.Load() && p.worker.Context().Err() == nil { // a busy machine may leave no room at first
-							p.worker.tick()
+							p.worker.Tick()
 						}
 					}()
 					within(t, "a load in the background", func() { <-came })
@@ -140,20 +140,20 @@ func TestLoadersThatHangStopNobodyElse(t *testing.T) {
 	}
 	own("one", true)
 	_ = b.plugin.Invalidate()
-	w.tick()
+	w.Tick()
 	wait("the loader that hangs is not given up", func() bool { return b.plugin.Stats().AbandonedTasks == 1 })
 	wait("the loader that hangs is still registered", func() bool { _, ok := b.plugin.loaders.Of("one"); return !ok })
 	own("healthy", false)
 	_ = b.plugin.Invalidate()
 	before := b.plugin.Stats().PreloadCount
-	w.tick()
+	w.Tick()
 	wait("another loader was not called", func() bool { return b.plugin.Stats().PreloadCount == before+1 })
 
 	for i := range 3 * runner.MaxAbandoned {
 		own(fmt.Sprint("hangs", i), true)
 	}
 	_ = b.plugin.Invalidate()
-	w.tick()
+	w.Tick()
 	wait("loaders that hang", func() bool {
 		return b.plugin.Stats().AbandonedTasks >= runner.MaxAbandoned && b.plugin.Stats().ActiveTasks == 0
 	})
@@ -165,7 +165,7 @@ func TestLoadersThatHangStopNobodyElse(t *testing.T) {
 	}
 	wait("a query was not loaded", func() bool {
 		_ = b.plugin.Invalidate()
-		w.tick() // a busy machine may not load it within its time
+		w.Tick() // a busy machine may not load it within its time
 		for w.Active() > 0 {
 			time.Sleep(time.Millisecond)
 		}

@@ -54,7 +54,7 @@ func TestLoadsLeftToThemselvesAreBounded(t *testing.T) {
 				return nil, nil
 			}
 		}, 0)
-		w.load(agenda.Wish{Key: key})
+		w.Load(agenda.Wish{Key: key})
 	}
 	if n := stuck.Load(); n > runner.MaxAbandoned+int64(w.Concurrency) {
 		t.Errorf("%d loaders hang, want at most %d", n, runner.MaxAbandoned)
@@ -117,7 +117,7 @@ func TestNobodyWaitsForABackgroundLoadLongerThanItMayTake(t *testing.T) {
 	_, _ = Load(context.Background(), b.plugin, "k", load)
 	_ = b.plugin.Invalidate()
 	hangs.Store(true)
-	b.plugin.worker.tick()
+	b.plugin.worker.Tick()
 	<-began
 	within(t, "Load", func() { _, _ = Load(context.Background(), b.plugin, "k", load) })
 	close(hang)

@@ -91,7 +91,7 @@ func (p *Plugin) InvalidateTags(names ...string) error {
 	if len(names) == 0 {
 		return errors.New("preload: InvalidateTags: want a name, or more")
 	}
-	tags, err := tagsOf("InvalidateTags", names)
+	tags, err := mode.TablesOfTags("InvalidateTags", names)
 	p.forget(tags)
 	return err
 }
@@ -105,18 +105,6 @@ func (p *Plugin) forget(tables []string) {
 	p.log.InvalidateEverywhere(changes)
 }
 
-// tagsOf returns what stands for tags where tables are named.
-func tagsOf(who string, names []string) (tables []string, err error) {
-	for _, name := range names {
-		if name == "" {
-			err = fmt.Errorf("preload: %s: a tag is empty: want a name", who)
-			continue
-		}
-		tables = append(tables, "tag:"+name)
-	}
-	return tables, err
-}
-
 // termsOf returns what options say. who names the function in the error.
 func (p *Plugin) termsOf(who string, options []CacheOption) (terms own.Terms, err error) {
 	if len(options) == 0 {
@@ -124,7 +112,7 @@ func (p *Plugin) termsOf(who string, options []CacheOption) (terms own.Terms, er
 	}
 	given := cachingOf(who, options)
 	tables, wrongTables := p.tablesOf(who, given.Tables)
-	tags, wrongTags := tagsOf(who, given.Tags)
+	tags, wrongTags := mode.TablesOfTags(who, given.Tags)
 	return own.Terms{TTL: given.TTL, Tables: append(tables, tags...)}, errors.Join(append(given.Errs, wrongTables, wrongTags)...)
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/gorm-preload/preload/internal/explain"
+	"github.com/gorm-preload/preload/internal/recognition"
 	"github.com/gorm-preload/preload/internal/shortcut"
 	"gorm.io/gorm"
 )
@@ -106,11 +107,11 @@ func (p *Plugin) newExplainer() explainer {
 func (ex explainer) prepares() *shortcut.Preparation { return nil }
 
 // query implements observer: GORM renders the query first.
-func (ex explainer) query(db *gorm.DB, q *read, reason Reason, next func(*gorm.DB)) {
+func (ex explainer) query(db *gorm.DB, q *recognition.Query, reason Reason, next func(*gorm.DB)) {
 	next(db)
-	found := explain.Query{Reason: string(reason), Template: q.template, Key: q.key, Now: q.now}
-	if q.hit != nil {
-		found.Key = q.hit.Key
+	found := explain.Query{Reason: string(reason), Template: q.Template, Key: q.Key, Now: q.Now}
+	if q.Hit != nil {
+		found.Key = q.Hit.Key
 	}
 	ex.Query(db.Statement, found)
 }

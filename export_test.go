@@ -26,8 +26,8 @@ func WithStoreWait(d time.Duration) Option {
 
 // Check ends what a plugin does in the background, and returns what does not agree in its cache.
 func Check(p *Plugin) error {
-	return errors.Join(p.worker.stop(), p.cache.Check())
+	return errors.Join(p.worker.Stop(), p.cache.Check())
 }
 
 // Tick does what one turn of the worker does, for tests in which none runs.
-func Tick(p *Plugin) { p.worker.tick() }
+func Tick(p *Plugin) { p.worker.Tick() }

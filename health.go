@@ -8,9 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gorm-preload/preload/internal/agenda"
 	"github.com/gorm-preload/preload/internal/runner"
-	"github.com/gorm-preload/preload/internal/template"
+	"github.com/gorm-preload/preload/internal/verify"
 )
 
 // Errors that methods return, wrapped with what the user needs: to be compared with errors.Is.
@@ -58,7 +57,7 @@ func (p *Plugin) Health() error {
 	if part, n := p.config.faults.Since(p.config.now().Add(-faultyFor)); n > 0 {
 		errs = append(errs, fmt.Errorf("preload: %w: %d by now, the last in %s: see the log", ErrFaulting, n, part))
 	}
-	if shape, n := p.stats.loads.Failing(); n >= failingLoads {
+	if shape, n := p.worker.Told.Loads.Failing(); n >= failingLoads {
 		errs = append(errs, fmt.Errorf("preload: %w: the last %d did, the last one of %s: see the log", ErrLoadsFailing, n, shape))
 	}
 	if n := p.worker.Abandoned(); n >= runner.MaxAbandoned {
@@ -68,39 +67,6 @@ func (p *Plugin) Health() error {
 		errs = append(errs, fmt.Errorf("preload: %w: reads go to the database meanwhile", ErrCutOff))
 	}
 	return errors.Join(errs...)
-}
-
-// Why loads in the background are made: the keys of LoadStats.
-const (
-	causeTick        = "tick"
-	causeExpiry      = "expiry"
-	causeWrite       = "write"
-	causeAssociation = "association"
-)
-
-// loadEnded counts a load in the background.
-func (p *Plugin) loadEnded(r *agenda.Wish, stored bool, end runner.Ending) {
-	shape, cause, result, failed := template.Label(r.Key), causeAssociation, "stored", end.Err != nil
-	switch {
-	case r.Killed:
-		cause = causeWrite
-	case r.Asked != nil:
-		cause = causeExpiry
-	case r.Expected != nil && r.Expected.Hot:
-		cause = causeTick
-	}
-	switch {
-	case !failed && !stored:
-		result = "dead"
-	case errors.Is(end.Err, context.DeadlineExceeded):
-		result = "timeout"
-	case errors.Is(end.Err, context.Canceled):
-		result, failed = "cancelled", false
-	case failed:
-		result = "error"
-	}
-	p.stats.loads.Ended(shape, cause, result, failed && !end.Brief, end.Took)
-	p.config.tell(context.Background(), Event{Kind: EventLoad, Table: template.Table(r.Key), Shape: shape, Why: cause, Took: end.Took, Failed: failed})
 }
 
 // greet says in the log that the plugin is in use, and how.
@@ -117,26 +83,6 @@ func (p *Plugin) farewell() {
 		"loads", s.PreloadCount, "loads_read", s.PreloadHits, "faults", total(s.Faults), "mismatches", s.Verify.Mismatches, "entries", s.Entries, "bytes", s.Bytes)
 }
 
-// warn says in the log what should be looked at.
-func (w *worker) warn() {
-	var hits, reads int64
-	w.p.templates.Each(func(t *template.Template) {
-		hit, missed := t.Tally.Hits.Load(), t.Tally.Misses.Load()
-		hits, reads = hits+hit, reads+hit+missed
-		if w.watch.NeverHits(t.Prefix, hit, missed) {
-			w.p.config.report(slog.LevelWarn, "preload: no read of this shape was answered from memory: is it asked again at all, and what invalidates it? See Shapes",
-				template.Label(t.Prefix), "misses", missed)
-		}
-	})
-	entries, bytes := w.p.cache.Size()
-	c := w.p.config
-	share := max(float64(bytes)/float64(c.maxBytes), float64(entries)/float64(c.maxEntries))
-	if before, now, crowded := w.watch.Crowded(hits, reads, w.p.cache.Counts.Evicted.Load(), share); crowded {
-		c.report(slog.LevelWarn, "preload: memory is full, and fewer reads are answered from it than before: raise WithMaxBytes or WithMaxEntries", "",
-			"hit_ratio", now, "before", before, "entries", entries, "bytes", bytes)
-	}
-}
-
 // total adds up what is counted by something.
 func total(counts map[string]int64) (all int64) {
 	for _, n := range counts {
@@ -147,7 +93,7 @@ func total(counts map[string]int64) (all int64) {
 
 // noticed sees what is reported, whether a line is written for it or not.
 func (c *config) noticed(level slog.Level, event, part string) {
-	if level < slog.LevelError || event == mismatchEvent {
+	if level < slog.LevelError || event == verify.MismatchEvent {
 		return
 	}
 	if part == "" {

@@ -93,7 +93,7 @@ func (p *Plugin) newHandover() *restart.Handover {
 	return restart.New(restart.Config{
 		Source: p.source, Log: p.log, Cache: p.cache, Templates: p.templates, Catalog: p.catalog, Patterns: p.patterns, Pool: p.pool,
 		Dialect: p.dialect, Partitioned: p.config.partition != nil, MaxPatterns: p.config.maxPatterns, LoadTimeout: p.config.loadTimeout,
-		Report: p.config.report, Closed: p.closed.Load, LoaderOf: p.loaderOf,
+		Report: p.config.report, Closed: p.closed.Load, LoaderOf: p.worker.LoaderOf,
 		Limits: func(s *schema.Schema) (limits template.Limits, opted bool, err error) {
 			m := p.models.Of(s)
 			if m.Err != nil || m.Policy == nil {

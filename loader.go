@@ -6,22 +6,12 @@ import (
 	"fmt"
 	"reflect"
 
-	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/own"
 )
 
 // Loader loads a value again, outside any request. It is called with a context of the plugin's own
 // that ends after WithLoadTimeout or with Close, and should return soon after that.
 type Loader func(ctx context.Context) (any, error)
-
-// loaderOf returns the loader of a key: one that was kept, or one that reads off the key how its
-// query is to be run.
-func (p *Plugin) loaderOf(key string) (cache.Loader, bool) {
-	if load, ok := p.loaders.Of(key); ok {
-		return load, true
-	}
-	return p.source.LoaderOf(key)
-}
 
 // Load returns the value of an application's own data under a key: from memory, or from load, whose
 // value is then kept for WithTTL and loaded again in the background like the answer of any query.

@@ -2,6 +2,7 @@ package preload
 
 import (
 	"github.com/gorm-preload/preload/internal/footprint"
+	"github.com/gorm-preload/preload/internal/recognition"
 	"github.com/gorm-preload/preload/internal/shortcut"
 	"gorm.io/gorm"
 )
@@ -14,7 +15,7 @@ type observer interface {
 	prepares() *shortcut.Preparation
 	// query sees a query that was recognized, and runs GORM's own callback if it needs what that
 	// builds.
-	query(db *gorm.DB, q *read, reason Reason, next func(*gorm.DB))
+	query(db *gorm.DB, q *recognition.Query, reason Reason, next func(*gorm.DB))
 	// Raw sees a statement that is given as SQL.
 	Raw(stmt *gorm.Statement)
 	// Write sees a statement of GORM's that changes something.

@@ -19,9 +19,11 @@ import (
 	"github.com/gorm-preload/preload/internal/loading"
 	"github.com/gorm-preload/preload/internal/optin"
 	"github.com/gorm-preload/preload/internal/own"
+	"github.com/gorm-preload/preload/internal/recognition"
 	"github.com/gorm-preload/preload/internal/restart"
 	"github.com/gorm-preload/preload/internal/shortcut"
 	"github.com/gorm-preload/preload/internal/template"
+	"github.com/gorm-preload/preload/internal/worker"
 	"gorm.io/gorm"
 	"gorm.io/gorm/schema"
 )
@@ -51,7 +53,7 @@ type Plugin struct {
 // with the keys and the accesses that the reader uses, and the feeds that are told of writes.
 type pipelines struct {
 	feeds    connected
-	keys     keys
+	keys     *recognition.Keys
 	accesses accesses
 	reader   reader
 	writer   writer
@@ -79,7 +81,7 @@ type ahead struct {
 	own      *own.Data
 	patterns *hotness.Table
 	loaders  *loaders.Loaders
-	worker   *worker
+	worker   *worker.Worker
 	learner  *association.Learner
 }
 
@@ -91,7 +93,6 @@ func New(opts ...Option) *Plugin {
 	// Some of the functions below read fields of p that are set further down: none is called before
 	// Initialize.
 	p.loaders = loaders.New(max(1, c.maxLoaders))
-	p.worker = newWorker(p)
 	p.cache = cache.New(cache.Config{
 		Store: c.store, Guarded: c.guarded, KeepsKeys: c.keepsKeys, MaxEntries: c.maxEntries, MaxBytes: c.maxBytes,
 		Waits: c.waits, Index: index, Now: p.config.now, Gate: c.gate,
@@ -112,35 +113,50 @@ func New(opts ...Option) *Plugin {
 	p.catalog = catalog.New(catalog.Hooks{Dialect: func() string { return p.dialect }, Settle: p.models.Settle, Depends: p.models.Depends, Changed: func(l catalog.Learned) { p.log.Changed(l) }})
 	p.models.Teach(p.catalog)
 	p.footprints = footprint.New(p.catalog, len(c.feeds) > 0, c.functions...)
+	p.templates = template.NewSet(template.Config{
+		Catalog: p.catalog, Footprints: p.footprints, Cache: p.cache, Index: index, Salt: p.own.Prefix(),
+		Report: c.report, Rule: p.models.Rule,
+	})
+	verifier := p.verifierOf(c)
+	p.worker = worker.New(worker.Config{
+		Cache: p.cache, Own: p.own, Patterns: p.patterns, Loaders: p.loaders, Templates: p.templates, Off: !c.worker, Away: &p.away,
+		Settings: worker.Settings{
+			Interval: c.interval, TTL: c.ttl, Threshold: c.threshold, MaxPatterns: c.maxPatterns, Batch: c.batch, Concurrency: c.concurrency,
+			MaxIdleConns: c.maxIdleConns, LoadTimeout: c.loadTimeout, Brief: c.brief,
+		},
+		Now: c.now, Report: c.report, Verifier: verifier, Sampler: c.sampler,
+		Ended: func(l worker.Ended) {
+			c.tell(context.Background(), Event{Kind: EventLoad, Table: l.Table, Shape: l.Shape, Why: l.Cause, Took: l.Took, Failed: l.Failed})
+		},
+		Ticked: func() { p.stats.holdOuts.Look() },
+	})
 	p.feeds.Feeds = feeds.New(feeds.Config{
 		Catalog: p.catalog, Gate: c.gate, Log: func() *commit.Log { return p.log }, Seal: c.seal, Report: c.report,
 	})
 	p.log = commit.New(commit.Config{
 		Catalog: p.catalog, Footprints: p.footprints, Cache: p.cache, Index: index, HoldOut: c.holdOut,
-		Now: c.holdClock(), Report: c.report, Gate: &p.worker.Gate, Killed: p.reviveKilled, Others: p.feeds.Feeds,
+		Now: c.holdClock(), Report: c.report, Gate: &p.worker.Gate, Killed: p.worker.Revive, Others: p.feeds.Feeds,
 		Reads:   c.transactionReads,
 		HeldOut: func(tables []string, hold commit.Hold) { p.stats.holdOuts.Begin(tables, string(hold.Why), hold.For) },
-	})
-	p.templates = template.NewSet(template.Config{
-		Catalog: p.catalog, Footprints: p.footprints, Cache: p.cache, Index: index, Salt: p.own.Prefix(),
-		Report: c.report, Rule: p.models.Rule,
 	})
 	p.learner = association.New(association.Config{
 		Context: p.worker.Context(), Cache: p.cache, Templates: p.templates, OwnPrefix: p.own.Prefix(),
 		MaxEntries: c.maxEntries, GraphBytes: c.graphBytes(), RuleBytes: c.ruleBytes(),
-		Now: p.config.now, Report: c.report, Expect: p.worker.expect, Moved: c.moved, Loadable: func(key string) bool { _, ok := p.loaderOf(key); return ok },
+		Now: p.config.now, Report: c.report, Expect: p.worker.Expect, Moved: c.moved, Loadable: func(key string) bool { _, ok := p.worker.LoaderOf(key); return ok },
 	})
+	p.worker.Learner = p.learner
 	p.accesses = accesses{config: c, life: &p.life, cache: p.cache, own: p.own, patterns: p.patterns, learner: p.learner, worker: p.worker}
-	p.keys = keys{
-		config: c, host: &p.host, models: p.models, templates: p.templates, footprints: p.footprints, cache: p.cache, log: p.log,
-		confirm: func(t *template.Template, db *gorm.DB, own []byte) bool { return p.handover.Confirm(t, db, own) },
-	}
+	p.keys = recognition.New(recognition.Config{
+		Models: p.models, Templates: p.templates, Footprints: p.footprints, Cache: p.cache, Log: p.log,
+		Partition: c.partition, KeepsKeys: c.keepsKeys, Raw: c.raw, Now: c.now, Report: c.report, Place: placeOfArg,
+		Confirm: func(t *template.Template, db *gorm.DB, own []byte) bool { return p.handover.Confirm(t, db, own) },
+	})
 	p.writer = writer{
 		life: &p.life, config: c, log: p.log, footprints: p.footprints, catalog: p.catalog, models: p.models, gate: &p.worker.Gate,
 	}
 	p.reader = reader{
-		config: c, life: &p.life, host: &p.host, keys: &p.keys, accesses: &p.accesses, log: p.log, cache: p.cache,
-		loaders: p.loaders, stats: &p.stats, writes: &p.writer,
+		config: c, life: &p.life, host: &p.host, keys: p.keys, accesses: &p.accesses, log: p.log, cache: p.cache,
+		loaders: p.loaders, stats: &p.stats, writes: &p.writer, verifier: verifier,
 	}
 	return p
 }
@@ -199,11 +215,13 @@ func (p *Plugin) Initialize(db *gorm.DB) error {
 	// loaders run on.
 	p.db = db.Session(&gorm.Session{NewDB: true, Context: context.Background()})
 	p.models.Serve(p.db)
+	p.keys.Serve(p.pool, p.pgx)
 	p.footprints.Serve(p.db)
 	p.templates.Serve(p.db, p.pool, commit.Prepares(p.db.Statement.ConnPool))
 	p.source = loading.New(loading.Config{
 		Log: p.log, Cache: p.cache, Templates: p.templates, Patterns: p.patterns, Pool: p.pool, Query: p.query, Rows: p.rows, Gate: &p.worker.Gate,
 	}, p.db, p.config.worker)
+	p.worker.Source = p.source
 	p.shortcuts = shortcut.New(shortcut.Config{
 		DB: p.db, Chain: &p.chain, Cache: p.cache, Partition: p.config.partition, KeepsKeys: p.config.keepsKeys, Clock: p.config.clock,
 		Closed: &p.away, Report: p.config.report,
@@ -218,7 +236,7 @@ func (p *Plugin) Initialize(db *gorm.DB) error {
 	}
 	p.ready.Store(true)
 	if p.config.worker {
-		p.worker.start()
+		p.worker.Start()
 	}
 	p.greet()
 	return nil
@@ -313,6 +331,7 @@ func (p *Plugin) Clear() {
 	p.footprints.Clear()
 	p.cache.ForgetPast()
 	p.stats.clear()
+	p.worker.Told.Clear()
 	p.config.faults.Clear()
 	p.cache.ClearCounts()
 	p.learner.Clear()
@@ -330,7 +349,7 @@ func (p *Plugin) Close() error {
 		p.farewell()
 	}
 	p.cache.Close()
-	err := errors.Join(p.worker.stop(), p.closeFeeds(p.disconnect()))
+	err := errors.Join(p.worker.Stop(), p.closeFeeds(p.disconnect()))
 	p.log.Close()
 	p.log.Invalidate([]coherence.Change{coherence.Everything})
 	p.cache.ForgetPast()

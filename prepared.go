@@ -12,6 +12,7 @@ import (
 	"github.com/gorm-preload/preload/internal/binding"
 	"github.com/gorm-preload/preload/internal/footprint"
 	"github.com/gorm-preload/preload/internal/gormprivate"
+	"github.com/gorm-preload/preload/internal/recognition"
 	"github.com/gorm-preload/preload/internal/shortcut"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -250,9 +251,9 @@ type preparer struct{ *shortcut.Preparation }
 func (pr preparer) prepares() *shortcut.Preparation { return pr.Preparation }
 
 // query implements observer.
-func (pr preparer) query(db *gorm.DB, q *read, reason Reason, _ func(*gorm.DB)) {
-	if reason == "" && q.template != nil && !q.refresh {
-		pr.Query(db.Statement, q.template)
+func (pr preparer) query(db *gorm.DB, q *recognition.Query, reason Reason, _ func(*gorm.DB)) {
+	if reason == "" && q.Template != nil && !q.Refresh {
+		pr.Query(db.Statement, q.Template)
 	}
 }
 

@@ -178,7 +178,7 @@ func TestNoLogLineAndNoErrorHoldsAValue(t *testing.T) {
 				return nil
 			})
 			key := b.plugin.Hot(1)[0].Key
-			b.plugin.worker.load(agenda.Wish{Key: key, Asked: new(atomic.Bool)})
+			b.plugin.worker.Load(agenda.Wish{Key: key, Asked: new(atomic.Bool)})
 			eventually(t, "the load ended", func() bool { return !b.plugin.worker.Runs(key) })
 			b.plugin.worker.Resume()
 			noSecret(t, "Warm", b.plugin.Warm(ctx, func(tx *gorm.DB) *gorm.DB { return tx.Clauses(Bypass).First(&secretAccount{}, "token = ?", secret) }))
@@ -214,7 +214,7 @@ func TestNoLogLineAndNoErrorHoldsAValue(t *testing.T) {
 			}
 			bad = true
 			for range 3 {
-				b.plugin.worker.load(agenda.Wish{Key: key, Asked: new(atomic.Bool)})
+				b.plugin.worker.Load(agenda.Wish{Key: key, Asked: new(atomic.Bool)})
 				if i < 3 {
 					eventually(t, "the load ended", func() bool { return !b.plugin.worker.Runs(key) })
 				}

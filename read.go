@@ -13,10 +13,12 @@ import (
 	"github.com/gorm-preload/preload/internal/loaders"
 	"github.com/gorm-preload/preload/internal/loading"
 	"github.com/gorm-preload/preload/internal/mode"
+	"github.com/gorm-preload/preload/internal/recognition"
 	"github.com/gorm-preload/preload/internal/seen"
 	"github.com/gorm-preload/preload/internal/shape"
 	"github.com/gorm-preload/preload/internal/sqltext"
 	"github.com/gorm-preload/preload/internal/template"
+	"github.com/gorm-preload/preload/internal/verify"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 )
@@ -26,13 +28,14 @@ type reader struct {
 	config   *config
 	life     *life
 	host     *host
-	keys     *keys
+	keys     *recognition.Keys
 	accesses *accesses
 	log      *commit.Log
 	cache    *cache.Cache
 	loaders  *loaders.Loaders
 	stats    *counters
 	writes   *writer
+	verifier *verify.Verifier
 }
 
 // aroundQuery serves reads.
@@ -53,16 +56,22 @@ func (r *reader) aroundQuery(next func(*gorm.DB)) func(*gorm.DB) {
 
 // observe has an observer see a query. What may write is told as a write.
 func (r *reader) observe(db *gorm.DB, o observer, next func(*gorm.DB)) {
-	q, reason := r.keys.recognize(db, o, dest{raw: db.Statement.SQL.Len() > 0})
+	q, reason := r.recognize(db, o, recognition.Dest{Raw: db.Statement.SQL.Len() > 0})
 	r.tell(db, o, &q, reason, r.render(db, &q, next))
 }
 
+// recognize recognizes a query that an observer sees.
+func (r *reader) recognize(db *gorm.DB, o observer, to recognition.Dest) (recognition.Query, Reason) {
+	q, reason := r.keys.Recognize(db, to, true, o.prepares())
+	return q, Reason(reason)
+}
+
 // tell tells an observer of a query, or of a write.
-func (r *reader) tell(db *gorm.DB, o observer, q *read, reason Reason, next func(*gorm.DB)) {
+func (r *reader) tell(db *gorm.DB, o observer, q *recognition.Query, reason Reason, next func(*gorm.DB)) {
 	switch reason {
 	case ReasonRaw, ReasonNotPlain, ReasonFunction:
-		if q.raw {
-			r.writes.bracket(db, next, q.rows)
+		if q.Raw {
+			r.writes.bracket(db, next, q.Rows)
 			return
 		}
 	}
@@ -72,37 +81,37 @@ func (r *reader) tell(db *gorm.DB, o observer, q *read, reason Reason, next func
 // read answers a query: from memory, from the one load that all readers share who
 // ask for the same, or, for what does not qualify, from the database alone.
 func (r *reader) read(db *gorm.DB, next func(*gorm.DB)) {
-	to := dest{raw: db.Statement.SQL.Len() > 0}
+	to := recognition.Dest{Raw: db.Statement.SQL.Len() > 0}
 	mode := r.life.mode()
 	if mode == ModeOff {
-		r.pass(db, &read{dest: to}, off(db), next)
+		r.pass(db, &recognition.Query{Dest: to}, off(db), next)
 		return
 	}
-	q, reason := r.keys.recognize(db, nil, to)
-	if q.hit == nil || mode == ModeShadow || !r.serve(db, &q, q.hit) {
-		r.unserved(db, q, reason, mode, next)
+	q, reason := r.keys.Recognize(db, to, false, nil)
+	if q.Hit == nil || mode == ModeShadow || !r.serve(db, &q, q.Hit) {
+		r.unserved(db, q, Reason(reason), mode, next)
 		return
 	}
 	if r.host.chain.Others() {
 		shape.Settle(db.Statement)
 		if db.Statement.SQL.Len() == 0 {
-			db.Statement.SQL.WriteString(q.template.SQL) // callbacks of others name what they see by it
+			db.Statement.SQL.WriteString(q.Template.SQL) // callbacks of others name what they see by it
 		}
 	}
-	r.accesses.hit(db.Statement.Context, q.hit, q.template.Tally, q.now)
+	r.accesses.hit(db.Statement.Context, q.Hit, q.Template.Tally, q.Now)
 }
 
 // unserved answers a query that memory does not. It has a copy of what is known of the query, so
 // that a hit leaves nothing on the heap.
-func (r *reader) unserved(db *gorm.DB, q read, reason Reason, mode Mode, next func(*gorm.DB)) {
+func (r *reader) unserved(db *gorm.DB, q recognition.Query, reason Reason, mode Mode, next func(*gorm.DB)) {
 	switch {
-	case q.hit != nil && mode == ModeShadow:
+	case q.Hit != nil && mode == ModeShadow:
 		r.shadow(db, &q, r.render(db, &q, next))
-	case q.hit != nil:
+	case q.Hit != nil:
 		r.pass(db, &q, ReasonFault, r.render(db, &q, next))
 	case reason != "":
 		r.pass(db, &q, reason, r.render(db, &q, next))
-	case q.view != nil:
+	case q.View != nil:
 		r.within(db, &q, r.render(db, &q, next))
 	default:
 		r.answer(db, &q, r.render(db, &q, next))
@@ -121,9 +130,9 @@ func off(db *gorm.DB) Reason {
 }
 
 // render renders a statement whose clauses are complete, and returns what runs it.
-func (r *reader) render(db *gorm.DB, q *read, next func(*gorm.DB)) func(*gorm.DB) {
+func (r *reader) render(db *gorm.DB, q *recognition.Query, next func(*gorm.DB)) func(*gorm.DB) {
 	mode.Inherit(db.Statement)
-	if !q.complete {
+	if !q.Complete {
 		return next
 	}
 	shape.Render(db)
@@ -131,19 +140,19 @@ func (r *reader) render(db *gorm.DB, q *read, next func(*gorm.DB)) func(*gorm.DB
 }
 
 // pass has the database alone answer a query that does not qualify.
-func (r *reader) pass(db *gorm.DB, q *read, reason Reason, next func(*gorm.DB)) {
+func (r *reader) pass(db *gorm.DB, q *recognition.Query, reason Reason, next func(*gorm.DB)) {
 	// GORM renders a subquery in DryRun, with logger.Discard. The query around the subquery is
 	// counted, the subquery is not.
 	ask := func() {
 		switch {
-		case q.raw, db.Statement.Schema == nil && db.Statement.SQL.Len() > 0 && reason == ReasonNotPlain:
-			r.writes.bracket(db, next, q.rows)
+		case q.Raw, db.Statement.Schema == nil && db.Statement.SQL.Len() > 0 && reason == ReasonNotPlain:
+			r.writes.bracket(db, next, q.Rows)
 		case reason == ReasonNotPlain, shape.Unusual(db.Statement):
-			r.writes.unusual(db, next, q.complete, q.rows)
+			r.writes.unusual(db, next, q.Complete, q.Rows)
 		default:
 			r.ask(db, next)
 		}
-		if q.rows {
+		if q.Rows {
 			r.log.Opened(db.Statement)
 		}
 	}
@@ -191,7 +200,7 @@ func completed(stmt *gorm.Statement, next func(*gorm.DB)) func(*gorm.DB) {
 
 // answer gives a query that qualifies, and whose answer is not in memory, its answer: from a load
 // that is under way, or from the database.
-func (r *reader) answer(db *gorm.DB, q *read, next func(*gorm.DB)) {
+func (r *reader) answer(db *gorm.DB, q *recognition.Query, next func(*gorm.DB)) {
 	var (
 		w      cache.Waiter
 		found  *cache.Entry
@@ -201,7 +210,7 @@ func (r *reader) answer(db *gorm.DB, q *read, next func(*gorm.DB)) {
 	)
 	for became := cache.Again; became == cache.Again && found == nil; {
 		flight, lead := r.board(q, db.Statement, w.Past)
-		if lead != nil && q.rows {
+		if lead != nil && q.Rows {
 			r.leadRows(db, q, lead, next)
 			return
 		}
@@ -210,36 +219,36 @@ func (r *reader) answer(db *gorm.DB, q *read, next func(*gorm.DB)) {
 			return
 		}
 		if flight == nil || shadow {
-			found = q.hit
+			found = q.Hit
 			break
 		}
 		if became = w.Wait(db.Statement.Context, flight); became == cache.Answered {
 			found, joined = flight.Entry, true
 		} else if db.Statement.Context.Err() == nil { // otherwise the database tells it in its own words
-			found = r.cache.Find(q.key, r.config.now())
+			found = r.cache.Find(q.Key, r.config.now())
 		}
 	}
-	if !shadow && q.mayAnswer(found, db.Statement) && r.serve(db, q, found) {
+	if !shadow && q.MayAnswer(found, db.Statement) && r.serve(db, q, found) {
 		if joined {
-			r.accesses.shared(db.Statement.Context, found, q.template.Tally, q.now, time.Since(began))
+			r.accesses.shared(db.Statement.Context, found, q.Template.Tally, q.Now, time.Since(began))
 		} else {
-			r.accesses.hit(db.Statement.Context, found, q.template.Tally, q.now)
+			r.accesses.hit(db.Statement.Context, found, q.Template.Tally, q.Now)
 		}
 		return
 	}
 	why := r.miss(q)
-	defer func() { r.lacked(db, q, cmp.Or(q.cause, why), time.Since(began)) }()
+	defer func() { r.lacked(db, q, cmp.Or(q.Cause, why), time.Since(began)) }()
 	r.log.Ask(db, next)
 }
 
 // board returns, for the reader of a key that is not in memory, the flight to wait for or the load
-// to lead; neither where the answer could not be kept. q.hit is set where an answer came meanwhile.
+// to lead; neither where the answer could not be kept. q.Hit is set where an answer came meanwhile.
 // past is the flight that the reader waited for long enough.
-func (r *reader) board(q *read, stmt *gorm.Statement, past *cache.Flight) (join *cache.Flight, lead *template.Load) {
+func (r *reader) board(q *recognition.Query, stmt *gorm.Statement, past *cache.Flight) (join *cache.Flight, lead *template.Load) {
 	vars := stmt.Vars
 	r.config.guard("boarding", func() {
 		var self int64
-		if q.template.Asks {
+		if q.Template.Asks {
 			self = cache.Goroutine()
 			defer func() {
 				// The goroutine that leads this flight asks for the same key while it scans: it
@@ -249,36 +258,36 @@ func (r *reader) board(q *read, stmt *gorm.Statement, past *cache.Flight) (join 
 				}
 			}()
 		}
-		if !q.refresh {
-			if join = r.cache.Join(q.key, past); join != nil {
+		if !q.Refresh {
+			if join = r.cache.Join(q.Key, past); join != nil {
 				return
 			}
 		}
-		mine := q.template.NewLoad(cache.NewEntry(q.key, q.template.Tally))
-		mine.Tags = q.tags
+		mine := q.Template.NewLoad(cache.NewEntry(q.Key, q.Template.Tally))
+		mine.Tags = q.Tags
 		mine.Leader.Store(self)
-		mine.Moment = q.moment
-		mine.Alone = q.rows && !r.promptly(q, stmt)
+		mine.Moment = q.Moment
+		mine.Alone = q.Rows && !r.promptly(q, stmt)
 		if !mine.Lease(vars) {
 			r.log.GiveUpRaw()
 			if !r.log.SweepRows() || !mine.Lease(vars) {
 				switch {
 				case !r.cache.Open():
-					q.cause = CauseClosed
-				case q.template.State.Load() != template.Refuted:
-					q.cause = CauseHeldOut
+					q.Cause = seen.Closed
+				case q.Template.State.Load() != template.Refuted:
+					q.Cause = seen.HeldOut
 				}
 				return
 			}
 		}
-		if join = r.cache.Start(&mine.Flight, q.refresh, past); join != nil {
+		if join = r.cache.Start(&mine.Flight, q.Refresh, past); join != nil {
 			return
 		}
-		if !q.refresh {
+		if !q.Refresh {
 			// Another flight may have come and gone since the key was not in memory.
-			q.hit = r.cache.Find(q.key, r.config.now())
+			q.Hit = r.cache.Find(q.Key, r.config.now())
 		}
-		if !q.mayAnswer(q.hit, stmt) {
+		if !q.MayAnswer(q.Hit, stmt) {
 			lead = mine
 			return
 		}
@@ -290,17 +299,17 @@ func (r *reader) board(q *read, stmt *gorm.Statement, past *cache.Flight) (join 
 }
 
 // lead runs the query of a flight and stores its answer if the lease still lives.
-func (r *reader) lead(db *gorm.DB, q *read, f *template.Load, next func(*gorm.DB)) {
+func (r *reader) lead(db *gorm.DB, q *recognition.Query, f *template.Load, next func(*gorm.DB)) {
 	// Also when the query panics: then one of those who wait leads the next, and the panic goes its
 	// way.
 	defer r.cache.Land(&f.Flight)
 	why := r.miss(q)
 	took := time.Duration(0)
-	defer func() { r.lacked(db, q, cmp.Or(q.cause, Cause(f.Unkept), why), took) }()
+	defer func() { r.lacked(db, q, cmp.Or(q.Cause, seen.Cause(f.Unkept), why), took) }()
 	vars := db.Statement.Vars
 	steady := r.steady(q, vars)
 	// general says that the database answered as it would have answered anybody.
-	general, answer := r.host.source.AskFor(f, db, q.filled, next)
+	general, answer := r.host.source.AskFor(f, db, q.Filled, next)
 	took = f.Age()
 	f.Ran(db.Statement.Context, db.Error)
 	r.config.guard("keeping an answer", func() {
@@ -310,7 +319,7 @@ func (r *reader) lead(db *gorm.DB, q *read, f *template.Load, next func(*gorm.DB
 			}
 			return
 		}
-		f.Entry.Pattern = r.accesses.patterns.Touch(q.key, q.now)
+		f.Entry.Pattern = r.accesses.patterns.Touch(q.Key, q.Now)
 		f.Entry.Before = f.Entry.Pattern.Count() - 1
 		if general && steady && r.steady(q, vars) {
 			if stored := answer != nil && f.Fill(answer) && r.cache.Keep(&f.Flight); stored {
@@ -319,55 +328,55 @@ func (r *reader) lead(db *gorm.DB, q *read, f *template.Load, next func(*gorm.DB
 				r.cache.Outdate(&f.Flight)
 			}
 		}
-		r.accesses.missed(db.Statement.Context, f.Entry, q.now)
+		r.accesses.missed(db.Statement.Context, f.Entry, q.Now)
 	})
 }
 
 // keeps reports whether the answer of a query is to be kept: where that was asked for, and where
 // the queries of its shape are asked again now and then.
-func (r *reader) keeps(ctx context.Context, q *read) bool {
-	keep, news := q.template.Keep()
+func (r *reader) keeps(ctx context.Context, q *recognition.Query) bool {
+	keep, news := q.Template.Keep()
 	if news {
 		r.config.report(slog.LevelInfo, "preload: hardly any query of this shape is asked again, so that most of its answers are not kept; "+
-			"is there a time among its values that could be rounded, or a random number?", template.Label(q.template.Prefix))
+			"is there a time among its values that could be rounded, or a random number?", template.Label(q.Template.Prefix))
 	}
-	return keep || q.refresh || ctx.Value(warmKey{}) != nil
+	return keep || q.Refresh || ctx.Value(warmKey{}) != nil
 }
 
 // steady reports whether the Valuers among the bind values of a query return the same now as when
 // the key of the query was made.
-func (r *reader) steady(q *read, vars []any) (same bool) {
-	if q.said == 0 {
+func (r *reader) steady(q *recognition.Query, vars []any) (same bool) {
+	if q.Said == 0 {
 		return true
 	}
-	r.config.guard("asking values again", func() { same = args.Steady(vars, q.said, r.host.pgx) })
+	r.config.guard("asking values again", func() { same = args.Steady(vars, q.Said, r.host.pgx) })
 	return same
 }
 
 // miss counts a read whose answer is not in memory, and returns why the last one left it.
-func (r *reader) miss(q *read) Cause {
-	q.template.Tally.Misses.Add(1)
+func (r *reader) miss(q *recognition.Query) seen.Cause {
+	q.Template.Tally.Misses.Add(1)
 	if !r.cache.Open() {
-		return CauseClosed
+		return seen.Closed
 	}
-	return Cause(r.cache.Past(q.key))
+	return r.cache.Past(q.Key)
 }
 
 // lacked notes why an answer was not in memory, and how long it took to ask for it.
-func (r *reader) lacked(db *gorm.DB, q *read, why Cause, took time.Duration) {
-	r.accesses.lacked(db.Statement.Context, q.template.Tally, q.template.Table, template.Label(q.template.Prefix), seen.Cause(why), max(0, db.RowsAffected), took)
+func (r *reader) lacked(db *gorm.DB, q *recognition.Query, why seen.Cause, took time.Duration) {
+	r.accesses.lacked(db.Statement.Context, q.Template.Tally, q.Template.Table, template.Label(q.Template.Prefix), why, max(0, db.RowsAffected), took)
 }
 
 // serve gives a reader its own copy of an answer; false where that failed, which the log tells.
-func (r *reader) serve(db *gorm.DB, q *read, e *cache.Entry) bool {
+func (r *reader) serve(db *gorm.DB, q *recognition.Query, e *cache.Entry) bool {
 	switch {
-	case q.row:
-		q.template.PlayRow(db, e)
+	case q.Row:
+		q.Template.PlayRow(db, e)
 		return true
-	case q.rows:
-		return q.template.Play(db, e)
+	case q.Rows:
+		return q.Template.Play(db, e)
 	}
-	if err := q.template.Serve(db, e, q.filled); err != nil {
+	if err := q.Template.Serve(db, e, q.Filled); err != nil {
 		r.config.fault("copying an answer of "+template.Label(e.Key), err)
 		return false
 	}
@@ -375,19 +384,19 @@ func (r *reader) serve(db *gorm.DB, q *read, e *cache.Entry) bool {
 }
 
 // remember registers a loader for the query of a key that was just answered.
-func (r *reader) remember(q *read, vars []any) {
+func (r *reader) remember(q *recognition.Query, vars []any) {
 	if register := r.loader(q, vars); r.steady(q, vars) {
 		register()
 	}
 }
 
 // loader returns what registers a loader for the query of a key, which asks no values any more.
-func (r *reader) loader(q *read, vars []any) (register func()) {
+func (r *reader) loader(q *recognition.Query, vars []any) (register func()) {
 	kept, ok := loading.Keep(vars)
-	if !ok || !q.reloadable {
+	if !ok || !q.Reloadable {
 		return func() {}
 	}
-	q.template.LearnBinding(q.key, vars)
-	load, held := r.host.source.Again(q.template, q.key, kept)
-	return func() { r.loaders.Register(q.key, load, held) }
+	q.Template.LearnBinding(q.Key, vars)
+	load, held := r.host.source.Again(q.Template, q.Key, kept)
+	return func() { r.loaders.Register(q.Key, load, held) }
 }

@@ -3,165 +3,52 @@ package preload
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/loading"
-	"github.com/gorm-preload/preload/internal/own"
-	"github.com/gorm-preload/preload/internal/runner"
+	"github.com/gorm-preload/preload/internal/recognition"
 	"github.com/gorm-preload/preload/internal/seen"
-	"github.com/gorm-preload/preload/internal/template"
 	"github.com/gorm-preload/preload/internal/verify"
 	"gorm.io/gorm"
 )
 
-// mismatchEvent is what the log says of an answer in memory that was not that of the database.
-const mismatchEvent = "preload: memory held another answer than the database, so that it is dropped; who writes past the plugin?"
-
 // shadow has the database answer a query whose answer is in memory, and compares the two.
-func (r *reader) shadow(db *gorm.DB, q *read, next func(*gorm.DB)) {
-	if q.view != nil { // which are compared with nothing
+func (r *reader) shadow(db *gorm.DB, q *recognition.Query, next func(*gorm.DB)) {
+	if q.View != nil { // which are compared with nothing
 		r.unshadowed(db, q, next)
 		return
 	}
-	f := q.template.NewLoad(cache.NewEntry(q.hit.Key, q.template.Tally)) // nothing is kept of it
-	general, answer := r.host.source.AskFor(f, db, q.filled, next)
+	f := q.Template.NewLoad(cache.NewEntry(q.Hit.Key, q.Template.Tally)) // nothing is kept of it
+	general, answer := r.host.source.AskFor(f, db, q.Filled, next)
 	r.log.Ran(db.Statement.ConnPool, db.Error)
 	r.config.guard("comparing an answer", func() {
-		r.compared(db.Statement.Context, q.template, q.hit, loading.Check{Answer: answer, Recording: f.Recorded, General: general}, db.Error)
+		r.verifier.Compared(db.Statement.Context, q.Template, q.Hit, loading.Check{Answer: answer, Recording: f.Recorded, General: general, Err: db.Error})
 	})
-	r.accesses.hit(db.Statement.Context, q.hit, q.template.Tally, q.now)
+	r.accesses.hit(db.Statement.Context, q.Hit, q.Template.Tally, q.Now)
 }
 
 // unshadowed has the database answer a query, and notes that this was not compared with the answer
 // in memory.
-func (r *reader) unshadowed(db *gorm.DB, q *read, next func(*gorm.DB)) {
-	q.template.Tally.Seen.Compared(seen.Skipped)
+func (r *reader) unshadowed(db *gorm.DB, q *recognition.Query, next func(*gorm.DB)) {
+	q.Template.Tally.Seen.Compared(seen.Skipped)
 	r.ask(db, next)
-	r.accesses.hit(db.Statement.Context, q.hit, q.template.Tally, q.now)
+	r.accesses.hit(db.Statement.Context, q.Hit, q.Template.Tally, q.Now)
 }
 
-// compared compares an answer that was in memory with the one that the database gave. A write that
-// the plugin has seen until now, and that could have changed the answer, has killed the entry: then
-// the two may differ. One that the plugin sees later is not visible in the database yet.
-func (r *reader) compared(ctx context.Context, t *template.Template, e *cache.Entry, c loading.Check, err error) {
-	verdict, columns := seen.Skipped, []string(nil)
-	switch {
-	case err != nil && !errors.Is(err, gorm.ErrRecordNotFound):
-		verdict = seen.Failed
-	case !c.General:
-	case t.RecordsRows():
-		verdict, columns = verify.CompareRows(t, e, c.Recording)
-	case c.Answer != nil && template.Succeeded(c.Answer):
-		verdict, columns = verify.Compare(t, e, c.Answer)
-	}
-	r.judge(ctx, t.Table, template.Label(t.Prefix), e, verdict, columns)
-}
-
-// judge counts what came of a comparison, unless a write has killed the entry meanwhile.
-func (r *reader) judge(ctx context.Context, table, label string, e *cache.Entry, verdict seen.Verdict, columns []string) {
-	if e.Guard.Dead() {
-		verdict = seen.Skipped
-	}
-	if e.Tally.Seen.Compared(verdict); verdict == seen.Mismatch {
-		r.mismatch(ctx, table, label, e, columns)
-	}
-}
-
-// mismatch drops an answer that was wrong, tells of it, and has the model not be served any more if
-// that is how WithVerify has it.
-func (r *reader) mismatch(ctx context.Context, table, label string, e *cache.Entry, columns []string) {
-	r.cache.Refute(e)
-	age := e.Age(r.config.now())
-	r.config.report(slog.LevelError, mismatchEvent, label, "table", table, "age", age, "key", toldKey(e.Key), "columns", strings.Join(columns, ", "))
-	if r.config.observe != nil {
-		r.config.tell(ctx, Event{Kind: EventMismatch, Table: table, Shape: label, Age: age})
-	}
-	if told := r.config.verify.OnMismatch; told != nil {
-		r.config.guard("the function of Verify.OnMismatch", func() {
-			told(MismatchInfo{Table: table, Shape: label, Age: age, Columns: columns})
-		})
-	}
-	most, n := r.config.verify.DisableAfter, int64(0)
-	if most <= 0 || table == own.Table {
-		return
-	}
-	r.cache.Counts.EachTally(func(of string, tally *cache.Tally) {
-		if of == table {
-			var f seen.Figures
-			tally.Seen.Into(&f)
-			n += f.Verdicts[seen.Mismatch]
-		}
-	})
-	if n >= int64(most) && r.keys.templates.Withdraw(table) {
-		r.config.report(slog.LevelError, "preload: answers of a model were wrong so often that it is not served any more, until SetMode", label, "table", table, "mismatches", n)
-	}
-}
-
-// verify has the database asked for an answer that was just read from memory, if it is one of those
-// that WithVerify compares and there is room for that now.
-func (w *worker) verify(e *cache.Entry) {
-	if w.p.away.Load() || !w.p.config.sampler.Takes() {
-		return
-	}
-	w.p.config.guard("verifying an answer", func() {
-		j := runner.Job{Keys: []string{"verify " + e.Key}, Label: template.Label(w.p.own.PublicKey(e)), Dropped: func() {}, Done: func(runner.Ending) {}}
-		if e.Tally == w.p.cache.Counts.Tally(own.Table) {
-			j.Own = true
-			if j.Begin = w.verifyOwn(e); j.Begin == nil {
-				return
+// verifierOf returns what compares answers, and tells of those that were wrong.
+func (p *Plugin) verifierOf(c *config) *verify.Verifier {
+	return &verify.Verifier{
+		Cache: p.cache, Templates: p.templates, Now: c.now, Report: c.report, DisableAfter: c.verify.DisableAfter,
+		Told: func(ctx context.Context, m verify.Mismatch) {
+			c.tell(ctx, Event{Kind: EventMismatch, Table: m.Table, Shape: m.Label, Age: m.Age})
+			if told := c.verify.OnMismatch; told != nil {
+				c.guard("the function of Verify.OnMismatch", func() {
+					told(MismatchInfo{Table: m.Table, Shape: m.Label, Age: m.Age, Columns: m.Columns})
+				})
 			}
-		} else {
-			load, _ := w.p.loaders.Of(e.Key)
-			t, check, ok := w.p.source.Check(e.Key, load)
-			if !ok {
-				return
-			}
-			j.Slow = t.Pace.Slow()
-			j.Begin = func(ctx context.Context) func() error {
-				return func() error {
-					c := check(ctx)
-					w.p.reader.compared(ctx, t, e, c, c.Err())
-					return nil
-				}
-			}
-		}
-		if w.TryRun(j) == runner.Later {
-			select {
-			case w.checks <- j:
-			default: // one waits already
-			}
-		}
-	})
-}
-
-// verifyOwn returns what begins to compare own data with what its loader gives, which asks the
-// database alone; nil where it has no loader.
-func (w *worker) verifyOwn(e *cache.Entry) func(context.Context) func() error {
-	label := template.Label(w.p.own.PublicKey(e))
-	load, ok := w.p.loaders.Of(w.p.own.PublicKey(e))
-	if !ok {
-		return nil
-	}
-	return func(ctx context.Context) func() error {
-		check := &own.Check{}
-		run := load(check.In(ContextWithBypass(ctx)))
-		if run == nil {
-			return nil
-		}
-		return func() error {
-			_, err := run()
-			verdict, columns := seen.Failed, []string(nil)
-			if check.Loaded {
-				verdict, columns = verify.CompareValues(own.ValueOf(e), check.Value)
-			}
-			w.p.reader.judge(ctx, own.Table, label, e, verdict, columns)
-			return err
-		}
+		},
 	}
 }
 

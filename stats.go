@@ -2,7 +2,6 @@ package preload
 
 import (
 	"maps"
-	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -251,12 +250,8 @@ const (
 // counters are written by everybody.
 type counters struct {
 	recorded atomic.Int64
-	hotUsed  atomic.Uint64 // bits of the share
-	heat     atomic.Int64  // bytes that are held to tell what is hot
-
 	bypassed sync.Map // reason -> *atomic.Int64
 	unserved seen.Unserved
-	loads    seen.Loads
 	holdOuts *seen.HoldOuts
 }
 
@@ -272,11 +267,8 @@ func add[K comparable](counts *sync.Map, key K) {
 
 func (c *counters) clear() {
 	c.recorded.Store(0)
-	c.hotUsed.Store(0)
-	c.heat.Store(0)
 	c.bypassed.Clear()
 	c.unserved.Clear()
-	c.loads.Clear()
 }
 
 // Stats returns what the plugin did and holds. The figures are read one after the other, so that
@@ -298,13 +290,13 @@ func (p *Plugin) Stats() Stats {
 		Associations:    p.patterns.Associations(),
 		ActiveTasks:     p.worker.Active(),
 		AbandonedTasks:  p.worker.Abandoned(),
-		HotUsed:         math.Float64frombits(c.hotUsed.Load()),
+		HotUsed:         p.worker.Told.HotUsed(),
 		Models:          map[string]ModelStats{},
 	}
 	s.Entries, s.Bytes = p.cache.Size()
 	s.Memory = MemoryStats{
 		Answers: s.Bytes, Templates: p.templates.Size(), Statements: p.footprints.Size(),
-		Loaders: p.loaders.Size(), Patterns: p.patterns.Bytes() + c.heat.Load(), Prediction: p.learner.Bytes(),
+		Loaders: p.loaders.Size(), Patterns: p.patterns.Bytes() + p.worker.Told.Bytes(), Prediction: p.learner.Bytes(),
 		Seen: p.cache.PastBytes() + c.unserved.Bytes(),
 	}
 	s.Mode, s.Limits, s.Faults = p.Mode(), p.limits(), p.config.faults.Parts()
@@ -312,9 +304,10 @@ func (p *Plugin) Stats() Stats {
 	s.HeldOut, s.HoldOuts = p.cache.Index.HeldOut()
 	s.HoldOutsBy = c.holdOuts.Causes()
 	s.Verify.Withdrawn = p.templates.Withdrawn()
-	s.Loads = LoadStats{Results: c.loads.Results(), Used: map[string]int64{}, Took: map[string]Durations{}}
-	c.loads.EachUsed(func(cause string, n int64) { s.Loads.Used[cause] = n })
-	c.loads.Took(func(cause string, sum time.Duration, buckets seen.Buckets) {
+	loads := &p.worker.Told.Loads
+	s.Loads = LoadStats{Results: loads.Results(), Used: map[string]int64{}, Took: map[string]Durations{}}
+	loads.EachUsed(func(cause string, n int64) { s.Loads.Used[cause] = n })
+	loads.Took(func(cause string, sum time.Duration, buckets seen.Buckets) {
 		s.Loads.Took[cause] = durations(sum, buckets)
 	})
 	s.Settings, s.Feeds = p.settings(), p.feedStats()

@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"github.com/gorm-preload/preload/internal/cache"
+	"github.com/gorm-preload/preload/internal/mode"
+	"github.com/gorm-preload/preload/internal/recognition"
+	"github.com/gorm-preload/preload/internal/seen"
 	"github.com/gorm-preload/preload/internal/template"
 	"gorm.io/gorm"
 )
@@ -28,33 +31,31 @@ func WithTransactionReads() Option {
 	return func(c *config) { c.transactionReads = true }
 }
 
-type transactionReadsKey struct{}
-
 // ContextWithTransactionReads says that each read in a transaction that runs with the context may
 // be as of its own moment, whatever the isolation is: a snapshot is not missed. It is then answered
 // from memory as WithTransactionReads has it, without which the context does nothing; what the
 // database answers is kept at READ COMMITTED only. It is safe for concurrent use.
 func ContextWithTransactionReads(ctx context.Context) context.Context {
-	return context.WithValue(orBackground(ctx), transactionReadsKey{}, true)
+	return mode.WithOwnMoments(orBackground(ctx))
 }
 
 // within answers a query in a transaction whose answer is not in memory. It neither waits for the
 // load of another reader nor has others wait: that one could need the connection which this
 // transaction has.
-func (r *reader) within(db *gorm.DB, q *read, next func(*gorm.DB)) {
-	began, cause, why := time.Now(), CauseTransaction, r.miss(q)
+func (r *reader) within(db *gorm.DB, q *recognition.Query, next func(*gorm.DB)) {
+	began, cause, why := time.Now(), seen.Cause(CauseTransaction), r.miss(q)
 	defer func() { r.lacked(db, q, cmp.Or(cause, why), time.Since(began)) }()
 	vars, load := db.Statement.Vars, (*template.Load)(nil)
 	r.config.guard("leasing an answer", func() {
-		if !q.view.Keeps || q.filled || q.template.RecordsRows() || !r.steady(q, vars) || !r.keeps(db.Statement.Context, q) {
+		if !q.View.Keeps || q.Filled || q.Template.RecordsRows() || !r.steady(q, vars) || !r.keeps(db.Statement.Context, q) {
 			return
 		}
-		load = q.template.NewLoad(cache.NewEntry(q.key, q.template.Tally))
-		load.Tags = q.tags
-		if load.Moment = q.moment; !load.Lease(vars) || q.view.Shows(&load.Entry.Guard) {
+		load = q.Template.NewLoad(cache.NewEntry(q.Key, q.Template.Tally))
+		load.Tags = q.Tags
+		if load.Moment = q.Moment; !load.Lease(vars) || q.View.Shows(&load.Entry.Guard) {
 			r.cache.Land(&load.Flight)
 			load = nil
-		} else if q.refresh {
+		} else if q.Refresh {
 			r.cache.Outdate(&load.Flight)
 		}
 	})
@@ -63,16 +64,16 @@ func (r *reader) within(db *gorm.DB, q *read, next func(*gorm.DB)) {
 		return
 	}
 	defer r.cache.Land(&load.Flight)
-	general := q.view.Ask(db, next)
+	general := q.View.Ask(db, next)
 	r.log.Ran(db.Statement.ConnPool, db.Error)
 	load.Ran(db.Statement.Context, db.Error)
 	r.config.guard("keeping an answer", func() {
-		load.Entry.Pattern = r.accesses.patterns.Touch(q.key, q.now)
+		load.Entry.Pattern = r.accesses.patterns.Touch(q.Key, q.Now)
 		load.Entry.Before = load.Entry.Pattern.Count() - 1
-		if general && r.steady(q, vars) && !q.mayAnswer(r.cache.Find(q.key, r.config.now()), db.Statement) && load.Fill(db) && r.cache.Keep(&load.Flight) && q.reloadable {
+		if general && r.steady(q, vars) && !q.MayAnswer(r.cache.Find(q.Key, r.config.now()), db.Statement) && load.Fill(db) && r.cache.Keep(&load.Flight) && q.Reloadable {
 			r.remember(q, vars)
 		}
-		r.accesses.missed(db.Statement.Context, load.Entry, q.now)
+		r.accesses.missed(db.Statement.Context, load.Entry, q.Now)
 	})
-	cause = Cause(load.Unkept)
+	cause = seen.Cause(load.Unkept)
 }

@@ -4,19 +4,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/debug"
-	"gorm.io/driver/sqlite"
+	"github.com/gorm-preload/preload/internal/opentest"
 	"gorm.io/gorm"
-	"gorm.io/gorm/logger"
 )
 
 // book is what is read.
@@ -41,31 +38,11 @@ func (hostile) TableName() string { return hostileName }
 // open returns a database with books, and hostiles if these are wanted.
 func open(t testing.TB, options ...preload.Option) (*gorm.DB, *preload.Plugin) {
 	t.Helper()
-	db, err := gorm.Open(sqlite.Open(filepath.Join(t.TempDir(), "test.db")), &gorm.Config{Logger: logger.Discard})
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := preload.New(append([]preload.Option{preload.WithLogger(slog.New(slog.DiscardHandler))}, options...)...)
-	if err := db.Use(p); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = p.Close()
-		if pool, err := db.DB(); err == nil {
-			_ = pool.Close()
-		}
-	})
-	if err := db.AutoMigrate(&book{}); err != nil {
-		t.Fatal(err)
-	}
 	books := []book{}
 	for i := range 40 {
 		books = append(books, book{ID: i + 1, Shelf: i % 4, Title: fmt.Sprint("secret ", i)})
 	}
-	if err := db.Create(&books).Error; err != nil {
-		t.Fatal(err)
-	}
-	return db, p
+	return opentest.Open(t, &books, options...)
 }
 
 // use reads and writes, so that the page has something in each of its parts.

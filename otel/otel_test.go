@@ -2,13 +2,12 @@ package otel_test
 
 import (
 	"fmt"
-	"log/slog"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/gorm-preload/preload"
+	"github.com/gorm-preload/preload/internal/opentest"
 	preloadotel "github.com/gorm-preload/preload/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -16,9 +15,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
-	"gorm.io/driver/sqlite"
 	"gorm.io/gorm"
-	"gorm.io/gorm/logger"
 )
 
 // book is what is read.
@@ -29,27 +26,7 @@ type book struct {
 
 func open(t testing.TB, options ...preload.Option) (*gorm.DB, *preload.Plugin) {
 	t.Helper()
-	db, err := gorm.Open(sqlite.Open(filepath.Join(t.TempDir(), "test.db")), &gorm.Config{Logger: logger.Discard})
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := preload.New(append([]preload.Option{preload.WithLogger(slog.New(slog.DiscardHandler)), preload.WithoutWorker()}, options...)...)
-	if err := db.Use(p); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = p.Close()
-		if pool, err := db.DB(); err == nil {
-			_ = pool.Close()
-		}
-	})
-	if err := db.AutoMigrate(&book{}); err != nil {
-		t.Fatal(err)
-	}
-	if err := db.Create(&book{ID: 1}).Error; err != nil {
-		t.Fatal(err)
-	}
-	return db, p
+	return opentest.Open(t, &book{ID: 1}, append([]preload.Option{preload.WithoutWorker()}, options...)...)
 }
 
 // TestSpansTellHowAReadWasAnswered: on the span that is there, and by one of their own where these

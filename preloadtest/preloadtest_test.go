@@ -2,16 +2,14 @@ package preloadtest_test
 
 import (
 	"fmt"
-	"log/slog"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/gorm-preload/preload"
+	"github.com/gorm-preload/preload/internal/opentest"
 	"github.com/gorm-preload/preload/preloadtest"
 	"gorm.io/driver/sqlite"
 	"gorm.io/gorm"
-	"gorm.io/gorm/logger"
 )
 
 // book is what is read.
@@ -22,27 +20,7 @@ type book struct {
 
 func open(t testing.TB) (*gorm.DB, *preload.Plugin) {
 	t.Helper()
-	db, err := gorm.Open(sqlite.Open(filepath.Join(t.TempDir(), "test.db")), &gorm.Config{Logger: logger.Discard})
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := preload.New(preload.WithLogger(slog.New(slog.DiscardHandler)), preload.WithoutWorker())
-	if err := db.Use(p); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = p.Close()
-		if pool, err := db.DB(); err == nil {
-			_ = pool.Close()
-		}
-	})
-	if err := db.AutoMigrate(&book{}); err != nil {
-		t.Fatal(err)
-	}
-	if err := db.Create(&book{ID: 1}).Error; err != nil {
-		t.Fatal(err)
-	}
-	return db, p
+	return opentest.Open(t, &book{ID: 1}, preload.WithoutWorker())
 }
 
 // failures is a testing.TB that notes what would fail a test.

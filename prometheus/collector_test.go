@@ -4,16 +4,15 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/gorm-preload/preload"
+	"github.com/gorm-preload/preload/internal/opentest"
 	preloadprometheus "github.com/gorm-preload/preload/prometheus"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -23,7 +22,6 @@ import (
 	"github.com/prometheus/common/model"
 	"gorm.io/driver/sqlite"
 	"gorm.io/gorm"
-	"gorm.io/gorm/logger"
 )
 
 // book is what is read.
@@ -35,27 +33,7 @@ type book struct {
 
 func open(t testing.TB, options ...preload.Option) (*gorm.DB, *preload.Plugin) {
 	t.Helper()
-	db, err := gorm.Open(sqlite.Open(filepath.Join(t.TempDir(), "test.db")), &gorm.Config{Logger: logger.Discard})
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := preload.New(append([]preload.Option{preload.WithLogger(slog.New(slog.DiscardHandler))}, options...)...)
-	if err := db.Use(p); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = p.Close()
-		if pool, err := db.DB(); err == nil {
-			_ = pool.Close()
-		}
-	})
-	if err := db.AutoMigrate(&book{}); err != nil {
-		t.Fatal(err)
-	}
-	if err := db.Create(&[]book{{ID: 1, Title: "one"}, {ID: 2, Title: "two"}}).Error; err != nil {
-		t.Fatal(err)
-	}
-	return db, p
+	return opentest.Open(t, &[]book{{ID: 1, Title: "one"}, {ID: 2, Title: "two"}}, options...)
 }
 
 // scrape asks as Prometheus does, over HTTP, and parses what comes with Prometheus' parser.

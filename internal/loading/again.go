@@ -49,7 +49,7 @@ func (s *Source) Again(t *template.Template, key string, kept Kept) (load cache.
 		if c := checkIn(ctx); c != nil {
 			return func() ([]*cache.Entry, error) {
 				*c = s.check(ctx, t, vars)
-				return nil, c.Err()
+				return nil, c.Err
 			}
 		}
 		return s.reload(ctx, t, key, vars)

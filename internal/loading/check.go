@@ -21,14 +21,7 @@ type Check struct {
 	Recording *replay.Recording
 	// General says that the database answered as it would have answered anybody.
 	General bool
-}
-
-// Err returns the error of the database.
-func (c *Check) Err() error {
-	if c.Answer == nil {
-		return nil
-	}
-	return c.Answer.Error
+	Err     error // of the database
 }
 
 // Check returns the template of a key, and what asks the database for the answer of its query once
@@ -62,7 +55,7 @@ func checkIn(ctx context.Context) *Check {
 func (s *Source) check(ctx context.Context, t *template.Template, vars []any) (c Check) {
 	c.Answer = t.Statement(ctx, vars)
 	if err := s.onOwn(ctx, c.Answer, t.Prepared); err != nil {
-		_ = c.Answer.AddError(err)
+		c.Err = err
 		return c
 	}
 	if t.RecordsRows() {
@@ -70,6 +63,7 @@ func (s *Source) check(ctx context.Context, t *template.Template, vars []any) (c
 	} else {
 		c.General = s.Ask(c.Answer, t, s.Query)
 	}
+	c.Err = c.Answer.Error
 	return c
 }
 

@@ -79,3 +79,16 @@ func Inherit(stmt *gorm.Statement) {
 		stmt.Context = m.In(stmt.Context)
 	}
 }
+
+type ownMoments struct{}
+
+// WithOwnMoments returns a context in which each read of a transaction may be as of its own moment.
+func WithOwnMoments(ctx context.Context) context.Context {
+	return context.WithValue(ctx, ownMoments{}, true)
+}
+
+// AtOwnMoments reports whether WithOwnMoments made a context, or one that it comes from.
+func AtOwnMoments(ctx context.Context) bool {
+	given, _ := ctx.Value(ownMoments{}).(bool)
+	return given
+}

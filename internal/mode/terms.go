@@ -2,6 +2,7 @@ package mode
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"gorm.io/gorm"
@@ -44,4 +45,17 @@ func TermsOf(stmt *gorm.Statement) *Terms {
 		}
 	}
 	return of(stmt.Context).terms
+}
+
+// TablesOfTags returns what stands for tags where tables are named. who names in the error the
+// function that was given them.
+func TablesOfTags(who string, tags []string) (tables []string, err error) {
+	for _, tag := range tags {
+		if tag == "" {
+			err = fmt.Errorf("preload: %s: a tag is empty: want a name", who)
+			continue
+		}
+		tables = append(tables, "tag:"+tag)
+	}
+	return tables, err
 }

@@ -186,6 +186,23 @@ func (s *Shape) Into(f *Figures) {
 	}
 }
 
+// Add adds what others counted.
+func (f *Figures) Add(o *Figures) {
+	f.Joined, f.Stale, f.Bytes, f.DBTime = f.Joined+o.Joined, f.Stale+o.Stale, f.Bytes+o.Bytes, f.DBTime+o.DBTime
+	for i, n := range o.Queries {
+		f.Queries[i] += n
+	}
+	for why, n := range o.Causes {
+		add(&f.Causes, why, n)
+	}
+	for v, n := range o.Verdicts {
+		add(&f.Verdicts, v, n)
+	}
+	for by, n := range o.Invalidated {
+		add(&f.Invalidated, by, n)
+	}
+}
+
 func add[K comparable](to *map[K]int64, key K, n int64) {
 	if *to == nil {
 		*to = map[K]int64{}

@@ -13,6 +13,11 @@
 //   - Nothing is harmless by default. A first keyword, a function or a token
 //     that is not on a list here counts as one that does anything at all.
 //
+// A text is cut into tokens (token.go). What a statement may do is told by its first keyword
+// (statement.go, keyword.go, transaction.go). What a simple statement reads and writes is told by a
+// parser (shape.go, parser.go), which takes a group in parentheses as one piece (piece.go), and
+// knows queries (select.go), writes (modify.go), expressions and conditions.
+//
 // What the text does not show stays out of sight: the triggers, cascades, views
 // and rules behind a name, functions behind casts, and a function or operator of
 // the user's own that has the name of a built-in one. Whether a name behind a

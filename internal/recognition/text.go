@@ -1,4 +1,4 @@
-package preload
+package recognition
 
 import (
 	"database/sql"
@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gorm-preload/preload/internal/mode"
+	"github.com/gorm-preload/preload/internal/seen"
 	"github.com/gorm-preload/preload/internal/shape"
 	"github.com/gorm-preload/preload/internal/template"
 	"gorm.io/gorm"
@@ -19,30 +20,30 @@ import (
 // it has.
 
 // agree takes over the terms that a call gives.
-func (k *keys) agree(q *read, given *mode.Terms) error {
-	tables, wrongTables := k.models.TablesOf("Tables", given.Tables)
-	tags, wrongTags := tagsOf("Tags", given.Tags)
-	q.terms, q.tags = &template.Terms{TTL: given.TTL, Tables: tables}, tags
+func (k *Keys) agree(q *Query, given *mode.Terms) error {
+	tables, wrongTables := k.Models.TablesOf("Tables", given.Tables)
+	tags, wrongTags := mode.TablesOfTags("Tags", given.Tags)
+	q.terms, q.Tags = &template.Terms{TTL: given.TTL, Tables: tables}, tags
 	return errors.Join(errors.Join(given.Errs...), wrongTables, wrongTags)
 }
 
 // ungoverned reports whether it shows before a query is built that no answer of it is kept: it has
 // no terms, and the models of its table, if it is one table by its name, are not opted in.
-func (k *keys) ungoverned(stmt *gorm.Statement) bool {
+func (k *Keys) ungoverned(stmt *gorm.Statement) bool {
 	plain := stmt.TableExpr == nil || len(stmt.TableExpr.Vars) == 0 && !strings.Contains(stmt.TableExpr.SQL, " ")
-	return plain && mode.TermsOf(stmt) == nil && !k.models.Governs(stmt.Table)
+	return plain && mode.TermsOf(stmt) == nil && !k.Models.Governs(stmt.Table)
 }
 
-// recognizeText is recognize for a query that is known by its text.
-func (k *keys) recognizeText(db *gorm.DB, q *read) Reason {
+// recognizeText is Recognize for a query that is known by its text.
+func (k *Keys) recognizeText(db *gorm.DB, q *Query) seen.Reason {
 	stmt := db.Statement
-	refused, raw := ReasonNoModel, q.raw
+	refused, raw := seen.ReasonNoModel, q.Raw
 	if raw {
-		refused = ReasonRaw
+		refused = seen.ReasonRaw
 	}
 	switch {
 	case q.prepare != nil,
-		raw && !k.config.raw && mode.TermsOf(stmt) == nil,
+		raw && !k.Config.Raw && mode.TermsOf(stmt) == nil,
 		!raw && (shape.Unusual(stmt) || k.ungoverned(stmt)):
 		return refused
 	}
@@ -52,25 +53,25 @@ func (k *keys) recognizeText(db *gorm.DB, q *read) Reason {
 	}
 	if !raw {
 		if callbacks.BuildQuerySQL(db); db.Error != nil {
-			return ReasonError
+			return seen.ReasonError
 		}
 	}
 	if stmt.SQL.Len() > shape.MaxLength {
-		return ReasonLong
+		return seen.ReasonLong
 	}
 	o := k.optionsOf(stmt, q)
-	o.Text, o.First = true, q.row || !q.rows && readsFirst(stmt)
+	o.Text, o.First = true, q.Row || !q.Rows && readsFirst(stmt)
 	f := shape.New()
 	defer f.Free()
 	switch {
 	case !f.Rendered(stmt, o):
-		return ReasonArgs
+		return seen.ReasonArgs
 	case f.Args.Moving && q.terms == nil:
-		return ReasonVolatile
+		return seen.ReasonVolatile
 	}
-	t := k.templates.Find(f.Shape)
+	t := k.Templates.Find(f.Shape)
 	if t == nil {
-		t = k.templates.Add(k.templates.Make(string(f.Shape), stmt, o, k.models.Fallback(), q.terms))
+		t = k.Templates.Add(k.Templates.Make(string(f.Shape), stmt, o, k.Models.Fallback(), q.terms))
 	}
 	return k.locate(db, q, t, &found, f, o)
 }

@@ -1,0 +1,103 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/gorm-preload/preload/internal/cache"
+	"github.com/gorm-preload/preload/internal/failopen"
+	"github.com/gorm-preload/preload/internal/loading"
+	"github.com/gorm-preload/preload/internal/own"
+	"github.com/gorm-preload/preload/internal/seen"
+	"github.com/gorm-preload/preload/internal/template"
+	"gorm.io/gorm"
+)
+
+// MismatchEvent is what the log says of an answer in memory that was not that of the database.
+const MismatchEvent = "preload: memory held another answer than the database, so that it is dropped; who writes past the plugin?"
+
+// Mismatch is an answer in memory that was not that of the database.
+type Mismatch struct {
+	Table, Label string
+	Age          time.Duration // since the answer was loaded
+	Columns      []string      // as Compare returns them
+}
+
+// Verifier judges answers that were in memory, and does what follows from that.
+type Verifier struct {
+	Cache     *cache.Cache
+	Templates *template.Set
+	Now       func() time.Time
+	Report    failopen.Report
+	// Told is told of each answer that was wrong.
+	Told func(context.Context, Mismatch)
+	// DisableAfter is after how many wrong answers of a table it is withdrawn; 0 for never.
+	DisableAfter int
+}
+
+// Compared compares an answer that was in memory with the one that the database gave. A write that
+// the plugin has seen until now, and that could have changed the answer, has killed the entry: then
+// the two may differ. One that the plugin sees later is not visible in the database yet.
+func (v *Verifier) Compared(ctx context.Context, t *template.Template, e *cache.Entry, c loading.Check) {
+	verdict, columns := seen.Skipped, []string(nil)
+	switch {
+	case c.Err != nil && !errors.Is(c.Err, gorm.ErrRecordNotFound):
+		verdict = seen.Failed
+	case !c.General:
+	case t.RecordsRows():
+		verdict, columns = CompareRows(t, e, c.Recording)
+	case c.Answer != nil && template.Succeeded(c.Answer):
+		verdict, columns = Compare(t, e, c.Answer)
+	}
+	v.judge(ctx, Mismatch{Table: t.Table, Label: template.Label(t.Prefix), Columns: columns}, e, verdict)
+}
+
+// ComparedOwn compares own data that was in memory with what its loader gave.
+func (v *Verifier) ComparedOwn(ctx context.Context, e *cache.Entry, label string, c *own.Check) {
+	verdict, columns := seen.Failed, []string(nil)
+	if c.Loaded {
+		verdict, columns = CompareValues(own.ValueOf(e), c.Value)
+	}
+	v.judge(ctx, Mismatch{Table: own.Table, Label: label, Columns: columns}, e, verdict)
+}
+
+// judge counts what came of a comparison, unless a write has killed the entry meanwhile.
+func (v *Verifier) judge(ctx context.Context, m Mismatch, e *cache.Entry, verdict seen.Verdict) {
+	if e.Guard.Dead() {
+		verdict = seen.Skipped
+	}
+	if e.Tally.Seen.Compared(verdict); verdict == seen.Mismatch {
+		v.mismatch(ctx, m, e)
+	}
+}
+
+// mismatch drops an answer that was wrong, tells of it, and withdraws its table where too many of
+// them were.
+func (v *Verifier) mismatch(ctx context.Context, m Mismatch, e *cache.Entry) {
+	v.Cache.Refute(e)
+	m.Age = e.Age(v.Now())
+	v.Report(slog.LevelError, MismatchEvent, m.Label, "table", m.Table, "age", m.Age, "key", template.Told(e.Key), "columns", strings.Join(m.Columns, ", "))
+	v.Told(ctx, m)
+	if v.DisableAfter <= 0 || m.Table == own.Table {
+		return
+	}
+	n := v.mismatches(m.Table)
+	if n >= int64(v.DisableAfter) && v.Templates.Withdraw(m.Table) {
+		v.Report(slog.LevelError, "preload: answers of a model were wrong so often that it is not served any more, until SetMode", m.Label, "table", m.Table, "mismatches", n)
+	}
+}
+
+// mismatches returns how many answers of a table were wrong.
+func (v *Verifier) mismatches(table string) (n int64) {
+	v.Cache.Counts.EachTally(func(of string, tally *cache.Tally) {
+		if of == table {
+			var f seen.Figures
+			tally.Seen.Into(&f)
+			n += f.Verdicts[seen.Mismatch]
+		}
+	})
+	return n
+}
