@@ -79,7 +79,7 @@ func value(families map[string]*dto.MetricFamily, name string, labels ...string)
 }
 
 // feed is one that knows at once what others have written.
-type feed struct{ m preload.Member }
+type feed struct{}
 
 func (f *feed) Open(_ context.Context, m preload.Member) error {
 	m.Serve(time.Now(), time.Hour)
