@@ -38,8 +38,22 @@ func (a *accesses) hit(ctx context.Context, e *cache.Entry, tally *cache.Tally, 
 		tally.Seen.Stale.Add(1)
 	}
 	if a.config.observe != nil {
-		a.config.tell(ctx, Event{Outcome: outcome, Table: template.Table(e.Key), Shape: template.Label(a.own.PublicKey(e)), Rows: e.Rows, Age: e.Age(now)})
+		a.tellHit(ctx, e, tally, outcome, now)
 	}
+}
+
+// tellHit tells of an entry that was read. tally is the entry's.
+func (a *accesses) tellHit(ctx context.Context, e *cache.Entry, tally *cache.Tally, outcome Outcome, now time.Time) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			a.config.fault(observerPart, fault)
+		}
+	}()
+	label := tally.Label
+	if label == "" {
+		label = template.Label(a.own.PublicKey(e))
+	}
+	a.config.observe(ctx, Event{Outcome: outcome, Table: tally.Table, Shape: label, Rows: e.Rows, Age: e.Age(now)})
 }
 
 // shared notes that a reader got the answer of another one's query, for which it waited so long.

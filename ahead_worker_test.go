@@ -40,7 +40,7 @@ type bench struct {
 	probe  *dbtest.Probe
 }
 
-func setup(t *testing.T, opts ...Option) *bench {
+func setup(t testing.TB, opts ...Option) *bench {
 	t.Helper()
 	d := dbtest.SQLite(t)
 	b := &bench{db: d.Open(t), clock: dbtest.NewClock(), probe: d.Probe}

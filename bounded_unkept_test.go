@@ -49,7 +49,7 @@ func unkeptOpen(t *testing.T, options ...preload.Option) (b *worldtest.World, lo
 	d := dbtest.SQLite(t)
 	worldtest.Must(t, d.Plain(t).AutoMigrate(&unkeptBlob{}, &unkeptLine{}))
 	log = &bytes.Buffer{}
-	return readOpen(t, d, append([]preload.Option{preload.WithLogger(slog.New(slog.NewTextHandler(log, nil)))}, options...)...), log
+	return readOpen(t, d, append([]preload.Option{preload.WithLogger(slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn})))}, options...)...), log
 }
 
 func TestAnAnswerThatIsTooLargeIsNotCopied(t *testing.T) {

@@ -26,10 +26,10 @@ type caching struct{ mode.Terms }
 //		Raw("SELECT region, total FROM v_sales").Scan(&sales)
 //
 // For sets how long, instead of the setting of the model that is read. An answer without rows is
-// kept for WithNegativeTTL, if that is shorter. Tables names tables whose writes forget the answer,
-// besides those that the query names. A name that is of no model in use, such as that of a view or
-// of a function, has to be among them, together with the tables that it reads: with that the
-// application says that the function does nothing but read. Tags gives the answer names for
+// kept for WithNegativeTTL, if that is shorter. Tables names tables whose writes invalidate the
+// answer, besides those that the query names. A name that is of no model in use, such as that of a
+// view or of a function, has to be among them, together with the tables that it reads: with that
+// the application says that the function does nothing but read. Tags gives the answer names for
 // InvalidateTags; such an answer is not loaded in the background.
 //
 // A query that asks for the current time (now(), CURRENT_DATE, a text such as 'today') is kept with
@@ -77,12 +77,12 @@ func Tables(tables ...any) CacheOption {
 	return func(c *caching) { c.Tables = append(c.Tables, tables...) }
 }
 
-// Tags gives a value, or an answer, names by which InvalidateTags forgets it.
+// Tags gives a value, or an answer, names by which InvalidateTags invalidates it.
 func Tags(names ...string) CacheOption {
 	return func(c *caching) { c.Tags = append(c.Tags, names...) }
 }
 
-// InvalidateTags forgets all that was given one of these names by Tags. Loads in flight are not
+// InvalidateTags invalidates all that was given one of these names by Tags. Loads in flight are not
 // stored. The error says that a name is empty, or that there is none; the others are heeded.
 func (p *Plugin) InvalidateTags(names ...string) error {
 	if p.idle() {

@@ -2,6 +2,7 @@ package preload
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/gorm-preload/preload/internal/seen"
@@ -34,7 +35,7 @@ const (
 	// what was in memory; Took, the time that the database or the wait took. Of the application's
 	// own data Table is "".
 	EventRead EventKind = iota
-	// EventLoad is a load in the background that has ended: Shape, Took, Failed.
+	// EventLoad is a load in the background that has ended: Table, Shape, Why, Took, Failed.
 	EventLoad
 	// EventInvalidation is a write that invalidated answers: Table that was written, "" for all,
 	// Rule, and Shape of the answers, of which there were Rows.
@@ -43,6 +44,13 @@ const (
 	EventFault
 	// EventMismatch is an answer in memory that was not that of the database: Table, Shape, Age.
 	EventMismatch
+	// EventHoldOut says that answers of Table, "" for all, are not kept from now on, since the end
+	// of a write cannot be seen: Why, and Took, for how long; or, with Ended, that this is over,
+	// and how long it took. Writes that come meanwhile make it longer without an event.
+	EventHoldOut
+	// EventLevel says how eagerly is loaded what is expected after queries of Shape, "" for all:
+	// Level, from 0 to 5, and Before.
+	EventLevel
 )
 
 // Event is something that happened. It holds no value of the application's.
@@ -59,12 +67,17 @@ type Event struct {
 	Age     time.Duration // since the answer was loaded
 	Took    time.Duration // 0 for what was in memory
 	Failed  bool
+
+	Why           string // of a hold-out, one of the keys of Stats.HoldOutsBy; of a load, one of those of LoadStats
+	Ended         bool
+	Level, Before int
 }
 
 // WithObserver has a function called with what happens: on the goroutine of the read or write that
-// it is about, which waits for it, so that it must be fast. ctx is that of the read; a Background
-// for what has none. It must be safe for concurrent use, and must not use the plugin or its
-// *gorm.DB. A panic in it is logged.
+// it is about, which waits for it, so that it must be fast; with what happens in the background on
+// one of the plugin's. The end of a hold-out is told when it comes, but WithoutWorker when the next
+// one begins, or by Stats. ctx is that of the read; a Background for what has none. It must be safe
+// for concurrent use, and must not use the plugin or its *gorm.DB. A panic in it is logged.
 func WithObserver(observe func(ctx context.Context, event Event)) Option {
 	return func(c *config) {
 		c.require(observe != nil, "WithObserver", observe == nil, "a function")
@@ -83,13 +96,54 @@ func (c *config) invalidated() func(by seen.By, key string, n int64) {
 	}
 }
 
+// newHoldOuts returns what follows which tables are held out, and tells of it.
+func (c *config) newHoldOuts() *seen.HoldOuts {
+	return seen.NewHoldOuts(seen.HoldOutConfig{
+		Now: c.holdClock(), Timely: c.worker && c.observe != nil,
+		Told: func(h seen.HoldOut) {
+			if h.Much {
+				c.report(slog.LevelWarn, "preload: a table was held out of memory for more than half of a minute, since the end of writes cannot be seen", h.Table,
+					"why", h.Why, "held_out", h.For)
+				return
+			}
+			if c.observe != nil {
+				c.tell(context.Background(), Event{Kind: EventHoldOut, Table: h.Table, Why: h.Why, Took: h.For, Ended: h.Ended})
+			}
+		},
+	})
+}
+
+// moved tells of a level of eagerness: that of what is expected after a key, "" for all.
+func (c *config) moved(key string, before, now int) {
+	shape := ""
+	if key != "" {
+		shape = template.Label(key)
+	}
+	if key == "" && (before == 0 || now == 0) {
+		event := "preload: what is expected is loaded again"
+		if now == 0 {
+			event = "preload: what was loaded because it was expected is hardly used, so that little of it is loaded, to see whether that changes"
+		}
+		c.report(slog.LevelInfo, event, "", "level", now, "before", before)
+	}
+	if c.observe != nil {
+		c.tell(context.Background(), Event{Kind: EventLevel, Shape: shape, Level: now, Before: before})
+	}
+}
+
 // observerPart names the function of WithObserver in the log. Its faults are no events, which it
 // would be told.
 const observerPart = "the function of WithObserver"
 
 // tell hands an event on. Those for whom it is dear to make look first whether anybody is told.
 func (c *config) tell(ctx context.Context, e Event) {
-	if c.observe != nil {
-		c.guard(observerPart, func() { c.observe(ctx, e) })
+	if c.observe == nil {
+		return
 	}
+	defer func() {
+		if fault := recover(); fault != nil {
+			c.fault(observerPart, fault)
+		}
+	}()
+	c.observe(ctx, e)
 }

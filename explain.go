@@ -13,8 +13,8 @@ import (
 
 // Explanation says what the plugin makes of one statement. Its String is meant to be read. It shows
 // values where the logger of the *gorm.DB would: with ParameterizedQueries there are "?" in place
-// of them, and in String labels in place of keys. Key and Killed.Key are as in Hot and RelatedKeys
-// in any case.
+// of them, and in String labels in place of keys. Key and Invalidation.Key are as in Hot and
+// RelatedKeys in any case.
 type Explanation struct {
 	SQL string // with the values in it
 
@@ -23,14 +23,17 @@ type Explanation struct {
 	Reason    Reason              // why not: one of Stats.BypassReasons
 	Key       string              // as in Hot and RelatedKeys; "" if it is not cacheable
 	Stored    bool                // the answer is in memory now
-	Tables    []string            // whose changes can kill the answer
+	Tables    []string            // whose changes can invalidate the answer
 	Columns   []string            // of the table, on which the answer depends; "*" for all
 	Pinned    map[string][]string // columns and the values that all rows of the answer have there, as they are compared
-	KilledBy  []string            // which writes kill the answer, and why these: a sentence for each kind of write
+	// InvalidatedBy says which writes invalidate the answer, and why these: a sentence for each
+	// kind of write.
+	InvalidatedBy []string
 
 	// Of a write.
 	Changes []Change
-	Kills   []Killed // the answers that it would kill now
+	// Invalidates are the answers that it would invalidate now.
+	Invalidates []Invalidation
 
 	// Others are the statements that GORM adds to this one: those of associations and hooks.
 	Others []Explanation
@@ -47,17 +50,17 @@ type Change struct {
 	Set     map[string][]string // what is known of the values that it sets, or inserts
 }
 
-// Killed is an answer that a write would kill.
-type Killed struct {
-	Key    string
-	Table  string // of the change
-	Reason string // as in Stats.Kills
+// Invalidation is an answer that a write would invalidate.
+type Invalidation struct {
+	Key   string
+	Table string // of the change
+	Rule  string // by which the write finds it, as in Stats.InvalidatedBy
 }
 
 // Explain says what the plugin makes of a statement, such as tx.Where(...).First(&person) or
 // tx.Model(&person).Update(...), which is built but not executed: tx is in GORM's DryRun mode, and
 // hooks run as they do there. Scan, Rows and Row find no rows. Nothing is counted, loaded or
-// killed.
+// invalidated.
 // The error is that of the statement, or says that there was none.
 func (p *Plugin) Explain(statement func(tx *gorm.DB) *gorm.DB) (Explanation, error) {
 	if err := p.inUse(); err != nil {
@@ -117,13 +120,13 @@ func (ex explainer) query(db *gorm.DB, q *recognition.Query, reason Reason, next
 func explanationOf(found explain.Statement) Explanation {
 	e := Explanation{
 		SQL: found.SQL, Cacheable: found.Cacheable, Reason: Reason(found.Reason), Key: found.Key, Stored: found.Stored,
-		Tables: found.Tables, Columns: found.Columns, Pinned: found.Pinned, KilledBy: found.KilledBy, hidden: found.Hidden,
+		Tables: found.Tables, Columns: found.Columns, Pinned: found.Pinned, InvalidatedBy: found.KilledBy, hidden: found.Hidden,
 	}
 	for _, c := range found.Changes {
 		e.Changes = append(e.Changes, Change(c))
 	}
 	for _, k := range found.Kills {
-		e.Kills = append(e.Kills, Killed(k))
+		e.Invalidates = append(e.Invalidates, Invalidation(k))
 	}
 	return e
 }
@@ -132,12 +135,12 @@ func explanationOf(found explain.Statement) Explanation {
 func (e Explanation) statement() explain.Statement {
 	s := explain.Statement{
 		SQL: e.SQL, Cacheable: e.Cacheable, Reason: string(e.Reason), Key: e.Key, Stored: e.Stored,
-		Tables: e.Tables, Columns: e.Columns, Pinned: e.Pinned, KilledBy: e.KilledBy, Hidden: e.hidden,
+		Tables: e.Tables, Columns: e.Columns, Pinned: e.Pinned, KilledBy: e.InvalidatedBy, Hidden: e.hidden,
 	}
 	for _, c := range e.Changes {
 		s.Changes = append(s.Changes, explain.Change(c))
 	}
-	for _, k := range e.Kills {
+	for _, k := range e.Invalidates {
 		s.Kills = append(s.Kills, explain.Killed(k))
 	}
 	return s

@@ -129,8 +129,8 @@ func TestExplainSaysWhichWritesKill(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !slices.Equal(e.KilledBy, test.want) {
-				t.Errorf("%s\ngot  %q\nwant %q", e.SQL, e.KilledBy, test.want)
+			if !slices.Equal(e.InvalidatedBy, test.want) {
+				t.Errorf("%s\ngot  %q\nwant %q", e.SQL, e.InvalidatedBy, test.want)
 			}
 		})
 	}

@@ -106,7 +106,7 @@ func TestExplainOfAQuery(t *testing.T) {
 				t.Errorf("SQL %q, key %q, stored %t", e.SQL, e.Key, e.Stored)
 			}
 			key := e.Key
-			e.SQL, e.Key, e.KilledBy = "", "", nil
+			e.SQL, e.Key, e.InvalidatedBy = "", "", nil
 			if got, want := e.String(), test.want.String(); got != want {
 				t.Errorf("got\n%s\nwant\n%s", got, want)
 			}
@@ -206,8 +206,8 @@ func TestExplainOfAWrite(t *testing.T) {
 			for _, c := range e.Changes {
 				changes = append(changes, c.String())
 			}
-			for _, k := range e.Kills {
-				kills = append(kills, keys[k.Key]+" "+k.Reason)
+			for _, k := range e.Invalidates {
+				kills = append(kills, keys[k.Key]+" "+k.Rule)
 			}
 			slices.Sort(kills)
 			if !slices.Equal(changes, test.changes) {
@@ -222,7 +222,7 @@ func TestExplainOfAWrite(t *testing.T) {
 			}
 			after := p.Stats()
 			if killed := int(after.Invalidated - before.Invalidated); killed != len(kills) || before.Entries-after.Entries != killed {
-				t.Errorf("the write killed %d of %d entries: %v, want %d", killed, before.Entries, after.Kills, len(kills))
+				t.Errorf("the write killed %d of %d entries: %v, want %d", killed, before.Entries, after.InvalidatedBy, len(kills))
 			}
 		})
 	}

@@ -28,3 +28,6 @@ func WithStoreWait(d time.Duration) Option {
 func Check(p *Plugin) error {
 	return errors.Join(p.worker.Stop(), p.cache.Check())
 }
+
+// Tick does what one turn of the worker does, for tests in which none runs.
+func Tick(p *Plugin) { p.worker.Tick() }

@@ -351,7 +351,7 @@ func TestEveryDestinationOfGORMIsFilledWithoutAFault(t *testing.T) {
 		}
 	}
 	worldtest.Must(t, worker.Close())
-	if strings.Contains(log.String(), "fault") || strings.Contains(log.String(), "panic") {
+	if strings.Contains(log.String(), "a fault") || strings.Contains(log.String(), "panic") {
 		t.Errorf("log %s", &log)
 	}
 }

@@ -117,7 +117,7 @@ func TestAStoreThatPanicsFillsNoLog(t *testing.T) {
 		log bytes.Buffer
 	)
 	store := &readStore{Store: preload.NewStore(), get: func(string, any, bool) (any, bool) { panic("get") }, set: func(string, any) bool { panic("set") }}
-	b := readSQLite(t, preload.WithStore(store), preload.WithLogger(slog.New(slog.NewTextHandler(storeLog{&mu, &log}, nil))))
+	b := readSQLite(t, preload.WithStore(store), preload.WithLogger(slog.New(slog.NewTextHandler(storeLog{&mu, &log}, &slog.HandlerOptions{Level: slog.LevelWarn}))))
 	for range 20 {
 		worldtest.Must(t, b.DB.First(&worldtest.ReadCompany{}, 1).Error)
 	}

@@ -488,7 +488,7 @@ func TestReadStats(t *testing.T) {
 		m.MissCauses, m.Bytes, m.Queries = nil, 0, preload.Durations{}
 		s.Models[table] = m
 	}
-	want := preload.Stats{Hits: 4, Misses: 3, MissCauses: map[preload.Cause]int64{preload.CauseCold: 3}, Limits: s.Limits, Loads: s.Loads, Bypassed: 1, BypassReasons: map[preload.Reason]int64{"no policy": 1}, Kills: map[string]map[string]int64{}, TotalAccesses: 8,
+	want := preload.Stats{Hits: 4, Misses: 3, MissCauses: map[preload.Cause]int64{preload.CauseCold: 3}, Limits: s.Limits, Settings: s.Settings, Loads: s.Loads, Bypassed: 1, BypassReasons: map[preload.Reason]int64{"no policy": 1}, InvalidatedBy: map[string]map[string]int64{}, TotalAccesses: 8,
 		Entries: 3, Bytes: s.Bytes, Memory: s.Memory, TrackedPatterns: s.TrackedPatterns, Associations: s.Associations, Prediction: s.Prediction,
 		Models: map[string]preload.ModelStats{
 			"read_users":     {Hits: 2, Misses: 1, HitRate: 2.0 / 3, Entries: 1},

@@ -60,9 +60,9 @@ type Member interface {
 	Serve(asked time.Time, n time.Duration)
 	// Stop has nothing served or kept until Serve.
 	Stop()
-	// Reset forgets all answers, and those that are being loaded: changes may have been missed.
+	// Reset invalidates all answers, and those that are being loaded: changes may have been missed.
 	Reset(reason string)
-	// Begin takes in a batch of another process: what it touches is forgotten, and neither served
+	// Begin takes in a batch of another process: what it touches is invalidated, and neither served
 	// nor kept until end is called, once, with what became of it. One that cannot be read, or is
 	// empty, touches everything.
 	Begin(batch []byte) (end func(End))
@@ -207,8 +207,9 @@ func (p *Plugin) openFeeds() error {
 	var ctx context.Context
 	ctx, p.feeds.cancel = context.WithCancel(context.Background())
 	p.feeds.Serve(p.db)
+	names := p.config.feedNames()
 	for i, feed := range p.config.feeds {
-		m, err := p.feeds.Join()
+		m, err := p.feeds.Join(names[i])
 		if err != nil {
 			return fmt.Errorf("preload: connecting feed %d of %T: %w", i+1, feed, err)
 		}
@@ -221,7 +222,7 @@ func (p *Plugin) openFeeds() error {
 		positioner, _ := feed.(Positioner)
 		p.feeds.Place(positioner)
 		if teller, ok := feed.(Teller); ok {
-			p.feeds.Add(teller)
+			p.feeds.Add(teller, m)
 		}
 	}
 	return nil

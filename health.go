@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/gorm-preload/preload/internal/runner"
@@ -70,16 +71,24 @@ func (p *Plugin) Health() error {
 
 // greet says in the log that the plugin is in use, and how.
 func (p *Plugin) greet() {
-	c := p.config
-	p.config.report(slog.LevelDebug, "preload: started", "", "dialect", p.dialect, "mode", p.mode().String(), "worker", c.worker,
-		"ttl", c.ttl, "max_entries", c.maxEntries, "max_bytes", c.maxBytes)
+	c := p.settings()
+	p.config.report(slog.LevelInfo, "preload: started", "", "version", c.Version, "database", c.Database, "mode", p.mode().String(), "worker", c.Worker,
+		"ttl", c.TTL, "max_entries", p.config.maxEntries, "max_bytes", p.config.maxBytes, "max_rows", c.MaxRows, "feeds", strings.Join(p.config.feedNames(), ", "))
 }
 
 // farewell says in the log what the plugin did.
 func (p *Plugin) farewell() {
 	s := p.Stats()
-	p.config.report(slog.LevelDebug, "preload: closed", "", "hits", s.Hits, "misses", s.Misses, "bypassed", s.Bypassed, "invalidated", s.Invalidated,
-		"faults", len(s.Faults), "entries", s.Entries, "bytes", s.Bytes)
+	p.config.report(slog.LevelInfo, "preload: closed", "", "hits", s.Hits, "misses", s.Misses, "bypassed", s.Bypassed, "invalidated", s.Invalidated,
+		"loads", s.PreloadCount, "loads_read", s.PreloadHits, "faults", total(s.Faults), "mismatches", s.Verify.Mismatches, "entries", s.Entries, "bytes", s.Bytes)
+}
+
+// total adds up what is counted by something.
+func total(counts map[string]int64) (all int64) {
+	for _, n := range counts {
+		all += n
+	}
+	return all
 }
 
 // noticed sees what is reported, whether a line is written for it or not.

@@ -17,7 +17,7 @@ import (
 // run: own data, queries with JOINs, into types that are no models, or whose bind values have types
 // of their own, and all with WithPartition. Bind values may be worth protecting, and what LoadHot
 // reads it runs: keep the file where only the application can read and write it. It is an error
-// after Close, which forgets them. SaveHot is safe for concurrent use.
+// after Close, which drops them. SaveHot is safe for concurrent use.
 //
 // A file that SaveHot writes directly is empty or cut off when the process is killed meanwhile:
 // SaveHotFile takes care of that.

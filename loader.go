@@ -23,9 +23,9 @@ type Loader func(ctx context.Context) (any, error)
 // wait calls its own, and so do all where that does not help. Its error is returned as it is and
 // not kept. load is called later too, with a context of the plugin's, so it must not hold on to a
 // request or a transaction. Writes to tables do not touch own data: Invalidate() without models,
-// Clear, and statements that forget everything (DDL, CALL) do. A key must not begin with "sql:"; of
-// one of more than 1 KiB its beginning and a sum are kept, as RecordAccess says. A nil plugin calls
-// load.
+// Clear, and statements that invalidate everything (DDL, CALL) do. A key must not begin with
+// "sql:"; of one of more than 1 KiB its beginning and a sum are kept, as RecordAccess says. A nil
+// plugin calls load.
 //
 // In a partition that has a name (WithPartition) the value is that partition's own, and is not
 // loaded in the background.
@@ -34,7 +34,7 @@ func Load[T any](ctx context.Context, p *Plugin, key string, load func(context.C
 }
 
 // LoadWith is Load with options: For sets how long the value is kept, and Tables names what it was
-// made of, so that what writes to one of these tables forgets it, as it does the answers of
+// made of, so that what writes to one of these tables invalidates it, as it does the answers of
 // queries, and Tags gives it names for InvalidateTags. Calls for one key are to give
 // the same options. load is not to be called in a transaction that has written: its value would be
 // kept as everybody's. The error is that of load, or says which option is wrong.

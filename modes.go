@@ -75,7 +75,7 @@ func (p *Plugin) Mode() Mode {
 }
 
 // SetMode changes how far the plugin takes part in reads, from the reads on that begin after it
-// returns. ModeOff also forgets all answers. SetMode has models served again that WithVerify
+// returns. ModeOff also invalidates all answers. SetMode has models served again that WithVerify
 // switched off. The error says that there is no such mode, or is ErrClosed.
 func (p *Plugin) SetMode(mode Mode) error {
 	switch {

@@ -56,6 +56,7 @@ type config struct {
 	keepsKeys        bool // the store may keep the keys that it is asked for
 	scorer           Scorer
 	logger           *slog.Logger // the application's: only report writes to it
+	logValues        bool         // the log may hold bind values and keys
 	report           failopen.Report
 	observe          func(context.Context, Event) // nil where nobody is told
 	faults           *seen.Faults
@@ -121,6 +122,7 @@ func newConfig(opts []Option) *config {
 	}
 	c.gate = cache.NewGate(system)
 	reporter := failopen.NewReporter(c.logger, c.clock.Now)
+	reporter.Values = c.logValues
 	c.faults, reporter.Noticed, c.report = &seen.Faults{}, c.noticed, reporter.Report
 	if c.store == nil {
 		c.store = NewStore()
@@ -351,12 +353,20 @@ func WithScorer(scorer Scorer) Option {
 	}
 }
 
-// WithLogger sets where faults are reported. The default is slog.Default() at the time of New.
+// WithLogger sets where the log goes: what begins and ends, and what goes wrong, each once a minute
+// at most. The default is slog.Default() at the time of New.
 func WithLogger(logger *slog.Logger) Option {
 	return func(c *config) {
 		c.require(logger != nil, "WithLogger", logger, "a *slog.Logger")
 		c.logger = logger
 	}
+}
+
+// WithLogValues has keys, with the bind values in them, and the texts of errors and panics, which
+// may quote values, written to the log. By default it has sums of keys and the types and codes of
+// errors.
+func WithLogValues() Option {
+	return func(c *config) { c.logValues = true }
 }
 
 // WithClock sets the clock. The default is the system's.
@@ -391,8 +401,8 @@ func WithRaw() Option {
 
 // WithFunctions says that these SQL functions of the application's own, in queries and in raw SQL,
 // do nothing but work out their result from their arguments. Others count as functions that may
-// write: queries that call one are not kept, and raw SQL that does so forgets all answers. A name
-// is as statements have it, with its schema if they name that: WithFunctions("slugify",
+// write: queries that call one are not kept, and raw SQL that does so invalidates all answers. A
+// name is as statements have it, with its schema if they name that: WithFunctions("slugify",
 // "app.distance"). Case does not matter. A function that has the name of one of the database's own
 // counts as that.
 func WithFunctions(names ...string) Option {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/gorm-preload/preload/internal/association"
 	"github.com/gorm-preload/preload/internal/cache"
@@ -109,6 +108,7 @@ func New(opts ...Option) *Plugin {
 		Joined: p.accesses.joined, Missed: p.accesses.lacked,
 		Register: func(key string, load cache.Loader) { p.loaders.Register(key, load, 0) },
 	})
+	p.stats.holdOuts = c.newHoldOuts()
 	p.enter(c.mode)
 	p.models = optin.New(optin.Config{
 		Given: c.policies, Default: c.defaultPolicy, Settings: template.Limits{TTL: c.ttl, Negative: c.negativeTTL, MaxRows: c.maxRows},
@@ -129,9 +129,10 @@ func New(opts ...Option) *Plugin {
 			MaxIdleConns: c.maxIdleConns, LoadTimeout: c.loadTimeout, Brief: c.brief,
 		},
 		Now: c.now, Report: c.report, Verifier: verifier, Sampler: c.sampler,
-		Ended: func(shape string, took time.Duration, failed bool) {
-			c.tell(context.Background(), Event{Kind: EventLoad, Shape: shape, Took: took, Failed: failed})
+		Ended: func(l worker.Ended) {
+			c.tell(context.Background(), Event{Kind: EventLoad, Table: l.Table, Shape: l.Shape, Why: l.Cause, Took: l.Took, Failed: l.Failed})
 		},
+		Ticked: func() { p.stats.holdOuts.Look() },
 	})
 	p.feeds.Feeds = feeds.New(feeds.Config{
 		Catalog: p.catalog, Gate: c.gate, Log: func() *commit.Log { return p.log }, Seal: c.seal, Report: c.report,
@@ -140,12 +141,13 @@ func New(opts ...Option) *Plugin {
 	p.log = commit.New(commit.Config{
 		Catalog: p.catalog, Footprints: p.footprints, Cache: p.cache, Index: index, HoldOut: c.holdOut,
 		Now: c.holdClock(), Report: c.report, Gate: &p.worker.Gate, Killed: p.worker.Revive, Others: p.feeds.Feeds,
-		Reads: c.transactionReads,
+		Reads:   c.transactionReads,
+		HeldOut: func(tables []string, hold commit.Hold) { p.stats.holdOuts.Begin(tables, string(hold.Why), hold.For) },
 	})
 	p.learner = association.New(association.Config{
 		Context: p.worker.Context(), Cache: p.cache, Templates: p.templates, OwnPrefix: p.own.Prefix(),
 		MaxEntries: c.maxEntries, GraphBytes: c.graphBytes(), RuleBytes: c.ruleBytes(),
-		Now: p.config.now, Report: c.report, Expect: p.worker.Expect, Loadable: func(key string) bool { _, ok := p.worker.LoaderOf(key); return ok },
+		Now: p.config.now, Report: c.report, Expect: p.worker.Expect, Moved: c.moved, Loadable: func(key string) bool { _, ok := p.worker.LoaderOf(key); return ok },
 	})
 	p.worker.Learner = p.learner
 	p.accesses = accesses{config: c, life: &p.life, cache: p.cache, own: p.own, patterns: p.patterns, learner: p.learner, worker: p.worker}
@@ -306,8 +308,8 @@ func (p *Plugin) Register(models ...any) error {
 	return errors.Join(errs...)
 }
 
-// Invalidate forgets every answer that depends on the tables of these models, or all answers, and
-// an application's own data, where none is given. A model is a struct, a pointer to one, or the
+// Invalidate invalidates every answer that depends on the tables of these models, or all answers,
+// and an application's own data, where none is given. A model is a struct, a pointer to one, or the
 // name of a table. Loads in flight are not stored. The error names models that cannot be parsed;
 // the others are invalidated all the same.
 func (p *Plugin) Invalidate(models ...any) error {
@@ -323,8 +325,8 @@ func (p *Plugin) Invalidate(models ...any) error {
 	return err
 }
 
-// Clear forgets all answers, patterns, associations and loaders, and sets the counters to zero.
-// Loads in flight are not stored.
+// Clear invalidates all answers, forgets all patterns, associations and loaders, and sets the
+// counters to zero. Loads in flight are not stored.
 func (p *Plugin) Clear() {
 	if p.idle() {
 		return
@@ -343,8 +345,8 @@ func (p *Plugin) Clear() {
 	p.templates.Restore()
 }
 
-// Close ends the worker, waits for what runs in the background, and forgets all answers; from then
-// on queries go straight to the database. It may be called any number of times. The error says
+// Close ends the worker, waits for what runs in the background, and invalidates all answers; from
+// then on queries go straight to the database. It may be called any number of times. The error says
 // which loaders have not returned although their context ended long ago; they are not waited for.
 func (p *Plugin) Close() error {
 	if p.idle() {
@@ -359,6 +361,7 @@ func (p *Plugin) Close() error {
 	p.log.Invalidate([]coherence.Change{coherence.Everything})
 	p.cache.ForgetPast()
 	p.stats.unserved.Clear()
+	p.stats.holdOuts.Close()
 	p.patterns.Close()
 	p.loaders.Close()
 	p.templates.Close()

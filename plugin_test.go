@@ -45,7 +45,7 @@ func promise(t *testing.T, opts ...preload.Option) *bundle {
 	d := dbtest.SQLite(t)
 	b := &bundle{db: d.Open(t), plain: d.Plain(t), clock: dbtest.NewClock(), probe: d.Probe, log: &bytes.Buffer{}}
 	b.plugin = preload.New(append([]preload.Option{
-		preload.WithClock(b.clock), preload.WithoutWorker(), preload.WithLogger(slog.New(slog.NewTextHandler(b.log, nil))),
+		preload.WithClock(b.clock), preload.WithoutWorker(), preload.WithLogger(slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelWarn}))),
 	}, opts...)...)
 	worldtest.Must(t, b.db.Use(b.plugin))
 	t.Cleanup(func() { _ = b.plugin.Close() })

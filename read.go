@@ -94,6 +94,9 @@ func (r *reader) read(db *gorm.DB, next func(*gorm.DB)) {
 	}
 	if r.host.chain.Others() {
 		shape.Settle(db.Statement)
+		if db.Statement.SQL.Len() == 0 {
+			db.Statement.SQL.WriteString(q.Template.SQL) // callbacks of others name what they see by it
+		}
 	}
 	r.accesses.hit(db.Statement.Context, q.Hit, q.Template.Tally, q.Now)
 }

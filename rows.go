@@ -4,6 +4,7 @@ import (
 	"cmp"
 
 	"github.com/gorm-preload/preload/internal/gormprivate"
+	"github.com/gorm-preload/preload/internal/loading"
 	"github.com/gorm-preload/preload/internal/recognition"
 	"github.com/gorm-preload/preload/internal/replay"
 	"github.com/gorm-preload/preload/internal/seen"
@@ -89,7 +90,7 @@ func (r *reader) rows(db *gorm.DB, to recognition.Dest, next func(*gorm.DB)) {
 	}
 	switch {
 	case q.Hit != nil && mode == ModeShadow:
-		r.unshadowed(db, &q, next) // the application reads the rows itself
+		r.shadowRows(db, &q, next)
 	case q.Hit != nil && r.serve(db, &q, q.Hit):
 		r.accesses.hit(db.Statement.Context, q.Hit, q.Template.Tally, q.Now)
 	case q.Hit != nil:
@@ -101,6 +102,16 @@ func (r *reader) rows(db *gorm.DB, to recognition.Dest, next func(*gorm.DB)) {
 	default:
 		r.answer(db, &q, next)
 	}
+}
+
+// shadowRows has the database answer a query whose rows the application reads itself and whose
+// answer is in memory, and compares the two once the rows were read to their end.
+func (r *reader) shadowRows(db *gorm.DB, q *recognition.Query, next func(*gorm.DB)) {
+	ctx, t, e := db.Statement.Context, q.Template, q.Hit
+	r.host.source.Watch(t, db, q.Row, func(recording *replay.Recording, err error) {
+		r.config.guard("comparing rows", func() { r.verifier.Compared(ctx, t, e, loading.Check{Recording: recording, General: true, Err: err}) })
+	}, next)
+	r.accesses.hit(ctx, e, t.Tally, q.Now)
 }
 
 // promptly reports whether who asks reads all rows at once, as Scan does, so that others may wait

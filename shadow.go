@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gorm-preload/preload/internal/cache"
+	"github.com/gorm-preload/preload/internal/loading"
 	"github.com/gorm-preload/preload/internal/recognition"
 	"github.com/gorm-preload/preload/internal/seen"
 	"github.com/gorm-preload/preload/internal/verify"
@@ -15,14 +16,16 @@ import (
 
 // shadow has the database answer a query whose answer is in memory, and compares the two.
 func (r *reader) shadow(db *gorm.DB, q *recognition.Query, next func(*gorm.DB)) {
-	if q.Template.RecordsRows() || q.View != nil { // which are compared with nothing yet
+	if q.View != nil { // which are compared with nothing
 		r.unshadowed(db, q, next)
 		return
 	}
 	f := q.Template.NewLoad(cache.NewEntry(q.Hit.Key, q.Template.Tally)) // nothing is kept of it
 	general, answer := r.host.source.AskFor(f, db, q.Filled, next)
 	r.log.Ran(db.Statement.ConnPool, db.Error)
-	r.config.guard("comparing an answer", func() { r.verifier.Compared(db.Statement.Context, q.Template, q.Hit, general, answer, db.Error) })
+	r.config.guard("comparing an answer", func() {
+		r.verifier.Compared(db.Statement.Context, q.Template, q.Hit, loading.Check{Answer: answer, Recording: f.Recorded, General: general, Err: db.Error})
+	})
 	r.accesses.hit(db.Statement.Context, q.Hit, q.Template.Tally, q.Now)
 }
 

@@ -25,7 +25,7 @@ type ShapeStats struct {
 	MissCauses map[Cause]int64
 
 	// Invalidations are the answers that writes invalidated, by the table that was written, "" for
-	// all tables, and by the rule: as in Stats.Kills.
+	// all tables, and by the rule: as in Stats.InvalidatedBy.
 	Invalidations map[string]map[string]int64
 	// InvalidatedBy says in words which writes invalidate an answer.
 	InvalidatedBy string

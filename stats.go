@@ -22,20 +22,22 @@ type Stats struct {
 	MissCauses    map[Cause]int64 // nil while there are no misses; of a miss that is under way the cause is not known yet
 	Bypassed      int64           // reads that did not qualify
 	BypassReasons map[Reason]int64
-	Evicted       int64 // answers that left for want of room
+	Evicted       int64 // answers that left for want of room, of which so many
+	EvictedBytes  int64 // for want of bytes, and the others for want of entries
 	Expired       int64 // answers that outlived their TTL
-	Invalidated   int64 // answers that a write, Invalidate or Clear killed
-	// Kills has the answers in Invalidated by the table that was written, "" for all tables, and by
-	// what the write found them: "row", it touched a row that the answer shows; "value", a row with
-	// a value that the answer asks for; "column", rows that are not known, and a column that the
-	// answer depends on; "table", no more is known than the table; "everything".
-	Kills         map[string]map[string]int64
+	Invalidated   int64 // answers that a write, Invalidate or Clear invalidated
+	// InvalidatedBy has the answers in Invalidated by the table that was written, "" for all
+	// tables, and by the rule by which the write found them: "row", it touched a row that the
+	// answer shows; "value", a row with a value that the answer asks for; "column", rows that are
+	// not known, and a column that the answer depends on; "table", no more is known than the table;
+	// "everything".
+	InvalidatedBy map[string]map[string]int64
 	TotalAccesses int64 // reads that qualified, and calls of RecordAccess and Load
 	PreloadCount  int64 // background loads that stored an answer
 	PreloadHits   int64 // those of them whose answer was then read
 
 	Entries         int   // answers in memory
-	Bytes           int64 // what they hold, and what is remembered of those that left for want of room or were killed
+	Bytes           int64 // what they hold, and what is remembered of those that left for want of room or were invalidated
 	Memory          MemoryStats
 	TrackedPatterns int
 	Associations    int
@@ -50,13 +52,20 @@ type Stats struct {
 	PreloadHitRate float64 // PreloadHits / PreloadCount; 0 while nothing was loaded
 	Mode           Mode
 	Limits         Limits // what is limited, by the side of what there is
+	Settings       Settings
+	Feeds          []FeedStats // in the order of WithFeed
 	// HeldOut are the tables whose answers are not kept now, since the end of a write cannot be
-	// seen, "" for all tables; HoldOuts are the writes that had some held out since New.
-	HeldOut  []string
-	HoldOuts int64
-	Faults   map[string]int64 // by the part of the plugin; nil while there are none
-	Verify   VerifyStats
-	Loads    LoadStats
+	// seen, "" for all tables; HoldOuts are the writes that had some held out since New, and
+	// HoldOutsBy those by why it could not: "not answered", the connection or the context of a
+	// write ended before the server answered; "raw rows", a raw write whose rows are read; "other
+	// pool", a connection or pool that is not the plugin's; "raw transaction", one that a statement
+	// began or ended; "other callback", one in place of the plugin's; "other process".
+	HeldOut    []string
+	HoldOuts   int64
+	HoldOutsBy map[string]int64
+	Faults     map[string]int64 // by the part of the plugin; nil while there are none
+	Verify     VerifyStats
+	Loads      LoadStats
 
 	HotUsed float64               // the share of what ticks loaded lately, because it is hot, that was used; 0 while there was little of that
 	Models  map[string]ModelStats // by table
@@ -87,10 +96,12 @@ type VerifyStats struct {
 
 // LoadStats counts the loads in the background that have ended, by why they were made, "tick",
 // "expiry", "write" or "association", and by their result, "stored", "dead" (what it found could
-// not be kept), "error", "timeout" or "cancelled".
+// not be kept), "error", "timeout" or "cancelled"; by the same causes, the loads whose answer was
+// then asked for, and how long the loads took.
 type LoadStats struct {
 	Results map[string]map[string]int64
-	Took    Durations
+	Used    map[string]int64
+	Took    map[string]Durations
 }
 
 // Durations tell how long something took: how often, in all, and how often it took at most so long
@@ -242,6 +253,7 @@ type counters struct {
 	recorded atomic.Int64
 	bypassed sync.Map // reason -> *atomic.Int64
 	unserved seen.Unserved
+	holdOuts *seen.HoldOuts
 }
 
 func (c *counters) bypass(reason Reason) { add(&c.bypassed, reason) }
@@ -270,8 +282,9 @@ func (p *Plugin) Stats() Stats {
 	s := Stats{
 		BypassReasons:   map[Reason]int64{},
 		Evicted:         counts.Evicted.Load(),
+		EvictedBytes:    counts.Heavy.Load(),
 		Expired:         counts.Expired.Load(),
-		Kills:           map[string]map[string]int64{},
+		InvalidatedBy:   map[string]map[string]int64{},
 		PreloadCount:    counts.Preloads.Load(),
 		PreloadHits:     counts.PreloadHits.Load(),
 		TrackedPatterns: p.patterns.Len(),
@@ -288,10 +301,17 @@ func (p *Plugin) Stats() Stats {
 		Seen: p.cache.PastBytes() + c.unserved.Bytes(),
 	}
 	s.Mode, s.Limits, s.Faults = p.Mode(), p.limits(), p.config.faults.Parts()
+	c.holdOuts.Look()
 	s.HeldOut, s.HoldOuts = p.cache.Index.HeldOut()
+	s.HoldOutsBy = c.holdOuts.Causes()
 	s.Verify.Withdrawn = p.templates.Withdrawn()
-	took, buckets := p.worker.Told.Loads.Took.Load()
-	s.Loads = LoadStats{Results: p.worker.Told.Loads.Results(), Took: durations(took, buckets)}
+	loads := &p.worker.Told.Loads
+	s.Loads = LoadStats{Results: loads.Results(), Used: map[string]int64{}, Took: map[string]Durations{}}
+	loads.EachUsed(func(cause string, n int64) { s.Loads.Used[cause] = n })
+	loads.Took(func(cause string, sum time.Duration, buckets seen.Buckets) {
+		s.Loads.Took[cause] = durations(sum, buckets)
+	})
+	s.Settings, s.Feeds = p.settings(), p.feedStats()
 	if p.ready.Load() {
 		s.Memory.Recordings = p.source.Recordings.Held()
 	}
@@ -310,10 +330,10 @@ func (p *Plugin) Stats() Stats {
 		return true
 	})
 	counts.EachKill(func(table string, reason coherence.Reason, n int64) {
-		if s.Kills[table] == nil {
-			s.Kills[table] = map[string]int64{}
+		if s.InvalidatedBy[table] == nil {
+			s.InvalidatedBy[table] = map[string]int64{}
 		}
-		s.Kills[table][reason.String()] = n
+		s.InvalidatedBy[table][reason.String()] = n
 		s.Invalidated += n
 	})
 	for n := range maps.Values(s.BypassReasons) {

@@ -37,12 +37,12 @@ func (w *writer) gated(callback func(*gorm.DB)) func(*gorm.DB) {
 // The plugin learns of such a write only after it ran, so that its tables are held out.
 func (w *writer) unbracketed(loosely func(*gorm.Statement, bool) footprint.Write) func(*gorm.DB) {
 	return func(db *gorm.DB) {
-		w.log.Begin(db.Statement, w.changes(db, loosely), "", true, true).Done(commit.Ending{Err: db.Error, Unseen: true})
+		w.log.Begin(db.Statement, w.changes(db, loosely), "", true, true).Done(commit.Ending{Err: db.Error, Unseen: true, Why: commit.Callback})
 	}
 }
 
 func (w *writer) unbracketedRaw(db *gorm.DB) {
-	w.log.RecognizeRaw(db.Statement, true).Done(commit.Ending{Err: db.Error, Unseen: true})
+	w.log.RecognizeRaw(db.Statement, true).Done(commit.Ending{Err: db.Error, Unseen: true, Why: commit.Callback})
 }
 
 // bracket runs a raw statement, or one that is not known, between the announcement of what it may
@@ -61,7 +61,7 @@ func (w *writer) bracket(db *gorm.DB, next func(*gorm.DB), unseenEnd bool) {
 		w.log.Ran(db.Statement.ConnPool, db.Error)
 		return
 	}
-	e := commit.Ending{Err: commit.ErrUnknownOutcome, Unseen: unseenEnd}
+	e := commit.Ending{Err: commit.ErrUnknownOutcome, Unseen: unseenEnd, Why: commit.RawRows}
 	defer func() {
 		w.log.Reconsider(db.Statement, tok, e)
 		if !unseenEnd || e.Err != nil || tok.Within.Load() != nil || !w.log.Watch(db.Statement, tok.Done) {

@@ -23,8 +23,10 @@ var (
 	style = read("templates/page.css")
 	html  = template.Must(template.New("page.html").Funcs(template.FuncMap{
 		"bytes": bytes, "short": short, "bars": bars, "style": func() template.CSS { return template.CSS(style) },
-		"percent": func(share float64) string { return fmt.Sprintf("%.0f %%", 100*share) },
-		"ago":     func(at time.Time) string { return short(time.Since(at)) },
+		"yes":            func(is bool) string { return map[bool]string{true: "yes", false: "no"}[is] },
+		"evictedEntries": func(s preload.Stats) int64 { return s.Evicted - s.EvictedBytes },
+		"percent":        func(share float64) string { return fmt.Sprintf("%.0f %%", 100*share) },
+		"ago":            func(at time.Time) string { return short(time.Since(at)) },
 	}).ParseFS(files, "templates/page.html"))
 	styleSum = func() string {
 		sum := sha256.Sum256([]byte(style))

@@ -121,7 +121,7 @@ func TestThePageTellsWhatHappened(t *testing.T) {
 	if !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") || strings.Contains(policy, "script-src") || !strings.Contains(policy, "form-action 'none'") {
 		t.Errorf("the policy is %q", policy)
 	}
-	for _, want := range []string{"of reads", "SELECT * FROM books", "writes of books", "row of the same id", "give WithRaw", "</html>", `class="invalidated"`} {
+	for _, want := range []string{"of reads", "SELECT * FROM books", "writes of books", "row of the same id", "give WithRaw", "Configuration", "other processes are not seen", "</html>", `class="invalidated"`} {
 		if !strings.Contains(body, want) {
 			t.Errorf("%q is not on the page", want)
 		}

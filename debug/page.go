@@ -79,7 +79,7 @@ func newPage(p *preload.Plugin, saves float64, values bool) *page {
 		pg.Tables = append(pg.Tables, table{"(own data)", s.Own})
 	}
 	slices.SortStableFunc(pg.Tables, func(a, b table) int { return cmp.Compare(b.Hits+b.Misses, a.Hits+a.Misses) })
-	pg.Verdict, pg.Advices, pg.Invalidations = verdict(&s, saves), advices(pg.Shapes, pg.Unserved), invalidations(pg.Shapes, s.Kills)
+	pg.Verdict, pg.Advices, pg.Invalidations = verdict(&s, saves), advices(pg.Shapes, pg.Unserved), invalidations(pg.Shapes, s.InvalidatedBy)
 	for _, one := range p.Hot(shownKeys) {
 		k := key{Key: shownKey(one.Key, values), Count: one.Count, Score: one.Score, Last: one.LastAccess}
 		for _, next := range one.Related {
@@ -112,7 +112,7 @@ func verdict(s *preload.Stats, saves float64) string {
 		if s.Mode == preload.ModeShadow {
 			does = "would serve"
 		}
-		parts = []string{fmt.Sprintf("%s %.0f %% of reads", does, 100*float64(s.Hits)/float64(reads)), fmt.Sprintf("saves %.3g queries a second", saves)}
+		parts = []string{fmt.Sprintf("%s %.0f %% of reads", does, 100*float64(s.Hits)/float64(reads)), "saves " + rate(saves) + " queries a second"}
 	}
 	parts = append(parts, fmt.Sprintf("%s of %s", bytes(s.Bytes), bytes(s.Limits.Bytes)), fmt.Sprintf("level %d", s.Prediction.Level), fmt.Sprintf("%d faults", faults))
 	if s.Verify.Mismatches > 0 {
@@ -166,9 +166,9 @@ func remedy(why preload.Cause, s *preload.ShapeStats) string {
 }
 
 // invalidations returns which writes invalidated which answers, the most first.
-func invalidations(shapes []preload.ShapeStats, kills map[string]map[string]int64) (all []invalidation) {
+func invalidations(shapes []preload.ShapeStats, by map[string]map[string]int64) (all []invalidation) {
 	rest := map[invalidation]int64{}
-	for table, rules := range kills {
+	for table, rules := range by {
 		for rule, n := range rules {
 			rest[invalidation{Table: table, Rule: rule}] += n
 		}
@@ -216,6 +216,14 @@ func bars(causes map[preload.Cause]int64) (all []bar) {
 		x += width
 	}
 	return all
+}
+
+// rate writes so many a second for people.
+func rate(n float64) string {
+	if n >= 10 {
+		return fmt.Sprintf("%.0f", n)
+	}
+	return fmt.Sprintf("%.2g", n)
 }
 
 // bytes writes a number of bytes for people.

@@ -6,7 +6,9 @@
 //
 // Observe puts on the span that a read runs in how the read was answered: preload.outcome,
 // preload.reason or preload.cause, preload.shape, preload.age. There is no span for a hit, unless
-// WithHitSpans is given. Nothing that is told holds a value or SQL.
+// WithHitSpans is given. A load in the background is a root span, "preload.load" with why it was
+// made, and counts in the histogram preload.load.duration. Nothing that is told holds a value or
+// SQL.
 package otel
 
 import (
@@ -56,6 +58,9 @@ func configOf(options []Option) *config {
 func Observe(options ...Option) func(context.Context, preload.Event) {
 	c := configOf(options)
 	tracer := c.tracers.Tracer(scope)
+	// The API says that a histogram is there in any case, and does nothing where it cannot be made.
+	took, _ := c.meters.Meter(scope).Float64Histogram("preload.load.duration", metric.WithUnit("s"),
+		metric.WithDescription("How long loads in the background took, by why they were made."))
 	return func(ctx context.Context, e preload.Event) {
 		switch e.Kind {
 		case preload.EventRead:
@@ -70,7 +75,9 @@ func Observe(options ...Option) func(context.Context, preload.Event) {
 			}
 		case preload.EventLoad:
 			now := time.Now()
-			_, span := tracer.Start(ctx, "preload.load", trace.WithNewRoot(), trace.WithTimestamp(now.Add(-e.Took)), trace.WithAttributes(attribute.String("preload.shape", e.Shape)))
+			cause := attribute.String("preload.cause", e.Why)
+			took.Record(ctx, e.Took.Seconds(), metric.WithAttributes(cause))
+			_, span := tracer.Start(ctx, name("preload.load", e.Why), trace.WithNewRoot(), trace.WithTimestamp(now.Add(-e.Took)), trace.WithAttributes(cause, attribute.String("preload.shape", e.Shape)))
 			if e.Failed {
 				span.SetStatus(codes.Error, "the load failed")
 			}
@@ -79,12 +86,12 @@ func Observe(options ...Option) func(context.Context, preload.Event) {
 	}
 }
 
-// name returns the name of a span about a table.
-func name(of, table string) string {
-	if table == "" {
+// name returns the name of a span about something, such as a table.
+func name(of, about string) string {
+	if about == "" {
 		return of
 	}
-	return of + " " + table
+	return of + " " + about
 }
 
 // ofRead returns the attributes of a read.
@@ -142,7 +149,7 @@ func Register(p *preload.Plugin, options ...Option) error {
 			o.ObserveInt64(entries, int64(m.Entries), with("table", table))
 		}
 		o.ObserveInt64(reads, s.Bypassed, with("outcome", "bypass"))
-		for table, rules := range s.Kills {
+		for table, rules := range s.InvalidatedBy {
 			for rule, n := range rules {
 				o.ObserveInt64(invalidations, n, with("table", table, "rule", rule))
 			}

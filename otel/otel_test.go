@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/opentest"
 	preloadotel "github.com/gorm-preload/preload/otel"
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.opentelemetry.io/otel/sdk/trace"
@@ -110,6 +112,28 @@ func TestMetersTellWhatHappened(t *testing.T) {
 		if n, ok := got[name]; !ok || n != want {
 			t.Errorf("%s is %d, %t, want %d; all: %v", name, n, ok, want, got)
 		}
+	}
+}
+
+// TestALoadIsASpanAndCounts: a root span that says why it was made, and how long it took.
+func TestALoadIsASpanAndCounts(t *testing.T) {
+	t.Parallel()
+	ended, reader := tracetest.NewSpanRecorder(), metric.NewManualReader()
+	observe := preloadotel.Observe(preloadotel.WithTracerProvider(trace.NewTracerProvider(trace.WithSpanProcessor(ended))),
+		preloadotel.WithMeterProvider(metric.NewMeterProvider(metric.WithReader(reader))))
+	observe(t.Context(), preload.Event{Kind: preload.EventLoad, Table: "books", Shape: "sql:books#x", Why: "tick", Took: 2 * time.Second, Failed: true})
+	spans := ended.Ended()
+	if len(spans) != 1 || spans[0].Name() != "preload.load tick" || spans[0].Parent().IsValid() || spans[0].Status().Code != codes.Error ||
+		spans[0].EndTime().Sub(spans[0].StartTime()) != 2*time.Second {
+		t.Errorf("%+v", spans)
+	}
+	var all metricdata.ResourceMetrics
+	if err := reader.Collect(t.Context(), &all); err != nil {
+		t.Fatal(err)
+	}
+	h, ok := all.ScopeMetrics[0].Metrics[0].Data.(metricdata.Histogram[float64])
+	if !ok || all.ScopeMetrics[0].Metrics[0].Name != "preload.load.duration" || h.DataPoints[0].Sum != 2 || h.DataPoints[0].Attributes.Encoded(attribute.DefaultEncoder()) != "preload.cause=tick" {
+		t.Errorf("%+v", all.ScopeMetrics)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"maps"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"time"
 
@@ -48,6 +47,7 @@ type descs struct {
 	loads, loadsUsed, loadDuration, queryDuration,
 	entries, entriesLimit, memory, memoryLimit, parts, heldOut, holdOuts,
 	inFlight, waiting, patterns, patternsLimit, associations, level, treated, control,
+	feedAge, feedServes, feedResets, feedAnnounce,
 	faults, checks, enabled, build,
 	shapeReads, shapeSeconds *prometheus.Desc
 }
@@ -71,18 +71,22 @@ func NewCollector(p *preload.Plugin, options ...Option) *Collector {
 		misses:        desc("misses_total", "Reads that were not answered from memory, by why.", "table", "cause"),
 		bypasses:      desc("bypasses_total", "Reads that went to the database untouched, by why.", "reason"),
 		invalidations: desc("invalidations_total", "Answers that a write invalidated, by the table that was written and by the rule that found them.", "table", "rule"),
-		evictions:     desc("evictions_total", "Answers that left for want of room."),
+		evictions:     desc("evictions_total", "Answers that left for want of room: of entries, or of bytes.", "cause"),
 		expirations:   desc("expirations_total", "Answers that outlived their TTL."),
 		loads:         desc("loads_total", "Loads in the background that ended, by why they were made and by their result.", "cause", "result"),
-		loadsUsed:     desc("loads_used_total", "Loads in the background whose answer was then read."),
-		loadDuration:  desc("load_duration_seconds", "How long loads in the background took."),
+		loadsUsed:     desc("loads_used_total", "Loads in the background whose answer was then read, by why they were made.", "cause"),
+		loadDuration:  desc("load_duration_seconds", "How long loads in the background took, by why they were made.", "cause"),
 		queryDuration: desc("query_duration_seconds", "How long the queries of misses took.", "table"),
 		entries:       desc("entries", "Answers in memory.", "table"),
 		entriesLimit:  desc("entries_limit", "How many answers may be in memory."),
 		memory:        desc("memory_bytes", "What the answers hold, with all that is there on their account."),
 		parts:         desc("memory_part_bytes", "What the plugin holds besides the answers, by part.", "part"),
 		heldOut:       desc("held_out_tables", "Tables whose answers are not kept now, since the end of a write cannot be seen."),
-		holdOuts:      desc("hold_outs_total", "Writes that had tables held out."),
+		holdOuts:      desc("hold_outs_total", "Writes that had tables held out, by why their end could not be seen.", "cause"),
+		feedAge:       desc("feed_age_seconds", "How long ago the moment was before which all is known that other processes have written.", "feed"),
+		feedServes:    desc("feed_serves_seconds", "For how long answers may be served from now on, as far as the feed says; 0 where it is cut off.", "feed"),
+		feedResets:    desc("feed_resets_total", "How often all answers were invalidated since the feed may have missed changes, by why.", "feed", "reason"),
+		feedAnnounce:  desc("feed_announce_seconds", "How long it took to tell others of writes, before these could become visible.", "feed"),
 		memoryLimit:   desc("memory_limit_bytes", "What the answers may hold."),
 		inFlight:      desc("loads_in_flight", "Loads in the background that are running."),
 		waiting:       desc("loads_waiting", "Loads in the background that wait for their turn, or run."),
@@ -93,7 +97,7 @@ func NewCollector(p *preload.Plugin, options ...Option) *Collector {
 		treated:       desc("prediction_treated_ratio", "The hit ratio of the keys that may be loaded because they are expected."),
 		control:       desc("prediction_control_ratio", "The hit ratio of the keys that never are."),
 		faults:        desc("faults_total", "Faults in the plugin, or in what is plugged in, by part. They cost a read of the database each.", "part"),
-		checks:        desc("verify_checks_total", "Answers in memory that were compared with those of the database.", "table", "result"),
+		checks:        desc("verify_checks_total", "Answers in memory that were compared with those of the database, in ModeShadow or as WithVerify has it.", "table", "result"),
 		enabled:       desc("enabled", "1 for the mode that the plugin is in.", "mode"),
 		build:         desc("build_info", "1, with the version of the plugin and of Go.", "version", "go"),
 	}
@@ -120,6 +124,8 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(desc *prometheus.Desc, n float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, n, labels...)
 	}
+	v := &s.Verify
+	verifies := s.Settings.VerifyRate > 0 || s.Mode == preload.ModeShadow || v.Equal+v.Mismatches+v.Skipped+v.Failed > 0
 	for table, m := range tables(&s) {
 		count(d.reads, m.Hits-m.Joined-m.Stale, table, "hit")
 		count(d.reads, m.Joined, table, "joined")
@@ -130,39 +136,57 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 		}
 		gauge(d.entries, float64(m.Entries), table)
 		histogram(ch, d.queryDuration, m.Queries, table)
-		for result, n := range map[string]int64{"equal": m.Verify.Equal, "mismatch": m.Verify.Mismatches, "skipped": m.Verify.Skipped, "error": m.Verify.Failed} {
-			count(d.checks, n, table, result)
+		if verifies {
+			count(d.checks, m.Verify.Equal, table, "equal")
+			count(d.checks, m.Verify.Mismatches, table, "mismatch")
+			count(d.checks, m.Verify.Skipped, table, "skipped")
+			count(d.checks, m.Verify.Failed, table, "error")
 		}
 	}
 	count(d.reads, s.Bypassed, "", "bypass")
 	for reason, n := range s.BypassReasons {
 		count(d.bypasses, n, string(reason))
 	}
-	for table, rules := range written(s.Kills) {
+	for table, rules := range written(s.InvalidatedBy) {
 		for rule, n := range rules {
 			count(d.invalidations, n, table, rule)
 		}
 	}
-	count(d.evictions, s.Evicted)
+	count(d.evictions, s.Evicted-s.EvictedBytes, "entries")
+	count(d.evictions, s.EvictedBytes, "bytes")
 	count(d.expirations, s.Expired)
 	for cause, results := range s.Loads.Results {
 		for result, n := range results {
 			count(d.loads, n, cause, result)
 		}
 	}
-	count(d.loadsUsed, s.PreloadHits)
-	histogram(ch, d.loadDuration, s.Loads.Took)
+	for cause, n := range s.Loads.Used {
+		count(d.loadsUsed, n, cause)
+	}
+	for cause, took := range s.Loads.Took {
+		histogram(ch, d.loadDuration, took, cause)
+	}
+	for _, f := range s.Feeds {
+		gauge(d.feedAge, f.Age.Seconds(), f.Feed)
+		gauge(d.feedServes, f.Serves.Seconds(), f.Feed)
+		histogram(ch, d.feedAnnounce, f.Announces, f.Feed)
+		for reason, n := range f.Resets {
+			count(d.feedResets, n, f.Feed, reason)
+		}
+	}
 	gauge(d.entriesLimit, float64(s.Limits.Entries))
 	gauge(d.memoryLimit, float64(s.Limits.Bytes))
 	for part, n := range map[string]int64{
 		"prepared": s.Memory.Prepared, "templates": s.Memory.Templates, "statements": s.Memory.Statements,
-		"loaders": s.Memory.Loaders, "patterns": s.Memory.Patterns, "prediction": s.Memory.Prediction, "seen": s.Memory.Seen,
+		"loaders": s.Memory.Loaders, "patterns": s.Memory.Patterns, "prediction": s.Memory.Prediction, "seen": s.Memory.Seen, "recordings": s.Memory.Recordings,
 	} {
 		gauge(d.parts, float64(n), part)
 	}
 	gauge(d.memory, float64(s.Bytes))
 	gauge(d.heldOut, float64(len(s.HeldOut)))
-	count(d.holdOuts, s.HoldOuts)
+	for cause, n := range s.HoldOutsBy {
+		count(d.holdOuts, n, cause)
+	}
 	gauge(d.inFlight, float64(s.ActiveTasks))
 	gauge(d.waiting, float64(s.Prediction.Waiting))
 	gauge(d.patterns, float64(s.TrackedPatterns))
@@ -181,7 +205,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 		}
 		gauge(d.enabled, is, mode.String())
 	}
-	gauge(d.build, 1, version(), runtime.Version())
+	gauge(d.build, 1, s.Settings.Version, runtime.Version())
 	if c.shapes <= 0 {
 		return
 	}
@@ -194,9 +218,9 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// tables returns what is told of the models, and of own data if there is any. Those beyond maxTables
-// in the order of their names are told as one, so that a table does not change its label while the
-// models in use stay the same.
+// tables returns what is told of the models, and of own data if there is any. Those beyond
+// maxTables in the order of their names are told as one, so that a table does not change its label
+// while the models in use stay the same.
 func tables(s *preload.Stats) map[string]preload.ModelStats {
 	all := map[string]preload.ModelStats{}
 	for i, table := range slices.Sorted(maps.Keys(s.Models)) {
@@ -204,7 +228,7 @@ func tables(s *preload.Stats) map[string]preload.ModelStats {
 			all[otherTables] = sum(all[otherTables], s.Models[table])
 			continue
 		}
-		all[table] = sum(all[table], s.Models[table])
+		all[table] = s.Models[table]
 	}
 	if s.Own.Hits+s.Own.Misses > 0 {
 		all[ownTable] = s.Own
@@ -231,14 +255,14 @@ func added[K cmp.Ordered](a, b map[K]int64) map[K]int64 {
 }
 
 // written bounds the tables that were written, likewise: they need not be those of models.
-func written(kills map[string]map[string]int64) map[string]map[string]int64 {
+func written(by map[string]map[string]int64) map[string]map[string]int64 {
 	all := map[string]map[string]int64{}
-	for i, table := range slices.Sorted(maps.Keys(kills)) {
+	for i, table := range slices.Sorted(maps.Keys(by)) {
 		name := table
 		if i >= maxTables {
 			name = otherTables
 		}
-		all[name] = added(all[name], kills[table])
+		all[name] = added(all[name], by[table])
 	}
 	return all
 }
@@ -250,17 +274,4 @@ func histogram(ch chan<- prometheus.Metric, desc *prometheus.Desc, d preload.Dur
 		buckets[time.Duration(bound).Seconds()] = below
 	}
 	ch <- prometheus.MustNewConstHistogram(desc, uint64(d.Count), d.Sum.Seconds(), buckets, labels...)
-}
-
-// version returns the version of the plugin that is built in, "(devel)" where that is not known.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if ok {
-		for _, dep := range append(info.Deps, &info.Main) {
-			if dep.Path == "github.com/gorm-preload/preload" && dep.Version != "" {
-				return dep.Version
-			}
-		}
-	}
-	return "(devel)"
 }

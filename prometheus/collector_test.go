@@ -1,12 +1,15 @@
 package prometheus_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/opentest"
@@ -75,9 +78,24 @@ func value(families map[string]*dto.MetricFamily, name string, labels ...string)
 	return -1
 }
 
+// feed is one that knows at once what others have written.
+type feed struct{}
+
+func (f *feed) Open(_ context.Context, m preload.Member) error {
+	m.Serve(time.Now(), time.Hour)
+	m.Reset("a test")
+	return nil
+}
+
+func (f *feed) Close() error { return nil }
+
+func (f *feed) Announce(context.Context, []byte, string) (func(preload.End), error) {
+	return func(preload.End) {}, nil
+}
+
 func TestAScrapeIsWhatHappened(t *testing.T) {
 	t.Parallel()
-	db, p := open(t)
+	db, p := open(t, preload.WithFeed(&feed{}), preload.WithVerify(preload.Verify{Rate: 1e-9}))
 	for range 3 {
 		if err := db.First(new(book), 1).Error; err != nil {
 			t.Fatal(err)
@@ -90,6 +108,9 @@ func TestAScrapeIsWhatHappened(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := db.Raw("SELECT 'secret'").Scan(new(string)).Error; err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Connection(func(one *gorm.DB) error { return one.Exec("UPDATE books SET title = 'x' WHERE id = 2").Error }); err != nil {
 		t.Fatal(err)
 	}
 	families, text := scrape(t, preloadprometheus.NewCollector(p, preloadprometheus.WithShapes(10), preloadprometheus.WithConstLabels(prometheus.Labels{"db": "shop"})))
@@ -110,6 +131,10 @@ func TestAScrapeIsWhatHappened(t *testing.T) {
 		{"preload_invalidations_total", []string{"table=books", "rule=row"}, 1},
 		{"preload_query_duration_seconds", []string{"table=books"}, 2},
 		{"preload_entries", []string{"table=books"}, 1},
+		{"preload_evictions_total", []string{"cause=entries"}, 0},
+		{"preload_evictions_total", []string{"cause=bytes"}, 0},
+		{"preload_hold_outs_total", []string{"cause=other pool"}, 1},
+		{"preload_feed_resets_total", []string{"feed=prometheus_test.feed", "reason=a test"}, 1},
 		{"preload_entries_limit", nil, 10_000},
 		{"preload_memory_limit_bytes", nil, 64 << 20},
 		{"preload_enabled", []string{"mode=on"}, 1},
@@ -119,6 +144,11 @@ func TestAScrapeIsWhatHappened(t *testing.T) {
 	} {
 		if got := value(families, c.name, c.labels...); got != c.want {
 			t.Errorf("%s%v is %v, want %v", c.name, c.labels, got, c.want)
+		}
+	}
+	for _, name := range []string{"preload_feed_serves_seconds", "preload_feed_age_seconds", "preload_feed_announce_seconds"} {
+		if got := value(families, name, "feed=prometheus_test.feed"); got <= 0 {
+			t.Errorf("%s is %v", name, got)
 		}
 	}
 	if value(families, "preload_memory_bytes") <= 0 || value(families, "preload_build_info") != 1 {
@@ -181,3 +211,45 @@ func ExampleNewCollector() {
 	}
 	// Output: preload_entries_limit 10000
 }
+
+// BenchmarkScrape reads the figures of 200 tables, each with a query that was read.
+func BenchmarkScrape(b *testing.B) {
+	db, p := open(b, preload.WithDefaultPolicy(preload.Policy{}), preload.WithoutWorker())
+	for i := range maxTables {
+		table := fmt.Sprintf("table_%03d", i)
+		if err := db.Exec("CREATE TABLE " + table + " (id integer primary key)").Error; err != nil {
+			b.Fatal(err)
+		}
+	}
+	for i := range maxTables {
+		table := fmt.Sprintf("table_%03d", i)
+		for range 2 {
+			if err := db.Clauses(preload.Cache(preload.Tables(table))).Raw("SELECT id FROM " + table).Scan(new([]int)).Error; err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(preloadprometheus.NewCollector(p))
+	series := 0
+	var took []time.Duration
+	for b.Loop() {
+		began := time.Now()
+		families, err := registry.Gather()
+		if err != nil {
+			b.Fatal(err)
+		}
+		took = append(took, time.Since(began))
+		series = 0
+		for _, f := range families {
+			series += len(f.GetMetric())
+		}
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/5].Microseconds())/1_000, "quick-ms")
+	b.ReportMetric(float64(series), "series")
+	b.ReportMetric(float64(len(p.Stats().Models)), "tables")
+}
+
+// maxTables is how many tables are told apart.
+const maxTables = 200

@@ -1,10 +1,11 @@
 // Command shop is a web shop on GORM for as long as 20 seconds: half of the time without the preload
 // plugin, half with it, in turns of a second, on one screen. Three scenes follow: a rename that the
-// next read shows, a rollback that nobody saw, and an order that killed one of 10,000 answers. From
-// the root of the project:
+// next read shows, a rollback that nobody saw, and an order that invalidated one of 10,000 answers.
+// From the root of the project:
 //
 //	go run ./examples/shop
 //	go run ./examples/shop -dsn postgres://postgres@127.0.0.1:5432/postgres
+//	go run ./examples/shop -page 127.0.0.1:6060 # with the page of package debug at http://127.0.0.1:6060
 //
 // It makes SQLite databases in a temporary folder, or schemas of its own in PostgreSQL, and drops
 // them. Answers are compared with those of plain GORM at the end of each turn. The exit status is 1
@@ -18,9 +19,12 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"runtime"
 	"time"
 
+	"github.com/gorm-preload/preload/debug"
 	"github.com/gorm-preload/preload/examples/internal/command"
 	"github.com/gorm-preload/preload/examples/shop/service"
 )
@@ -33,6 +37,7 @@ type settings struct {
 	seconds, clients int
 	seed             uint64
 	dsn              string
+	page             string // the address of the page of package debug; "" for none
 
 	// meddle is called before answers are compared. Tests use it to write behind the plugin's back.
 	meddle func(*stand)
@@ -47,6 +52,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	flags.IntVar(&s.clients, "clients", 4, "how many people ask at a time")
 	flags.Uint64Var(&s.seed, "seed", 1, "what people ask is drawn from it")
 	flags.StringVar(&s.dsn, "dsn", "", "a postgres:// URL (default: SQLite in a temporary folder)")
+	flags.StringVar(&s.page, "page", "", "serve the page of package debug at this address, as 127.0.0.1:6060, while the shop is open")
 	if err := command.Parse(flags, args, stderr); err != nil {
 		return s, err
 	}
@@ -74,6 +80,16 @@ func open(ctx context.Context, s settings, stdout, stderr io.Writer) (err error)
 		stands = append(stands, one)
 	}
 	without, with := stands[0], stands[1]
+	if s.page != "" {
+		listener, failed := net.Listen("tcp", s.page)
+		if failed != nil {
+			return fmt.Errorf("serving the page: %w", failed)
+		}
+		server := &http.Server{Handler: debug.NewHandler(with.plugin), ReadHeaderTimeout: time.Second}
+		defer func() { _ = server.Close() }()
+		go func() { _ = server.Serve(listener) }() // until it is closed
+		fmt.Fprintf(stderr, "the page of the plugin is at http://%s\n", listener.Addr())
+	}
 	fmt.Fprintf(stdout, "%d products, %d users, %d people at a time, %s, %d CPUs, seed %d\n\n",
 		s.size.Products, s.size.Users, s.clients, with.kind, runtime.GOMAXPROCS(0), s.seed)
 	var c comparison

@@ -45,7 +45,7 @@ func TestTheShopIsShownAndCompared(t *testing.T) {
 		_, stdout, stderr := run(t, small(nil), append(args, "-seconds", "2")...)
 		for _, want := range []string{
 			`without plugin +\d`, `with plugin +\d+ .*%  +\d+ of \d+`, `the next read shows ".*, renamed"`, `read with 0 queries\.`,
-			`500 answers were in memory.* The insert killed 1; (499|500) were served`, `\n\d{3} answers compared, 0 differ\n`,
+			`500 answers were in memory.* The insert invalidated 1; (499|500) were served`, `\n\d{3} answers compared, 0 differ\n`,
 		} {
 			if !regexp.MustCompile(want).MatchString(stdout) {
 				t.Errorf("%s: nothing matches %s:\n%s%s", name, want, stdout, stderr)

@@ -80,7 +80,7 @@ func rollback(db *gorm.DB, _ settings, one *stand, c *comparison, out io.Writer)
 	return err
 }
 
-// order inserts an order: of all users' lists of orders one is killed.
+// order inserts an order: of all users' lists of orders one is invalidated.
 func order(db *gorm.DB, s settings, one *stand, c *comparison, out io.Writer) error {
 	if err := one.plugin.Invalidate(); err != nil {
 		return err
@@ -99,7 +99,7 @@ func order(db *gorm.DB, s settings, one *stand, c *comparison, out io.Writer) er
 	if err := db.Create(&service.Order{UserID: uint(buyer), Status: "new", Total: 4_200}).Error; err != nil {
 		return err
 	}
-	killed := one.plugin.Stats().Invalidated - before.Invalidated
+	invalidated := one.plugin.Stats().Invalidated - before.Invalidated
 	plain := one.plain.WithContext(db.Statement.Context)
 	served := -one.plugin.Stats().Hits
 	for user := range s.answers {
@@ -117,6 +117,6 @@ func order(db *gorm.DB, s settings, one *stand, c *comparison, out io.Writer) er
 		c.add(fmt.Sprint("orders of user ", user+1), got, want)
 	}
 	served += one.plugin.Stats().Hits
-	fmt.Fprintf(out, "An order: %d answers were in memory, one for each user's orders. The insert killed %d; %d were served after it.\n", before.Entries, killed, served)
+	fmt.Fprintf(out, "An order: %d answers were in memory, one for each user's orders. The insert invalidated %d; %d were served after it.\n", before.Entries, invalidated, served)
 	return nil
 }

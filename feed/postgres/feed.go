@@ -37,7 +37,7 @@ type Feed struct {
 	said    string                  // which tables were last said not to be told
 }
 
-var _ preload.Feed = (*Feed)(nil)
+var _ preload.Positioner = (*Feed)(nil)
 
 // New returns a feed that connects with a server by a data source name, as pgx takes it.
 func New(dsn string, options ...Option) *Feed { return &Feed{config: newConfig(options), dsn: dsn} }

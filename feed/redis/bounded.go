@@ -18,8 +18,8 @@ import (
 // ended, without waiting for that; and, four times in the bound, a beat. It reads all entries in
 // their order. When it comes by a beat of its own, it knows all that was in the stream when it sent
 // the beat, and serves for as long as the bound from then on. The entries of a process are
-// numbered: where a number is missing, an entry was lost. It forgets all then; and where the server
-// is another one, or the oldest entry is younger than the last that it knows.
+// numbered: where a number is missing, an entry was lost. It invalidates all then; and where the
+// server is another one, or the oldest entry is younger than the last that it knows.
 type BoundedFeed struct {
 	config
 	client goredis.UniversalClient
@@ -402,8 +402,8 @@ func before(a, b string) bool {
 	return parts[0][0] < parts[1][0] || parts[0][0] == parts[1][0] && parts[0][1] < parts[1][1]
 }
 
-// reset forgets all: each other process is taken as it comes from then on. What one has announced
-// is still blocked until its end, which may be in the stream yet.
+// reset invalidates all: each other process is taken as it comes from then on. What one has
+// announced is still blocked until its end, which may be in the stream yet.
 func (r *reader) reset(why string) {
 	r.m.Stop()
 	for _, s := range r.senders {

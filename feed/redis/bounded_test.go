@@ -41,13 +41,14 @@ func (l *listening) until(t *testing.T, what string) {
 	}
 }
 
-func (l *listening) ID() string                     { return l.id }
-func (l *listening) Namespace() string              { return "none" }
-func (l *listening) Serve(time.Time, time.Duration) { l.note("serve") }
-func (l *listening) Stop()                          {}
-func (l *listening) Reset(string)                   { l.note("reset") }
-func (l *listening) Merge(batches [][]byte) []byte  { return joined(batches) }
-func (l *listening) Arbiter() preload.Arbiter       { return nil }
+func (l *listening) ID() string                      { return l.id }
+func (l *listening) Namespace() string               { return "none" }
+func (l *listening) Serve(time.Time, time.Duration)  { l.note("serve") }
+func (l *listening) Stop()                           {}
+func (l *listening) Rows([]preload.RowChange) []byte { return nil }
+func (l *listening) Reset(string)                    { l.note("reset") }
+func (l *listening) Merge(batches [][]byte) []byte   { return joined(batches) }
+func (l *listening) Arbiter() preload.Arbiter        { return nil }
 func (l *listening) Begin(batch []byte) func(preload.End) {
 	l.note("begin " + string(batch))
 	return func(end preload.End) { l.note(fmt.Sprint("end ", string(batch), " ", end)) }

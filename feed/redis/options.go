@@ -59,7 +59,7 @@ func WithBound(d time.Duration) Option {
 }
 
 // WithLength sets how many entries the stream of a Bounded feed keeps, about: a process that is
-// further behind forgets all. Default 10,000; at least 100.
+// further behind invalidates all. Default 10,000; at least 100.
 func WithLength(entries int) Option {
 	return func(c *config) {
 		c.require(entries >= 100, "WithLength", entries, "at least 100")

@@ -45,6 +45,9 @@ type Config struct {
 	// Expect awaits the trial of a key and has the key loaded, or ends the trial; it reports
 	// whether the key may be loaded. It makes nobody wait.
 	Expect func(*Expected) bool
+	// Moved is called when a level of eagerness changes: that of what is expected after queries of
+	// the shape of a key, or, with key "", that of all. nil where nobody wants to know.
+	Moved func(key string, before, now int)
 }
 
 // Learner learns associations from accesses, and has loaded what is expected.
@@ -91,7 +94,7 @@ func New(config Config) *Learner {
 			predictor: prediction.New(prediction.Config{
 				Nodes: nodesPerEntry * max(1, config.MaxEntries), Bytes: config.GraphBytes, Sessions: maxSessions, Prefix: template.PrefixOf,
 			}),
-			governor: prediction.NewGovernor(),
+			governor: newGovernor(config.Moved),
 			forms:    map[string]*form{},
 			known:    map[*prediction.Template]*form{},
 			pending:  map[string]*Expected{},
@@ -113,9 +116,24 @@ func New(config Config) *Learner {
 // it.
 var started = prediction.NewGovernor().Figures().Level
 
+// newGovernor returns a governor whose accounts tell moved of their levels.
+func newGovernor(moved func(key string, before, now int)) *prediction.Governor {
+	g := prediction.NewGovernor()
+	if moved != nil {
+		g.Moved = func(load prediction.Load, before, now int) {
+			if x, ok := load.(*Expected); ok {
+				moved(x.Key, before, now)
+			}
+		}
+	}
+	return g
+}
+
 func (l *Learner) publish() {
 	f := l.governor.Figures()
-	l.figures.Store(&f)
+	if before := l.figures.Swap(&f); before != nil && before.Level != f.Level && l.Moved != nil {
+		l.Moved("", before.Level, f.Level)
+	}
 	l.bytes.Store(l.predictor.Bytes() + l.governor.Bytes() + int64(len(l.forms))*learnedBytes)
 	l.rare.Store(l.rarity(f.Level > started))
 	l.patient.Store(f.Level == 0)
@@ -153,7 +171,7 @@ func (l *Learner) current(of int32) bool {
 func (l *Learner) forgetAll() {
 	l.predictor.Clear()
 	l.forgetTemplates()
-	l.governor = prediction.NewGovernor()
+	l.governor = newGovernor(l.Moved)
 	l.forgetLeads()
 	l.pending, l.pace = map[string]*Expected{}, pace{}
 }

@@ -125,10 +125,18 @@ func (c *Cache) Keep(f *Flight) bool {
 		c.Counts.Preloads.Add(1) // before anybody can read it
 	}
 	victims, ok := c.set(f)
+	heavy := false // where there is room for another answer, bytes are what is wanting
+	if len(victims) > 0 {
+		entries, _ := c.queues.Size()
+		heavy = entries < c.MaxEntries
+	}
 	for _, victim := range victims {
 		v := victim.Owner
 		if c.discard(v) {
 			c.Counts.Evicted.Add(1)
+			if heavy {
+				c.Counts.Heavy.Add(1)
+			}
 			c.past.Left(Hash(v.Key), seen.Evicted)
 		}
 		if e.Background && v != e {

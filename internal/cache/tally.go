@@ -13,6 +13,7 @@ import (
 // counts are what a cache did. All are safe for concurrent use.
 type counts struct {
 	Evicted, Expired      atomic.Int64
+	Heavy                 atomic.Int64 // of Evicted, those that left for want of bytes
 	Preloads, PreloadHits atomic.Int64 // loads in the background whose answer was stored, and of these those whose answer was read
 
 	kills   sync.Map // killedBy -> *atomic.Int64
@@ -31,6 +32,8 @@ type Tally struct {
 	// because what a hit counts is.
 	Leads atomic.Bool
 	over  bool // nothing is asked any more that it counts; guarded by tallies.mu
+	// Table and Label are what a shape is called; Label is "" of own data. They do not change.
+	Table, Label string
 }
 
 // tallies are those of a table, by the name of it. The first one has what those had that are over,
@@ -93,12 +96,12 @@ func (c *counts) Tally(table string) *Tally {
 	return c.tallies.of(table)[0]
 }
 
-// NewTally returns a tally of a table for one shape of query, until it is over.
-func (c *counts) NewTally(table string) *Tally {
+// NewTally returns a tally of a table for one shape of query, which is called so, until it is over.
+func (c *counts) NewTally(table, label string) *Tally {
 	ts := &c.tallies
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	t := new(Tally)
+	t := &Tally{Table: table, Label: label}
 	ts.byTable[table] = append(ts.of(table), t)
 	return t
 }
@@ -145,7 +148,7 @@ func (c *counts) EachTally(do func(table string, t *Tally)) {
 
 // clear sets all to zero but what tells what there is now.
 func (c *counts) clear() {
-	for _, n := range []*atomic.Int64{&c.Evicted, &c.Expired, &c.Preloads, &c.PreloadHits} {
+	for _, n := range []*atomic.Int64{&c.Evicted, &c.Heavy, &c.Expired, &c.Preloads, &c.PreloadHits} {
 		n.Store(0)
 	}
 	c.kills.Clear()

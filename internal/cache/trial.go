@@ -9,6 +9,9 @@ type Trial struct {
 	state  atomic.Int32
 	entry  atomic.Pointer[Entry] // once it is loaded, until it was heard of
 	trials *trials
+	// Used counts that what was loaded was asked for; nil for nobody. It is set before the trial
+	// begins.
+	Used *atomic.Int64
 }
 
 // trials counts those that wait for their turn, run, or were loaded and not heard of yet.
@@ -57,6 +60,9 @@ func (t *Trial) Load(e *Entry) bool {
 	if !t.state.CompareAndSwap(int32(waiting), int32(o)) {
 		return false
 	}
+	if o == Late {
+		t.used()
+	}
 	e.trial.Store(t)
 	switch {
 	case !e.preloaded.Load():
@@ -78,7 +84,16 @@ func (t *Trial) Heard() *Entry {
 // settle tells the trial of an entry, if it has one, that it was used or wasted.
 func (e *Entry) settle(o Fate) {
 	if t := e.trial.Load(); t != nil {
-		t.state.CompareAndSwap(int32(loaded), int32(o))
+		if t.state.CompareAndSwap(int32(loaded), int32(o)) && o == Used {
+			t.used()
+		}
 		e.trial.Store(nil)
+	}
+}
+
+// used counts that the answer was asked for.
+func (t *Trial) used() {
+	if t.Used != nil {
+		t.Used.Add(1)
 	}
 }

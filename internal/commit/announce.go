@@ -1,8 +1,6 @@
 package commit
 
 import (
-	"time"
-
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/catalog"
 	"github.com/gorm-preload/preload/internal/coherence"
@@ -11,7 +9,7 @@ import (
 
 // announce says that what was written is about to become visible. The returned function is called
 // once, after it has, or will not; with how long the tables stay out of the cache from then on.
-func (l *Log) announce(writes []footprint.Write) (finish func(hold time.Duration)) {
+func (l *Log) announce(writes []footprint.Write) (finish func(Hold)) {
 	finish, err := l.announceAs(writes, "")
 	l.goesOn(err)
 	return finish
@@ -20,17 +18,18 @@ func (l *Log) announce(writes []footprint.Write) (finish func(hold time.Duration
 // announceAs does what announce does for a transaction by the name that the database has for it. An
 // error says that others cannot be told of it, and it should not become visible; finish is to be
 // called all the same.
-func (l *Log) announceAs(writes []footprint.Write, tx string) (finish func(hold time.Duration), err error) {
+func (l *Log) announceAs(writes []footprint.Write, tx string) (finish func(Hold), err error) {
 	altered := l.altered(writes)
 	announced, told, dead := l.announced(writes)
 	// What is asked here meanwhile is blocked already.
 	end, err := l.tell(told, tx)
-	return func(hold time.Duration) {
+	return func(hold Hold) {
 		if altered {
 			l.altered(writes)
 		}
 		end(hold)
-		l.Index.Finish(announced, hold)
+		l.Index.Finish(announced, hold.For)
+		l.keepOut(told, hold)
 		l.Killed(dead)
 	}, err
 }

@@ -4,7 +4,6 @@ import (
 	"database/sql"
 	"errors"
 	"sync"
-	"time"
 
 	"github.com/gorm-preload/preload/internal/coherence"
 	"github.com/gorm-preload/preload/internal/footprint"
@@ -36,9 +35,9 @@ type held struct {
 	// hold-out that one asked for.
 	begun   bool
 	commits int
-	hold    time.Duration
+	hold    Hold
 	// late finish, with the hold of the commits, what was written while one was under way.
-	late []func(hold time.Duration)
+	late []func(Hold)
 	// serial counts what changed the segments, and shown is all of them as reads look at it.
 	serial uint64
 	shown  shown
@@ -92,7 +91,7 @@ func (s *segment) covers(w footprint.Write) bool {
 // statement returned. lazily says that the statement may run later than that, as one does whose
 // rows are read: a rollback to a savepoint may come before it.
 func (h *held) write(w footprint.Write, lazily bool) (done func(Ending)) {
-	var finish func(hold time.Duration)
+	var finish func(Hold)
 	if h.note(w, lazily) {
 		finish = h.log.announce([]footprint.Write{w})
 	}
@@ -119,28 +118,28 @@ func (h *held) note(w footprint.Write, lazily bool) (announce bool) {
 }
 
 // wrote ends a write. finish ends its announcement; it is nil if there was none.
-func (h *held) wrote(w footprint.Write, e Ending, finish func(time.Duration)) {
+func (h *held) wrote(w footprint.Write, e Ending, finish func(Hold)) {
 	// What is inside a transaction becomes visible by its commit only, so that what is known of the
 	// statement does not matter.
-	var alone time.Duration
+	var alone Hold
 	if h.lost() {
 		e.Unseen = true
 		alone = h.log.holdAfter(e)
 	}
 	h.mu.Lock()
 	h.writing--
-	hold := max(alone, h.hold)
+	hold := longer(alone, h.hold)
 	// It may be inside a commit that is under way, unless it was not sent any more.
 	inside := finish != nil && h.commits > 0 && !errors.Is(e.Err, sql.ErrTxDone)
 	if inside {
-		h.late = append(h.late, func(committed time.Duration) { finish(max(hold, committed)) })
+		h.late = append(h.late, func(committed Hold) { finish(longer(hold, committed)) })
 	}
 	h.mu.Unlock()
 	switch {
 	case inside:
 	case finish != nil:
 		finish(hold)
-	case alone > 0:
+	case alone.For > 0:
 		// The transaction ended unseen while the statement ran.
 		h.log.announce([]footprint.Write{w})(alone)
 	}
@@ -182,7 +181,7 @@ func (h *held) committing() (done func(error)) {
 // not to be committed.
 func (h *held) committingAs(name func() string) (done func(error), refused error) {
 	writes := h.begin()
-	finish := func(time.Duration) {}
+	finish := func(Hold) {}
 	if len(writes) > 0 {
 		finish, refused = h.log.announceAs(writes, name())
 	}
@@ -220,11 +219,11 @@ func (h *held) begin() (all []footprint.Write) {
 
 // committed says that a commit ended. When none is under way any more it returns what waited for
 // that.
-func (h *held) committed(over bool, hold time.Duration) (committed time.Duration, late []func(time.Duration)) {
+func (h *held) committed(over bool, hold Hold) (committed Hold, late []func(Hold)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.commits--
-	h.hold = max(h.hold, hold)
+	h.hold = longer(h.hold, hold)
 	if over {
 		h.segments = nil
 	}

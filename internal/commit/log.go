@@ -50,6 +50,9 @@ type Config struct {
 	Gate   passage
 	// Killed is called with the answers that a write killed, when it is over.
 	Killed func([]cache.Killed)
+	// HeldOut is called with the tables that a write keeps out of the cache, "" for all, and how
+	// long it does; nil for nobody. No lock is held.
+	HeldOut func(tables []string, hold Hold)
 	// Reads says that memory may answer reads in transactions.
 	Reads bool
 	// Others are the other processes; nil if there are none.

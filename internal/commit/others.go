@@ -25,19 +25,19 @@ type others interface {
 
 // tell tells others of a write. The returned function ends that, with how long its tables are held
 // out here.
-func (l *Log) tell(w footprint.Write, tx string) (end func(hold time.Duration), err error) {
+func (l *Log) tell(w footprint.Write, tx string) (end func(Hold), err error) {
 	var finish func(strict.End)
 	if l.Others != nil && !l.closed.Load() {
 		failopen.Guard(l.Report, "telling other processes of a write", func() { finish, err = l.Others.Tell(w, tx) })
 	}
 	if finish == nil {
-		return func(time.Duration) {}, err
+		return func(Hold) {}, err
 	}
-	return func(hold time.Duration) {
+	return func(hold Hold) {
 		// What is over without having become visible is not told apart: it costs others no more
-		// than a query of what they have forgotten anyway.
+		// than a query of what was invalidated there anyway.
 		end := strict.EndVisible
-		if hold > 0 {
+		if hold.For > 0 {
 			end = strict.EndUnknown
 		}
 		failopen.Guard(l.Report, "telling other processes of the end of a write", func() { finish(end) })
@@ -49,7 +49,7 @@ func (l *Log) tell(w footprint.Write, tx string) (end func(hold time.Duration), 
 func (l *Log) goesOn(err error) {
 	if err != nil {
 		l.Report(slog.LevelError, "preload: other processes could not be told of a write outside a transaction, which was not kept back: "+
-			"they may serve what was there before it", "", "err", failopen.PlainError(err))
+			"they may serve what was there before it", "", "err", failopen.TellError(err))
 	}
 }
 
@@ -72,7 +72,7 @@ func (l *Log) InvalidateEverywhere(changes []coherence.Change) {
 	announced, told, _ := l.announced([]footprint.Write{{Changes: changes}})
 	end, err := l.tell(told, "")
 	l.goesOn(err)
-	end(0)
+	end(Hold{})
 	l.Index.Finish(announced, 0)
 }
 
@@ -81,16 +81,17 @@ func (l *Log) InvalidateEverywhere(changes []coherence.Change) {
 func (l *Log) Elsewhere(w footprint.Write) (finish func(strict.End)) {
 	writes := []footprint.Write{w}
 	altered := l.altered(writes)
-	announced, _, _ := l.announced(writes)
+	announced, all, _ := l.announced(writes)
 	return func(end strict.End) {
 		if altered {
 			l.altered(writes)
 		}
-		hold := time.Duration(0)
+		var hold Hold
 		if end == strict.EndUnknown {
-			hold = l.longHold()
+			hold = Hold{l.longHold(), OtherProcess}
 		}
-		l.Index.Finish(announced, hold)
+		l.Index.Finish(announced, hold.For)
+		l.keepOut(all, hold)
 	}
 }
 

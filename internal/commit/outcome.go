@@ -1,6 +1,7 @@
 package commit
 
 import (
+	"cmp"
 	"database/sql"
 	"net"
 	"reflect"
@@ -229,6 +230,8 @@ type Ending struct {
 	commit bool
 	// Unseen says that it may go on after it returned, whatever it returned.
 	Unseen bool
+	// Why says why it does; "" stands for OtherPool.
+	Why Why
 }
 
 // lingers is how many hold-outs a server is thought to go on with what it was doing when its client
@@ -237,14 +240,16 @@ type Ending struct {
 const lingers = 60
 
 // holdAfter returns how long the tables of a write stay out of the cache after it returned.
-func (l *Log) holdAfter(e Ending) time.Duration {
+func (l *Log) holdAfter(e Ending) Hold {
 	switch {
 	case outcomeOf(e.Err, e.commit) == unknown && !l.inCall():
-		return times(l.HoldOut, lingers)
-	case outcomeOf(e.Err, e.commit) == unknown || e.Unseen:
-		return l.HoldOut
+		return Hold{times(l.HoldOut, lingers), Unanswered}
+	case outcomeOf(e.Err, e.commit) == unknown:
+		return Hold{l.HoldOut, Unanswered}
+	case e.Unseen:
+		return Hold{l.HoldOut, cmp.Or(e.Why, OtherPool)}
 	}
-	return 0
+	return Hold{}
 }
 
 // inCall reports whether the database does all of its work within the calls of its driver.

@@ -255,10 +255,10 @@ func (l *Log) statement(tok *Token, query string, lazily bool) (after func(error
 	finish := l.announce(l.changes(tok, query, meaning))
 	return func(err error) {
 		if err == driver.ErrSkip {
-			finish(0)
+			finish(Hold{})
 			return
 		}
-		finish(l.holdAfter(Ending{Err: err, commit: meaning.Kind != sqltext.Write, Unseen: lazily}))
+		finish(l.holdAfter(Ending{Err: err, commit: meaning.Kind != sqltext.Write, Unseen: lazily, Why: RawRows}))
 	}
 }
 

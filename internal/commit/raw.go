@@ -3,7 +3,6 @@ package commit
 import (
 	"database/sql"
 	"log/slog"
-	"time"
 
 	"github.com/gorm-preload/preload/internal/failopen"
 	"github.com/gorm-preload/preload/internal/footprint"
@@ -136,20 +135,21 @@ func (l *Log) rawSavepoint(stmt *gorm.Statement, query string, meaning sqltext.S
 
 func (l *Log) beginRaw() {
 	if spare := l.raw.begin(l.Now(), l.everything()); spare != nil {
-		spare(0)
+		spare(Hold{})
 	}
 }
 
 // everything announces that anything may change, of which nothing is loaded again at once.
-func (l *Log) everything() (finish func(hold time.Duration)) {
+func (l *Log) everything() (finish func(Hold)) {
 	l.definitions.Add(1)
 	announced, told, _ := l.announced([]footprint.Write{footprint.Everything()})
 	end, err := l.tell(told, "")
 	l.goesOn(err)
-	return func(hold time.Duration) {
+	return func(hold Hold) {
 		l.definitions.Add(1)
 		end(hold)
-		l.Index.Finish(announced, hold)
+		l.Index.Finish(announced, hold.For)
+		l.keepOut(told, hold)
 	}
 }
 
@@ -157,7 +157,7 @@ func (l *Log) everything() (finish func(hold time.Duration)) {
 // statement returned that ended it.
 func (l *Log) endRaw(overdue bool, e Ending) {
 	if held := l.raw.end(overdue); held != nil {
-		e.commit, e.Unseen = true, true // it may have gone to another connection
+		e.commit, e.Unseen, e.Why = true, true, RawTransaction // it may have gone to another connection
 		held(l.holdAfter(e))
 	}
 }

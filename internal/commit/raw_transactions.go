@@ -13,7 +13,7 @@ type rawTransactions struct {
 	begun int
 	since time.Time
 	// held ends the announcement that anything changes, while one is open.
-	held func(hold time.Duration)
+	held func(Hold)
 	// savepoint is the one that began a transaction; "" if none did.
 	savepoint string
 }
@@ -28,7 +28,7 @@ func (r *rawTransactions) open() bool {
 }
 
 // begin counts one more. It returns the announcement if one is held already.
-func (r *rawTransactions) begin(now time.Time, held func(time.Duration)) (spare func(time.Duration)) {
+func (r *rawTransactions) begin(now time.Time, held func(Hold)) (spare func(Hold)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.begun++
@@ -42,7 +42,7 @@ func (r *rawTransactions) begin(now time.Time, held func(time.Duration)) (spare 
 
 // end counts one less, or none where all are overdue. It returns what was held for them when there
 // is none left.
-func (r *rawTransactions) end(overdue bool) (held func(time.Duration)) {
+func (r *rawTransactions) end(overdue bool) (held func(Hold)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.begun > 0 {

@@ -141,7 +141,7 @@ func (l *Log) sweep() (swept chan struct{}) {
 // over reports whether a write has ended, and how.
 func (l *Log) over(w *openWrite, now time.Time) (e Ending, over bool) {
 	if now.Sub(w.since) >= times(l.HoldOut, openLimit) {
-		return Ending{Unseen: true}, true
+		return Ending{Unseen: true, Why: RawRows}, true
 	}
 	if w.rows == nil {
 		return e, false

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"sync/atomic"
-	"time"
 
 	"github.com/gorm-preload/preload/internal/coherence"
 	"github.com/gorm-preload/preload/internal/footprint"
@@ -22,8 +21,8 @@ type Token struct {
 	// off them. There are none where nothing was read off values.
 	changes []coherence.Change
 	said    uint64
-	write   footprint.Write          // the same where the token announces it; nothing of a read
-	finish  func(hold time.Duration) // ends its announcement; nil while there is none
+	write   footprint.Write // the same where the token announces it; nothing of a read
+	finish  func(Hold)      // ends its announcement; nil while there is none
 	// reading says that GORM built a query: that changes nothing, whatever functions it calls.
 	reading bool
 	// known says that no one has to tell how the statement ran: outside of any transaction, or in
@@ -120,17 +119,19 @@ func (tok *Token) Done(e Ending) {
 	}
 	if tok.Within.Load() != nil {
 		// The transaction holds it.
-		tok.finish(0)
+		tok.finish(Hold{})
 		return
 	}
 	if tok.seen && failed && !tok.ran.Load() {
 		// No connection was to be had for it.
-		tok.finish(0)
+		tok.finish(Hold{})
 		return
 	}
 	// Where the only statement failed, nobody can make anything of it visible.
 	foreign := !tok.known && !tok.ran.Load() && (!failed || tok.ends || tok.query == "")
-	e.Unseen = e.Unseen || tok.unseen || foreign
+	if e.Unseen = e.Unseen || tok.unseen || foreign; foreign {
+		e.Why = OtherPool
+	}
 	tok.finish(tok.log.holdAfter(e))
 }
 

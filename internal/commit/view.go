@@ -191,7 +191,7 @@ func (l *Log) AskIsolation(pool *Pool) {
 	var name, said string
 	row := pool.QueryRowContext(ctx, query)
 	if err := row.Scan(&name, &said); err != nil {
-		l.Report(slog.LevelWarn, "preload: the server did not say what its isolation is: reads in transactions that do not say it themselves go to the database", "", "err", err)
+		l.Report(slog.LevelWarn, "preload: the server did not say what its isolation is: reads in transactions that do not say it themselves go to the database", "", "err", failopen.TellError(err))
 		return
 	}
 	said = strings.ToLower(strings.ReplaceAll(said, "-", " "))

@@ -6,7 +6,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"strings"
-	"time"
 
 	"github.com/gorm-preload/preload/internal/failopen"
 	"github.com/gorm-preload/preload/internal/footprint"
@@ -85,7 +84,7 @@ func (w *watch) begins() {
 	w.open.over()
 	failopen.Guard(w.log.Report, "watching a transaction that begins", func() {
 		if writes := w.open.held.all(); len(writes) > 0 {
-			w.log.announce(writes)(0)
+			w.log.announce(writes)(Hold{})
 		}
 	})
 }
@@ -174,7 +173,7 @@ func (w *watch) Statement(ctx context.Context, query string, queried bool) (afte
 	if !failopen.Guard(w.log.Report, "watching a statement", func() { done = w.statement(tok, query, queried) }) {
 		failopen.Guard(w.log.Report, "watching a statement", func() {
 			finish := w.log.announce([]footprint.Write{footprint.Everything()})
-			done = func(err error) { finish(w.log.holdAfter(Ending{Err: err, Unseen: true})) }
+			done = func(err error) { finish(w.log.holdAfter(Ending{Err: err, Unseen: true, Why: OtherPool})) }
 		})
 	}
 	if done == nil {
@@ -233,7 +232,7 @@ func (w *watch) control(tok *Token, query string, meaning sqltext.Statement) (do
 	switch meaning.Kind {
 	case sqltext.Begin:
 		tok.met(query, w.open)
-		finish := func(time.Duration) {}
+		finish := func(Hold) {}
 		if w.open != nil {
 			// MySQL commits the one that is open. It is thought to be open still where the server
 			// ignores the statement.

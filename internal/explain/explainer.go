@@ -120,7 +120,7 @@ func (ex *Explainer) Write(stmt *gorm.Statement, w footprint.Write) {
 		for _, kill := range ex.Cache.Index.Touching(change) {
 			if answer := kill.Guard.Owner.(*cache.Entry); !seen[kill.Guard] {
 				seen[kill.Guard] = true
-				f.Kills = append(f.Kills, Killed{Key: ex.PublicKey(answer), Table: kill.Table, Reason: kill.Reason.String()})
+				f.Kills = append(f.Kills, Killed{Key: ex.PublicKey(answer), Table: kill.Table, Rule: kill.Reason.String()})
 			}
 		}
 	}

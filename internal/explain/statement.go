@@ -41,9 +41,9 @@ type Change struct {
 
 // Killed is an answer that a write would kill.
 type Killed struct {
-	Key    string
-	Table  string
-	Reason string
+	Key   string
+	Table string
+	Rule  string
 }
 
 // hide puts "?" in place of the values that are not to be shown.
@@ -66,7 +66,7 @@ func hideValues(of map[string][]string) {
 func (s Statement) String() string {
 	var b strings.Builder
 	fmt.Fprintln(&b, s.SQL)
-	line := func(name, text string) { fmt.Fprintf(&b, "  %-10s %s\n", name, text) }
+	line := func(name, text string) { fmt.Fprintf(&b, "  %-14s %s\n", name, text) }
 	key := func(key string) string {
 		if s.Hidden {
 			return template.Label(key)
@@ -79,10 +79,10 @@ func (s Statement) String() string {
 			line("change", c.String())
 		}
 		if len(s.Kills) == 0 {
-			line("kills", "nothing that is in memory now")
+			line("invalidates", "nothing that is in memory now")
 		}
 		for _, k := range s.Kills {
-			line("kills", key(k.Key)+" by "+k.Reason)
+			line("invalidates", key(k.Key)+" by "+k.Rule)
 		}
 	case s.Cacheable:
 		line("cacheable", "yes")
@@ -94,7 +94,7 @@ func (s Statement) String() string {
 			line("pinned", conditions(s.Pinned))
 		}
 		for _, write := range s.KilledBy {
-			line("killed by", write)
+			line("invalidated by", write)
 		}
 	case s.Reason != "":
 		line("cacheable", "no: "+s.Reason)

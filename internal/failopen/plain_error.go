@@ -167,7 +167,7 @@ func Panicked() string {
 
 // FaultAttrs are the attributes of a line about what a panic gave.
 func FaultAttrs(fault any) []any {
-	attrs := []any{"fault", PlainFault(fault)}
+	attrs := []any{"fault", Told{PlainFault(fault), fault}}
 	if at := Panicked(); at != "" {
 		attrs = append(attrs, "at", at)
 	}

@@ -19,14 +19,17 @@ const (
 
 // Reporter is the only way of the plugin's parts to the application's logger. Of one event and
 // shape it writes at most a line a minute; the next line says in "suppressed" how many were left
-// out. What it is given must hold no bind value and no key: label makes of a key what may be
-// written. It is safe for concurrent use.
+// out. What it is given must hold no bind value and no key, but in a Told. It is safe for
+// concurrent use.
 type Reporter struct {
 	logger *slog.Logger
 	now    func() time.Time
 	// Noticed is called with each event, also with those of which no line is written; nil for
 	// none. It is set before the first report.
 	Noticed func(level slog.Level, event, shape string)
+	// Values has what a Told may hold of the application's values written. It is set before the
+	// first report.
+	Values bool
 
 	mu    sync.Mutex
 	lines map[reported]*line
@@ -64,6 +67,9 @@ func (r *Reporter) Report(level slog.Level, event, shape string, attrs ...any) {
 	}
 	if suppressed > 0 {
 		attrs = append(attrs, "suppressed", suppressed)
+	}
+	if r.Values {
+		attrs = whole(attrs)
 	}
 	r.logger.Log(context.Background(), level, event, attrs...)
 }

@@ -3,7 +3,9 @@ package feeds
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/gorm-preload/preload/internal/batch"
 	"github.com/gorm-preload/preload/internal/cache"
@@ -39,7 +41,9 @@ type Feeds struct {
 	Config
 	dialect string
 	db      *gorm.DB
-	tellers []Teller
+	tellers []teller
+	mu      sync.Mutex // a leaf
+	members []*Member  // does not change but by appending to another one
 	sums    atomic.Pointer[sums]
 	named   atomic.Bool // transactions are asked for by name
 
@@ -54,7 +58,13 @@ func New(config Config) *Feeds { return &Feeds{Config: config, origin: newOrigin
 func (f *Feeds) Serve(db *gorm.DB) { f.db, f.dialect = db, db.Name() }
 
 // Add adds a feed that is told of what is written here: before any is.
-func (f *Feeds) Add(t Teller) { f.tellers = append(f.tellers, t) }
+func (f *Feeds) Add(t Teller, m *Member) { f.tellers = append(f.tellers, teller{t, m}) }
+
+// teller is a feed that is told, with what this process is to it.
+type teller struct {
+	Teller
+	member *Member
+}
 
 // Named reports whether a feed asks the database for transactions by name.
 func (f *Feeds) Named() bool { return f.named.Load() }
@@ -79,7 +89,9 @@ func (f *Feeds) Tell(w footprint.Write, tx string) (finish func(strict.End), err
 	}
 	for _, t := range f.tellers {
 		failopen.Guard(f.Report, "a feed, before a write", func() {
+			began := time.Now()
 			one, wrong := t.Announce(context.Background(), b, tx)
+			t.member.known.announces.Took(time.Since(began))
 			if err = errors.Join(err, wrong); one != nil && wrong == nil {
 				all = append(all, one)
 			}

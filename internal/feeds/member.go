@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/gorm-preload/preload/internal/cache"
@@ -18,12 +19,14 @@ type Member struct {
 	*Feeds
 	id, namespace string
 	latch         *cache.Latch
+	name          string // of the feed, for people
+	known         known
 }
 
-// Join returns the member for another feed: from then on nothing is served until it says so. The
-// error says that the database could not be asked for its name.
-func (f *Feeds) Join() (*Member, error) {
-	m := &Member{Feeds: f, latch: f.Gate.Latch()}
+// Join returns the member for another feed, which is called so: from then on nothing is served
+// until it says so. The error says that the database could not be asked for its name.
+func (f *Feeds) Join(feed string) (*Member, error) {
+	m := &Member{Feeds: f, latch: f.Gate.Latch(), name: feed}
 	var id [16]byte
 	_, _ = rand.Read(id[:]) // never fails
 	m.id = hex.EncodeToString(id[:])
@@ -32,6 +35,9 @@ func (f *Feeds) Join() (*Member, error) {
 		return nil, fmt.Errorf("asking the database for its name: %w", err)
 	}
 	m.namespace = f.dialect + "/" + name
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.members = append(slices.Clip(f.members), m)
 	return m, nil
 }
 
@@ -43,17 +49,24 @@ func (m *Member) Namespace() string { return m.namespace }
 
 // Serve says that all is known that was done before asked, and that answers may be served from
 // memory until so long after that.
-func (m *Member) Serve(asked time.Time, n time.Duration) { m.latch.Keep(asked, n) }
+func (m *Member) Serve(asked time.Time, n time.Duration) {
+	m.known.serve(asked, n)
+	m.latch.Keep(asked, n)
+}
 
 // Exact says that nothing is done of which the feed does not know while it has answers served.
 func (m *Member) Exact() { m.latch.Exact() }
 
 // Stop has nothing served or kept until Serve.
-func (m *Member) Stop() { m.latch.Shut() }
+func (m *Member) Stop() {
+	m.known.stop()
+	m.latch.Shut()
+}
 
 // Reset forgets all answers, and those that are being loaded.
 func (m *Member) Reset(reason string) {
-	m.Report(slog.LevelInfo, "preload: a feed may have missed changes, so that all answers are forgotten", "", "why", reason)
+	m.known.reset(reason)
+	m.Report(slog.LevelInfo, "preload: a feed may have missed changes, so that all answers are invalidated", "", "why", reason)
 	m.Log().Invalidate([]coherence.Change{coherence.Everything})
 }
 

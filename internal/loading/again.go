@@ -46,6 +46,12 @@ func (s *Source) Again(t *template.Template, key string, kept Kept) (load cache.
 		if !ok {
 			return nil
 		}
+		if c := checkIn(ctx); c != nil {
+			return func() ([]*cache.Entry, error) {
+				*c = s.check(ctx, t, vars)
+				return nil, c.Err
+			}
+		}
 		return s.reload(ctx, t, key, vars)
 	}, held
 }
@@ -62,25 +68,6 @@ func (s *Source) LoaderOf(key string) (load cache.Loader, ok bool) {
 			return nil
 		}
 		return s.reload(ctx, t, key, vars)
-	}, true
-}
-
-// Check returns the template of a key, and what asks the database for the answer of its query once
-// more, of which nothing is kept; false where the key does not tell how. general says that the
-// database answered as it would have answered anybody.
-func (s *Source) Check(key string) (t *template.Template, ask func(context.Context) (answer *gorm.DB, general bool), ok bool) {
-	t, vars, ok := s.readOff(key)
-	if !ok || t.OfRows() {
-		return nil, nil, false
-	}
-	return t, func(ctx context.Context) (*gorm.DB, bool) {
-		tx := t.Statement(ctx, vars)
-		if err := s.onOwn(ctx, tx, t.Prepared); err != nil {
-			_ = tx.AddError(err)
-			return tx, false
-		}
-		general := s.Ask(tx, t, s.Query)
-		return tx, general
 	}, true
 }
 

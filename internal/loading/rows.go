@@ -109,21 +109,7 @@ func (s *Source) recorder(f *cache.Flight, t *template.Template, kept func(*repl
 // reloadRows runs the query of a load in the background whose rows applications read themselves,
 // and reads them to their end. It reports whether the answer was stored.
 func (s *Source) reloadRows(ctx context.Context, f *template.Load, tx *gorm.DB) (stored bool) {
-	var recording *replay.Recording
-	tx.Statement.Settings.Store("rows", true)
-	general := s.Ask(tx, f.Template(), func(db *gorm.DB) {
-		s.Config.Rows(db)
-		rows, ok := db.Statement.Dest.(*sql.Rows)
-		if !ok || rows == nil || db.Error != nil {
-			return
-		}
-		recorder := s.recorder(&f.Flight, f.Template(), func(r *replay.Recording) { recording = r })
-		recorder.First = f.Template().First
-		rows = recorder.Rows(ctx, rows)
-		for rows.Next() && !recorder.First {
-		}
-		_ = db.AddError(errors.Join(rows.Err(), rows.Close()))
-	})
+	recording, general := s.readRows(ctx, f.Template(), tx, s.recorder(&f.Flight, f.Template(), nil))
 	f.Ran(ctx, tx.Error)
 	return general && tx.Error == nil && recording != nil && f.ArrivedRecording(recording)
 }

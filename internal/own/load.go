@@ -198,6 +198,9 @@ func (d *Data) lead(ctx context.Context, f *cache.Flight, terms Terms, load func
 			return // the former is known in a request only; the latter may be what was dropped because it took so long
 		}
 		d.Register(key, func(ctx context.Context) cache.Run {
+			if c := checkIn(ctx); c != nil {
+				return c.run(ctx, terms, load)
+			}
 			f := d.begin(d.prefix+key, terms)
 			if f == nil || !d.Cache.StartAhead(f) {
 				return nil
@@ -227,7 +230,7 @@ func (d *Data) lead(ctx context.Context, f *cache.Flight, terms Terms, load func
 func (d *Data) copyOf(e *cache.Entry, want reflect.Type) (value any, ok bool) {
 	failopen.Guard(d.Report, "copying own data", func() {
 		var err error
-		if value, err = clone.Any(*(*any)(e.Value)); err != nil {
+		if value, err = clone.Any(ValueOf(e)); err != nil {
 			return
 		}
 		if value == nil {

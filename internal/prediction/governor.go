@@ -75,6 +75,9 @@ type Figures struct {
 type Governor struct {
 	// Keys is the account of keys that the chain expects and that have no template.
 	Keys Trust
+	// Moved is called with a load whose outcome has more or less loaded of what is expected on its
+	// account: how many bands were before, and are now; nil where nobody wants to know.
+	Moved func(l Load, before, now int)
 
 	// trials are the loads whose outcome is not known for sure, by how often they were looked at.
 	// Each line is in the order in which they began, and so in that in which they are due.
@@ -207,6 +210,14 @@ func (g *Governor) Settle(now int64) {
 
 // count counts the outcome of a trial, in place of the one that it had before.
 func (g *Governor) count(t *trial, o Outcome) {
+	if g.Moved != nil {
+		before := t.trust.level()
+		defer func() {
+			if now := t.trust.level(); now != before {
+				g.Moved(t.Load, before, now)
+			}
+		}()
+	}
 	if t.wasted {
 		if o == Wasted {
 			return

@@ -451,3 +451,25 @@ func TestAllGoDownWhereTheControlGroupDoesAsWell(t *testing.T) {
 		}
 	}
 }
+
+// TestLevelsAreTold: what is wasted goes down to nothing, and comes back up when it is used, by one
+// step after the other.
+func TestLevelsAreTold(t *testing.T) {
+	t.Parallel()
+	g := newGoverned()
+	at, moves := len(bands), 0
+	g.Moved = func(l Load, before, now int) {
+		if _, ok := l.(*load); !ok || before != at || now == before || now < 0 || now > len(bands) {
+			t.Errorf("%T: from %d, which was %d, to %d", l, before, at, now)
+		}
+		at, moves = now, moves+1
+	}
+	s := &flow{rate: 20, probability: 0.97, depth: 1, fate: fate(Wasted, 0.03)}
+	if g.run(30, s); at != 0 {
+		t.Errorf("at level %d after %d moves, though all is wasted", at, moves)
+	}
+	s.fate = fate(Useful, 0.03)
+	if g.run(60, s); at == 0 || moves < 2 {
+		t.Errorf("at level %d after %d moves, though all is used", at, moves)
+	}
+}

@@ -74,6 +74,14 @@ func (t *Trust) sum(band int) int8 { return t.sums[band] }
 // open reports whether what is in a band is loaded.
 func (t *Trust) open(band int) bool { return t.sum(band) < distrusted }
 
+// level returns how many bands are loaded, the surest first.
+func (t *Trust) level() (n int) {
+	for n < len(bands) && t.open(n) {
+		n++
+	}
+	return n
+}
+
 // outcome notes what became of a load in a band. What is less likely cannot be expected to be used
 // more, nor what is likelier to be used less.
 func (t *Trust) outcome(o Outcome, band int) {

@@ -137,7 +137,7 @@ func (q *queue) next(room int) error {
 		q.keys = append(q.keys, keys...)
 		return nil
 	}
-	q.Report(slog.LevelWarn, "preload: LoadHot: a key is left out", template.Label(keys[0]), "err", failopen.Plain(err))
+	q.Report(slog.LevelWarn, "preload: LoadHot: a key is left out", template.Label(keys[0]), "err", failopen.TellError(err))
 	if q.failed[t] > maxFailed {
 		q.Report(slog.LevelWarn, "preload: LoadHot: a query is left out", template.Label(keys[0]))
 	}

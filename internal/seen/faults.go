@@ -3,6 +3,7 @@ package seen
 import (
 	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -63,18 +64,21 @@ type Loads struct {
 	results map[string]map[string]int64 // by cause
 	failed  int                         // one after the other, up to the last
 	shape   string
-
-	Took Histogram
+	took    map[string]*Histogram    // by cause
+	used    map[string]*atomic.Int64 // by cause
 }
 
 // Ended counts a load.
 func (l *Loads) Ended(shape, cause, result string, failed bool, took time.Duration) {
-	l.Took.Took(took)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.results == nil {
-		l.results = map[string]map[string]int64{}
+		l.results, l.took = map[string]map[string]int64{}, map[string]*Histogram{}
 	}
+	if l.took[cause] == nil {
+		l.took[cause] = &Histogram{}
+	}
+	l.took[cause].Took(took)
 	if l.results[cause] == nil {
 		l.results[cause] = map[string]int64{}
 	}
@@ -103,10 +107,46 @@ func (l *Loads) Results() map[string]map[string]int64 {
 	return all
 }
 
+// Took calls do with how long the loads of each cause took.
+func (l *Loads) Took(do func(cause string, sum time.Duration, buckets Buckets)) {
+	l.mu.Lock()
+	all := maps.Clone(l.took)
+	l.mu.Unlock()
+	for cause, h := range all {
+		sum, buckets := h.Load()
+		do(cause, sum, buckets)
+	}
+}
+
+// Used returns what counts the loads of a cause whose answer was asked for. It is set to zero by
+// Clear, and stays the same.
+func (l *Loads) Used(cause string) *atomic.Int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.used == nil {
+		l.used = map[string]*atomic.Int64{}
+	}
+	if l.used[cause] == nil {
+		l.used[cause] = new(atomic.Int64)
+	}
+	return l.used[cause]
+}
+
+// EachUsed calls do with how many loads of each cause were used.
+func (l *Loads) EachUsed(do func(cause string, n int64)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for cause, n := range l.used {
+		do(cause, n.Load())
+	}
+}
+
 // Clear forgets all.
 func (l *Loads) Clear() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.results, l.failed = nil, 0
-	l.Took.clear()
+	l.results, l.took, l.failed = nil, nil, 0
+	for _, n := range l.used {
+		n.Store(0)
+	}
 }

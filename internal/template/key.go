@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"strings"
+
+	"github.com/gorm-preload/preload/internal/failopen"
 )
 
 // KeyPrefix is what the keys of queries begin with. An application's own keys must not.
@@ -35,6 +37,9 @@ func Table(key string) string {
 	}
 	return rest[:strings.IndexByte(rest, '#')]
 }
+
+// Told returns what the log tells of a key.
+func Told(key string) failopen.Told { return failopen.Told{Plain: SumOf(key), Whole: key} }
 
 // SumOf stands for a text that is not to be seen.
 func SumOf(text string) string {

@@ -56,9 +56,14 @@ func (f *Load) ArrivedRecording(r *replay.Recording) (stored bool) {
 // RecordsRows reports whether the answers of the template are recordings.
 func (t *Template) RecordsRows() bool { return t.rows }
 
+// RowsOf returns the recording that an entry of the template holds, not to be changed.
+func (t *Template) RowsOf(e *cache.Entry) *replay.Recording {
+	return *(**replay.Recording)(e.Value)
+}
+
 // play reads the rows of an entry into the destination of a statement, as GORM's own callback does.
 func (t *Template) play(db *gorm.DB, e *cache.Entry) error {
-	rows, err := replay.Head(db.Statement.Context, *(**replay.Recording)(e.Value))
+	rows, err := replay.Head(db.Statement.Context, t.RowsOf(e))
 	if err != nil {
 		return err
 	}
@@ -73,14 +78,14 @@ func (t *Template) play(db *gorm.DB, e *cache.Entry) error {
 // PlayRow gives a statement the first row of an entry, as GORM's own callback leaves it.
 func (t *Template) PlayRow(db *gorm.DB, e *cache.Entry) {
 	e.Fetch()
-	db.Statement.Dest, db.RowsAffected = replay.Row(db.Statement.Context, *(**replay.Recording)(e.Value)), -1
+	db.Statement.Dest, db.RowsAffected = replay.Row(db.Statement.Context, t.RowsOf(e)), -1
 }
 
 // Play gives a statement the rows of an entry, as GORM's own callback leaves them; false where
 // there are none any more.
 func (t *Template) Play(db *gorm.DB, e *cache.Entry) bool {
 	e.Fetch()
-	rows, err := replay.Head(db.Statement.Context, *(**replay.Recording)(e.Value))
+	rows, err := replay.Head(db.Statement.Context, t.RowsOf(e))
 	if err != nil {
 		return false
 	}
@@ -111,15 +116,18 @@ func (t *Template) OfRows() bool { return t.rows }
 // its rows, as far as is known: a LIMIT without an order, or with one that leaves rows equal, may
 // cut off these rows or those.
 func (t *Template) Determined() bool {
-	q := t.query
+	q, all := t.query, t.destKind() == reflect.Slice
+	if t.rows {
+		all = !t.First
+	}
 	switch {
 	case q == nil:
-		return t.destKind() == reflect.Slice && !undetermined.MatchString(t.SQL)
+		return all && !undetermined.MatchString(t.SQL)
 	case q.Aggregate && !q.Grouped:
 		return !ordered.MatchString(t.SQL)
 	case ordered.MatchString(t.SQL):
 		return false
-	case t.destKind() == reflect.Slice && !q.Limited && !q.Offset:
+	case all && !q.Limited && !q.Offset:
 		return true
 	}
 	key := t.primaryKey()

@@ -166,7 +166,7 @@ func (ts *Set) Add(t *Template) *Template {
 		t.Tally = ts.Cache.Counts.Tally(t.Table)
 		return t
 	}
-	t.Tally = ts.Cache.Counts.NewTally(t.Table)
+	t.Tally = ts.Cache.Counts.NewTally(t.Table, Label(t.Prefix))
 	if n >= templatesPerBucket {
 		ts.empty(bucket)
 	}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/failopen"
+	"github.com/gorm-preload/preload/internal/loading"
+	"github.com/gorm-preload/preload/internal/own"
 	"github.com/gorm-preload/preload/internal/seen"
 	"github.com/gorm-preload/preload/internal/template"
 	"gorm.io/gorm"
@@ -38,33 +40,48 @@ type Verifier struct {
 
 // Compared compares an answer that was in memory with the one that the database gave. A write that
 // the plugin has seen until now, and that could have changed the answer, has killed the entry: then
-// the two may differ. One that the plugin sees later is not visible in the database yet. general
-// says that the database answered as it would have answered anybody.
-func (v *Verifier) Compared(ctx context.Context, t *template.Template, e *cache.Entry, general bool, answer *gorm.DB, err error) {
+// the two may differ. One that the plugin sees later is not visible in the database yet.
+func (v *Verifier) Compared(ctx context.Context, t *template.Template, e *cache.Entry, c loading.Check) {
 	verdict, columns := seen.Skipped, []string(nil)
 	switch {
-	case err != nil && !errors.Is(err, gorm.ErrRecordNotFound):
+	case c.Err != nil && !errors.Is(c.Err, gorm.ErrRecordNotFound):
 		verdict = seen.Failed
-	case general && answer != nil && template.Succeeded(answer):
-		verdict, columns = Compare(t, e, answer)
+	case !c.General:
+	case t.RecordsRows():
+		verdict, columns = CompareRows(t, e, c.Recording)
+	case c.Answer != nil && template.Succeeded(c.Answer):
+		verdict, columns = Compare(t, e, c.Answer)
 	}
+	v.judge(ctx, Mismatch{Table: t.Table, Label: template.Label(t.Prefix), Columns: columns}, e, verdict)
+}
+
+// ComparedOwn compares own data that was in memory with what its loader gave.
+func (v *Verifier) ComparedOwn(ctx context.Context, e *cache.Entry, label string, c *own.Check) {
+	verdict, columns := seen.Failed, []string(nil)
+	if c.Loaded {
+		verdict, columns = CompareValues(own.ValueOf(e), c.Value)
+	}
+	v.judge(ctx, Mismatch{Table: own.Table, Label: label, Columns: columns}, e, verdict)
+}
+
+// judge counts what came of a comparison, unless a write has killed the entry meanwhile.
+func (v *Verifier) judge(ctx context.Context, m Mismatch, e *cache.Entry, verdict seen.Verdict) {
 	if e.Guard.Dead() {
 		verdict = seen.Skipped
 	}
-	t.Tally.Seen.Compared(verdict)
-	if verdict == seen.Mismatch {
-		v.mismatch(ctx, t, e, columns)
+	if e.Tally.Seen.Compared(verdict); verdict == seen.Mismatch {
+		v.mismatch(ctx, m, e)
 	}
 }
 
 // mismatch drops an answer that was wrong, tells of it, and withdraws its table where too many of
 // them were.
-func (v *Verifier) mismatch(ctx context.Context, t *template.Template, e *cache.Entry, columns []string) {
+func (v *Verifier) mismatch(ctx context.Context, m Mismatch, e *cache.Entry) {
 	v.Cache.Refute(e)
-	m := Mismatch{Table: t.Table, Label: template.Label(t.Prefix), Age: e.Age(v.Now()), Columns: columns}
-	v.Report(slog.LevelError, MismatchEvent, m.Label, "table", m.Table, "age", m.Age, "columns", strings.Join(columns, ", "))
+	m.Age = e.Age(v.Now())
+	v.Report(slog.LevelError, MismatchEvent, m.Label, "table", m.Table, "age", m.Age, "key", template.Told(e.Key), "columns", strings.Join(m.Columns, ", "))
 	v.Told(ctx, m)
-	if v.DisableAfter <= 0 {
+	if v.DisableAfter <= 0 || m.Table == own.Table {
 		return
 	}
 	n := v.mismatches(m.Table)

@@ -106,19 +106,19 @@ func (w *Worker) done(r agenda.Wish, stored bool, end runner.Ending) {
 		}
 		w.Pause()
 	}
-	w.Report(slog.LevelWarn, "preload: a background load failed", template.Label(r.Key), "err", failopen.Plain(end.Err))
+	w.Report(slog.LevelWarn, "preload: a background load failed", template.Label(r.Key), "key", template.Told(r.Key), "err", failopen.TellError(end.Err))
 }
 
 // count counts a load that has ended: by why it was made, and by what came of it.
 func (w *Worker) count(r *agenda.Wish, stored bool, end runner.Ending) {
-	shape, cause, result, failed := template.Label(r.Key), "association", "stored", end.Err != nil
+	shape, cause, result, failed := template.Label(r.Key), causeAssociation, "stored", end.Err != nil
 	switch {
 	case r.Killed:
-		cause = "write"
+		cause = causeWrite
 	case r.Asked != nil:
-		cause = "expiry"
+		cause = causeExpiry
 	case r.Expected != nil && r.Expected.Hot:
-		cause = "tick"
+		cause = causeTick
 	}
 	switch {
 	case !failed && !stored:
@@ -131,7 +131,7 @@ func (w *Worker) count(r *agenda.Wish, stored bool, end runner.Ending) {
 		result = "error"
 	}
 	w.Told.Loads.Ended(shape, cause, result, failed && !end.Brief, end.Took)
-	w.Ended(shape, end.Took, failed)
+	w.Ended(Ended{Table: template.Table(r.Key), Shape: shape, Cause: cause, Took: end.Took, Failed: failed})
 }
 
 // LoaderOf returns the loader of a key: one that was kept, or one that reads off the key how its
@@ -155,30 +155,6 @@ func (w *Worker) Together(expected []*association.Expected) (r agenda.Wish, rest
 		r.Load, _ = w.LoaderOf(r.Key)
 	}
 	return r, rest
-}
-
-// Compare has the database asked for an answer that was just read from memory, if it is one of
-// those that are compared and there is room for that now.
-func (w *Worker) Compare(e *cache.Entry) {
-	if w.Away.Load() || !w.Sampler.Takes() {
-		return
-	}
-	w.guard("verifying an answer", func() {
-		t, check, ok := w.Source.Check(e.Key)
-		if !ok {
-			return
-		}
-		w.TryRun(runner.Job{
-			Keys: []string{"verify " + e.Key}, Label: template.Label(t.Prefix), Slow: t.Pace.Slow(), Dropped: func() {}, Done: func(runner.Ending) {},
-			Begin: func(ctx context.Context) func() error {
-				return func() error {
-					answer, general := check(ctx)
-					w.Verifier.Compared(ctx, t, e, general, answer, answer.Error)
-					return nil
-				}
-			},
-		})
-	})
 }
 
 func (w *Worker) guard(part string, do func()) { failopen.Guard(w.Report, part, do) }

@@ -17,6 +17,8 @@ func (w *Worker) Tick() {
 	w.Learner.Tick()
 	now := w.Now()
 	w.Cache.Expire(now)
+	w.Ticked()
+	w.warn()
 	if n := w.Learner.Clears(); n != w.clears {
 		w.heat, w.clears = prediction.Heat{}, n
 		w.renewals.Clear()
@@ -46,6 +48,7 @@ func (w *Worker) Tick() {
 			continue
 		}
 		x := &association.Expected{Key: hot.Key, Hot: true}
+		x.Used = w.Told.Loads.Used(causeTick)
 		w.Cache.Await(&x.Trial)
 		if w.Load(agenda.Wish{Key: hot.Key, Expected: x}) {
 			loads++

@@ -39,7 +39,9 @@ type Config struct {
 	Now      func() time.Time
 	Report   failopen.Report
 	// Ended is told of each load that has ended.
-	Ended func(shape string, took time.Duration, failed bool)
+	Ended func(Ended)
+	// Ticked is called once a tick.
+	Ticked func()
 	// Verifier compares answers, and Sampler says which; nil where none is compared.
 	Verifier *verify.Verifier
 	Sampler  *verify.Sampler
@@ -71,11 +73,29 @@ type Worker struct {
 	heat     prediction.Heat // the goroutine's
 	clears   int32           // of the learner that heat knows of
 	renewals prediction.Renewals
+	watch    seen.Watch      // the goroutine's
+	checks   chan runner.Job // answers that are to be compared once there is room
 
 	starting sync.Mutex // held by Start and Stop
 	stopped  bool
 	ended    sync.Once // what the goroutine had is dropped after it, by one of those who stop it
 }
+
+// Ended is a load that has ended.
+type Ended struct {
+	Table, Shape string
+	Cause        string // why it was made
+	Took         time.Duration
+	Failed       bool
+}
+
+// Why loads are made.
+const (
+	causeTick        = "tick"
+	causeExpiry      = "expiry"
+	causeWrite       = "write"
+	causeAssociation = "association"
+)
 
 // Told is what a worker tells of itself.
 type Told struct {
@@ -99,7 +119,7 @@ func (t *Told) Clear() {
 
 // New returns a worker that has nothing to do yet.
 func New(c Config) *Worker {
-	w := &Worker{Config: c, Agenda: agenda.New()}
+	w := &Worker{Config: c, Agenda: agenda.New(), checks: make(chan runner.Job, 1)}
 	w.Runner = runner.New(runner.Config{
 		Concurrency: max(1, c.Settings.Concurrency), MaxIdle: c.Settings.MaxIdleConns, Timeout: c.Settings.LoadTimeout, Brief: c.Settings.Brief, Grace: time.Second,
 		Pool: func() runner.Pool { return w.Source.LoadPool() }, Alike: func() bool { return w.Source.Alike() },
@@ -145,6 +165,8 @@ func (w *Worker) run() {
 		case <-ticker.C:
 			w.guard("a tick", w.Tick)
 		case <-w.More:
+		case j := <-w.checks:
+			w.guard("verifying an answer", func() { w.Run(j) })
 		}
 	}
 }
@@ -172,6 +194,7 @@ func (w *Worker) Load(r agenda.Wish) bool {
 // Expect has a key loaded that is expected to be asked for. It returns false, and the trial has
 // ended, where others come first.
 func (w *Worker) Expect(x *association.Expected) bool {
+	x.Used = w.Told.Loads.Used(causeAssociation)
 	w.Cache.Await(&x.Trial)
 	w.Foresee(x)
 	return !x.Over()
@@ -230,7 +253,7 @@ func (w *Worker) Stop() error {
 
 // renewal returns the wish for an entry that is to be loaded again so that nobody has to wait for
 // it; false where it is wished for already, or is not to be loaded.
-func (w *Worker) renewal(e *cache.Entry) (r agenda.Wish, ok bool) {
+func (w *Worker) renewal(e *cache.Entry, cause string) (r agenda.Wish, ok bool) {
 	if w.Off || e.Reloading.Load() {
 		return r, false
 	}
@@ -240,6 +263,7 @@ func (w *Worker) renewal(e *cache.Entry) (r agenda.Wish, ok bool) {
 		return r, false
 	}
 	x := &association.Expected{Key: key, Hot: true}
+	x.Used = w.Told.Loads.Used(cause)
 	w.Cache.Await(&x.Trial)
 	w.renewals.Try(x, shape)
 	return agenda.Wish{Key: key, Asked: &e.Reloading, Expected: x}, true
@@ -251,7 +275,7 @@ func (w *Worker) Reload(e *cache.Entry, now time.Time) {
 	if e.Pattern != nil && !prediction.Renews(e.Read(), e.Passed(now)) {
 		return
 	}
-	if r, ok := w.renewal(e); ok {
+	if r, ok := w.renewal(e, causeExpiry); ok {
 		w.request(r)
 	}
 }
@@ -259,7 +283,7 @@ func (w *Worker) Reload(e *cache.Entry, now time.Time) {
 // revive loads an entry again that was killed: at once where there is room and a slot, so that who
 // asks next finds the load running and waits for it, instead of the load finding them.
 func (w *Worker) revive(e *cache.Entry) {
-	r, ok := w.renewal(e)
+	r, ok := w.renewal(e, causeWrite)
 	if !ok {
 		return
 	}
