@@ -94,7 +94,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	for _, name := range strings.Split(*plugin, ",") {
 		v, ok := variants[name]
 		if !ok {
-			return fmt.Errorf("-plugin %s: %q is no variant: want off, worker-off or on", *plugin, name)
+			return fmt.Errorf("-plugin %s: %q is no variant: want off, worker-off, on or all", *plugin, name)
 		}
 		s.variants = append(s.variants, v)
 	}

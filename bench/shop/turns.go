@@ -27,6 +27,7 @@ type variant struct {
 var variants = map[string]variant{
 	"off":        {"plain", nil},
 	"worker-off": {"WithoutWorker", []preload.Option{preload.WithoutWorker()}},
+	"all":        {"WithRaw, WithTransactionReads", []preload.Option{preload.WithRaw(), preload.WithTransactionReads()}},
 	"on":         {"plugin", []preload.Option{}},
 }
 

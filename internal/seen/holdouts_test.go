@@ -3,6 +3,7 @@ package seen
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,9 +13,14 @@ import (
 func TestHoldOutsAreToldWhenTheyBeginAndEnd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var told []string
+		var (
+			mu   sync.Mutex
+			told []string
+		)
 		began := time.Now()
 		h := NewHoldOuts(HoldOutConfig{Now: time.Now, Timely: true, Told: func(o HoldOut) {
+			mu.Lock()
+			defer mu.Unlock()
 			told = append(told, fmt.Sprintf("%v: %s %s %v ended=%t much=%t", time.Since(began), o.Table, o.Why, o.For, o.Ended, o.Much))
 		}})
 		h.Begin([]string{"users"}, "raw rows", time.Second)
