@@ -86,16 +86,17 @@ type freshness struct {
 }
 
 // of returns what a call demands that says this, after it has waited for that where it has to.
-func (f *freshness) of(ctx context.Context, d *mode.Demand) cache.Since {
+func (f *freshness) of(ctx context.Context, d *mode.Demand) (since cache.Since) {
 	for _, token := range d.Tokens {
 		if !f.feeds.Await(ctx, token.Text, token.Until()) {
 			return cache.Never
 		}
+		since = cache.Known()
 	}
 	if d.Bounded {
-		return f.cache.Within(d.Age, f.cache.Now())
+		since = since.And(f.cache.Within(d.Age, f.cache.Now()))
 	}
-	return 0
+	return since
 }
 
 // in returns what a context has calls demand.
@@ -103,5 +104,5 @@ func (f *freshness) in(ctx context.Context) cache.Since {
 	if d := mode.DemandOf(ctx); d != nil {
 		return f.of(ctx, d)
 	}
-	return 0
+	return cache.Since{}
 }

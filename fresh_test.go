@@ -71,7 +71,7 @@ func freshForms(t *testing.T, b *bundle) (forms []freshForm) {
 	worldtest.Must(t, err)
 	add("prepared", func(db *gorm.DB) error { _, err := prepared.First(db.Statement.Context, 1); return err })
 	forms = append(forms, freshForm{name: "Load", ask: func(b *bundle, ctx context.Context) (asked int64) {
-		_, err := preload.Load(ctx, b.plugin, "own", func(context.Context) (int, error) { asked++; return 1, nil })
+		_, err := preload.LoadWith(ctx, b.plugin, "own", func(context.Context) (int, error) { asked++; return 1, nil }, preload.Tables(&promised{}))
 		worldtest.Must(t, err)
 		return asked
 	}})
@@ -161,6 +161,51 @@ func TestFreshnessIsWhatFeedsVouchFor(t *testing.T) {
 	one.member.Stop()
 	for _, f := range forms {
 		f.fromDatabase(t, b, within(time.Hour), "stopped", true)
+	}
+}
+
+// TestWhatNoWriteInvalidatesIsAsOldAsItIs: own data of no tables, and what reads the time. That all
+// changes are known says nothing of it.
+func TestWhatNoWriteInvalidatesIsAsOldAsItIs(t *testing.T) {
+	t.Parallel()
+	feed := &placed{position: func(context.Context) (string, error) { return "here", nil }, await: func(context.Context, string) error { return nil }}
+	b := promise(t, preload.WithFeed(feed))
+	feed.member.Serve(time.Now(), time.Hour)
+	b.find(t, b.db, 1) // which makes the table known
+	writer := promise(t, preload.WithFeed(&placed{position: feed.position}))
+	token, err := writer.plugin.Position(t.Context())
+	worldtest.Must(t, err)
+	for name, ask := range map[string]func(ctx context.Context) (asked int64){
+		"own data": func(ctx context.Context) (asked int64) {
+			_, err := preload.Load(ctx, b.plugin, "own", func(context.Context) (int, error) { asked++; return 1, nil })
+			worldtest.Must(t, err)
+			return asked
+		},
+		"the time": func(ctx context.Context) int64 {
+			before := b.probe.Queries()
+			var n int64
+			worldtest.Must(t, b.db.WithContext(ctx).Clauses(preload.Cache(preload.For(time.Hour))).Raw("SELECT count(*) FROM promiseds WHERE name < CURRENT_TIMESTAMP").Scan(&n).Error)
+			return b.probe.Queries() - before
+		},
+	} {
+		for i, step := range []struct {
+			ctx  context.Context
+			want int64
+		}{
+			{t.Context(), 1}, {t.Context(), 0},
+			{preload.ContextWithFreshness(t.Context(), time.Minute), 0},
+			{preload.ContextWithFreshness(t.Context(), 10*time.Second), 1}, // it is half a minute old
+			{t.Context(), 0},
+			{preload.ContextWithAtLeast(t.Context(), token), 1},
+			{t.Context(), 0},
+		} {
+			if i == 3 {
+				b.clock.Advance(30 * time.Second)
+			}
+			if got := ask(step.ctx); got != step.want {
+				t.Errorf("%s, step %d: asked %d times, want %d", name, i+1, got, step.want)
+			}
+		}
 	}
 }
 

@@ -90,6 +90,22 @@ func TestShadowRaisesNoFalseAlarm(t *testing.T) {
 	})
 }
 
+// TestWhatReadsTheTimeIsNoMismatch: it is kept on the terms of a call, and may be as old as they say.
+func TestWhatReadsTheTimeIsNoMismatch(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, d *dbtest.Database) {
+		w := seenWorld(t, d, preload.WithMode(preload.ModeShadow))
+		for range 3 {
+			var at string
+			worldtest.Must(t, w.DB.Clauses(preload.Cache(preload.For(time.Minute))).Raw("SELECT max(CURRENT_TIMESTAMP) FROM seen_items").Scan(&at).Error)
+			time.Sleep(1100 * time.Millisecond) // the database's own clock, in seconds
+		}
+		if s := w.Plugin.Stats(); s.Verify.Mismatches != 0 || s.Hits != 2 {
+			t.Errorf("%d hits, %+v", s.Hits, s.Verify)
+		}
+	})
+}
+
 // TestShadowUnderConcurrentWrites: readers and writers of the same rows, all of them seen.
 func TestShadowUnderConcurrentWrites(t *testing.T) {
 	t.Parallel()

@@ -106,6 +106,12 @@ var momentForms = map[string]func(db *gorm.DB, at time.Time, n int) *gorm.DB{
 	},
 	"past": func(db *gorm.DB, at time.Time, n int) *gorm.DB { return db.Where("until < ?", at).Order("id") },
 	"not":  func(db *gorm.DB, at time.Time, n int) *gorm.DB { return db.Where("NOT (until > ?)", at).Order("id") },
+	"a list, and another time": func(db *gorm.DB, at time.Time, n int) *gorm.DB {
+		return db.Where("rank IN ? AND until < ? AND expires > ?", []int{n, n + 1}, at, momentAfter(30)).Order("id")
+	},
+	"a list": func(db *gorm.DB, at time.Time, n int) *gorm.DB {
+		return db.Where("rank IN ? AND until > ?", []int{n, n + 1, n + 2}, at).Order("id")
+	},
 	"twice": func(db *gorm.DB, at time.Time, n int) *gorm.DB {
 		return db.Where("until > ? AND expires > ?", at, at).Order("id")
 	},

@@ -149,6 +149,7 @@ func TestNamesOfOtherThingsAreNotServed(t *testing.T) {
 			"CREATE TABLE name_users PARTITION OF name_histories FOR VALUES IN (1)", user}, "UPDATE name_users SET name = 'b'"},
 		{"row security", "postgres", []string{namesTable, "ALTER TABLE name_histories ENABLE ROW LEVEL SECURITY"}, ""},
 		{"a shadow of a virtual table", "sqlite", []string{"CREATE VIRTUAL TABLE name_users USING rtree(id, a, b)", namesTable}, ""},
+		{"a table of the database's own", "sqlite", nil, "INSERT INTO name_numbers (name) VALUES ('b')"},
 		{"nothing", "", []string{users}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -156,6 +157,10 @@ func TestNamesOfOtherThingsAreNotServed(t *testing.T) {
 			dbtest.Each(t, func(t *testing.T, d *dbtest.Database) {
 				if c.dialect != "" && c.dialect != d.Dialect {
 					t.Skip("not of this database")
+				}
+				if c.made == nil {
+					namesSystem(t, d, c.change)
+					return
 				}
 				b := namesWorld(t, d, c.made...)
 				if c.name == "nothing" {
@@ -176,6 +181,46 @@ func TestNamesOfOtherThingsAreNotServed(t *testing.T) {
 			})
 		})
 	}
+}
+
+// namesSystem reads a table that SQLite writes by itself.
+func namesSystem(t *testing.T, d *dbtest.Database, change string) {
+	t.Helper()
+	b := namesWorld(t, d, "CREATE TABLE name_numbers (id INTEGER PRIMARY KEY AUTOINCREMENT, name text)", "INSERT INTO name_numbers (name) VALUES ('a')")
+	read := func() (seq int) {
+		worldtest.Must(t, b.DB.Table("sqlite_sequence").Where("name = ?", "name_numbers").Pluck("seq", &seq).Error)
+		return seq
+	}
+	seenEventually(t, "the database is asked about the name", func() bool {
+		read()
+		return b.Probe.Queries() > 0 && strings.Contains(strings.Join(b.Probe.Log(), ";"), "NOT EXISTS") && b.Plugin.Stats().ActiveTasks == 0
+	})
+	read()
+	worldtest.Must(t, b.DB.Exec(change).Error)
+	if seq := read(); seq != 2 {
+		t.Errorf("it is %d, want 2", seq)
+	}
+}
+
+// TestNamesAreForgottenWithAllElse: where changes may have been missed, a name may be that of
+// another thing.
+func TestNamesAreForgottenWithAllElse(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, d *dbtest.Database) {
+		b := namesWorld(t, d, namesTable, "CREATE TABLE name_others (id int PRIMARY KEY, name varchar(20))", "INSERT INTO name_others VALUES (1, 'x')")
+		namesRead(t, b, "name_histories")
+		namesAsked(t, b, 1)
+		worldtest.Must(t, b.Plain.Exec("DROP TABLE name_histories").Error)
+		worldtest.Must(t, b.Plain.Exec("CREATE VIEW name_histories AS SELECT id, name FROM name_others").Error)
+		worldtest.Must(t, b.Plugin.Invalidate())
+		namesRead(t, b, "name_histories")
+		for i := range 3 {
+			worldtest.Must(t, b.DB.Exec(fmt.Sprintf("UPDATE name_others SET name = 'y%d'", i)).Error)
+			if namesRead(t, b, "name_histories") {
+				t.Fatal("a view was served")
+			}
+		}
+	})
 }
 
 // TestNamesBehindTemporaryTablesAreNotServed: one connection then finds another table than others.

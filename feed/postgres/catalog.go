@@ -13,11 +13,14 @@ type table struct {
 	name   string
 	told   bool     // whether its changes are in the stream
 	within []string // the names of further tables that show its rows
-	many   bool     // whether there are too many of these
+	// loose are the names of those that it inherits from: they show its rows, too, but a key of
+	// theirs may be there twice.
+	loose []string
+	many  bool // whether there are too many of these
 }
 
 func (t table) same(other table) bool {
-	return t.name == other.name && t.told == other.told && t.many == other.many && slices.Equal(t.within, other.within)
+	return t.name == other.name && t.told == other.told && t.many == other.many && slices.Equal(t.within, other.within) && slices.Equal(t.loose, other.loose)
 }
 
 // manyTables bounds the tables in which a row shows.
@@ -26,9 +29,13 @@ const manyTables = 16
 // ours are the schemas of which tables are looked at.
 const ours = `n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'`
 
+// endQuery asks where the log ends. It comes before what is asked of that moment, in a statement of
+// its own, whose snapshot would be older than the answer.
+const endQuery = "SELECT pg_current_wal_insert_lsn()::text"
+
 // shapeQuery sums up all that has a say in which tables there are, how they look, and whether their
 // changes are told. TRUNCATE, VACUUM and what else leaves that as it is does not change the sum.
-const shapeQuery = `SELECT pg_current_wal_insert_lsn()::text, coalesce(sum(hashtextextended(what, 0)), 0)::text FROM (
+const shapeQuery = `SELECT coalesce(sum(hashtextextended(what, 0)), 0)::text FROM (
 	SELECT concat_ws('/', 'c', c.oid, c.relname, c.relnamespace, c.relkind, c.relpersistence, c.relnatts, c.relispartition,
 		c.relreplident, c.relrowsecurity) AS what
 	FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND ` + ours + `
@@ -40,7 +47,9 @@ const shapeQuery = `SELECT pg_current_wal_insert_lsn()::text, coalesce(sum(hasht
 	UNION ALL SELECT concat_ws('/', 'y', oid, xmin) FROM pg_policy
 	UNION ALL SELECT concat_ws('/', 'n', oid, xmin) FROM pg_namespace n WHERE ` + ours + `
 	UNION ALL SELECT concat_ws('/', 'p', oid, xmin) FROM pg_publication
-	UNION ALL SELECT concat_ws('/', 'r', oid, xmin) FROM pg_publication_rel) AS everything`
+	UNION ALL SELECT concat_ws('/', 'r', oid, xmin) FROM pg_publication_rel
+	UNION ALL SELECT concat_ws('/', 't', schemaname, tablename) FROM pg_publication_tables
+	UNION ALL SELECT concat_ws('/', 'e', oid, xmin) FROM pg_enum) AS everything`
 
 // tablesQuery returns the tables, each with whether its changes are told, and the tables above it
 // and, of one that is partitioned, below it. A publication with a row filter does not tell all; nor
@@ -57,7 +66,8 @@ told AS (
 SELECT c.oid, c.relname,
 	c.relkind = 'p' OR c.relkind = 'r' AND c.relpersistence = 'p' AND c.oid IN (SELECT oid FROM told),
 	ARRAY(SELECT o.relname::text FROM up JOIN pg_class o ON o.oid = up.upper WHERE up.lower = c.oid
-		UNION SELECT o.relname::text FROM up JOIN pg_class o ON o.oid = up.lower WHERE up.upper = c.oid AND c.relkind = 'p' ORDER BY 1)
+		UNION SELECT o.relname::text FROM up JOIN pg_class o ON o.oid = up.lower WHERE up.upper = c.oid AND c.relkind = 'p' ORDER BY 1),
+	c.relispartition OR c.relkind = 'p'
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'm', 'f') AND c.relpersistence <> 't' AND ` + ours
 
@@ -69,13 +79,19 @@ func tablesOf(ctx context.Context, conn *pgx.Conn, publication string) (map[uint
 	}
 	all := map[uint32]table{}
 	var oid uint32
-	var t table
-	_, err = pgx.ForEachRow(rows, []any{&oid, &t.name, &t.told, &t.within}, func() error {
+	var (
+		t           table
+		partitioned bool
+	)
+	_, err = pgx.ForEachRow(rows, []any{&oid, &t.name, &t.told, &t.within, &partitioned}, func() error {
 		if t.many = len(t.within) > manyTables; t.many {
 			t.within = nil
 		}
+		if !partitioned {
+			t.within, t.loose = nil, t.within
+		}
 		all[oid] = t
-		t.within = nil
+		t.within, t.loose = nil, nil
 		return nil
 	})
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -307,6 +308,36 @@ type higher item
 // TableName implements gorm's Tabler.
 func (higher) TableName() string { return "higher" }
 
+// TestRowsOfTablesThatInherit: a key of the one above may be there twice.
+func TestRowsOfTablesThatInherit(t *testing.T) {
+	t.Parallel()
+	b := common(t).bed(t)
+	b.items()
+	b.write("CREATE TABLE more (PRIMARY KEY (id)) INHERITS (items)")
+	plain := b.d.Plain(t)
+	p := b.open(plain)
+	one := worldtest.Named{Name: "item 1", Query: worldtest.List[item](func(db *gorm.DB) *gorm.DB { return db.Where("id = ?", 1).Order("name") })}
+	p.serving(t, one)
+	for _, sql := range []string{"INSERT INTO more VALUES (1, 'twice')", "UPDATE more SET name = 'thrice'", "UPDATE more SET id = 2", "TRUNCATE more"} {
+		p.serving(t, one)
+		b.write(sql)
+		p.caughtUp(t)
+		p.right(t, sql, one)
+	}
+}
+
+// TestTablesOfOneName: in two schemas.
+func TestTablesOfOneName(t *testing.T) {
+	t.Parallel()
+	tx := transaction{}
+	tx.whole(1, "events")
+	tx.whole(2, "events")
+	tx.whole(1, "events")
+	if !slices.Equal(tx.of, []uint32{1, 2}) {
+		t.Errorf("what is told is of %v", tx.of)
+	}
+}
+
 // TestOpenTransactions: one that was writing when the feed connected is waited for; one that began
 // later, whose log is not written out, keeps nothing from being served.
 func TestOpenTransactions(t *testing.T) {
@@ -465,13 +496,23 @@ func TestWhatIsMissingIsSaid(t *testing.T) {
 func TestALaterTableIsAdded(t *testing.T) {
 	t.Parallel()
 	b := common(t).bed(t)
-	b.write("CREATE TABLE keyless (n int)")
+	b.write(`CREATE TABLE keyless (n int);
+		CREATE TABLE later (n int PRIMARY KEY DEFERRABLE);
+		CREATE TABLE parted (n int, PRIMARY KEY (n)) PARTITION BY LIST (n);
+		CREATE TABLE part PARTITION OF parted FOR VALUES IN (1, 2); ALTER TABLE part REPLICA IDENTITY NOTHING;
+		CREATE TABLE loose (n int) PARTITION BY LIST (n);
+		CREATE TABLE part_of_loose PARTITION OF loose FOR VALUES IN (1, 2); ALTER TABLE loose REPLICA IDENTITY FULL;
+		CREATE TABLE parent (n int PRIMARY KEY);
+		CREATE TABLE child () INHERITS (parent)`)
 	plain := b.d.Plain(t)
 	p := b.open(plain)
 	until(t, "a publication", func() bool { return b.one("SELECT count(*) FROM pg_publication") == 1 })
 	b.items()
 	p.serving(t, items)
 	b.write("INSERT INTO keyless VALUES (1); UPDATE keyless SET n = 2; UPDATE items SET name = 'written'")
+	for _, table := range []string{"later", "parted", "loose", "child"} { // the server refuses none
+		b.write(fmt.Sprintf("INSERT INTO %s VALUES (1); UPDATE %[1]s SET n = 2; DELETE FROM %[1]s", table))
+	}
 	p.caughtUp(t)
 	p.right(t, "a table that came later", items)
 }

@@ -136,12 +136,18 @@ func (s *session) hint(err error) error {
 const made = "made by package preload, which adds tables that have a replica identity"
 
 // wantedQuery returns the tables that may be added to a publication without breaking anything: a
-// server refuses updates of a published table that has no replica identity.
+// server refuses updates of a published table that has no replica identity, and those of its
+// partitions, and of tables that inherit from it, which are published with it. One that is
+// partitioned has to have a key, which partitions get that are made later.
 const wantedQuery = `SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND NOT c.relispartition AND ` + ours + `
 AND pg_has_role(c.relowner, 'USAGE')
-AND (c.relreplident = 'f' OR EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid
-	AND (c.relreplident = 'd' AND i.indisprimary OR c.relreplident = 'i' AND i.indisreplident)))
+AND (c.relkind = 'r' OR EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND i.indimmediate))
+AND NOT EXISTS (WITH RECURSIVE parts AS (SELECT c.oid AS part
+		UNION SELECT h.inhrelid FROM pg_inherits h JOIN parts ON h.inhparent = parts.part)
+	SELECT FROM parts JOIN pg_class x ON x.oid = parts.part WHERE x.relkind = 'r' AND x.relreplident <> 'f'
+	AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = x.oid AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL
+		AND (x.relreplident = 'd' AND i.indisprimary OR x.relreplident = 'i' AND i.indisreplident)))
 AND NOT EXISTS (SELECT FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid WHERE r.prrelid = c.oid AND p.pubname = $1)
 ORDER BY 1, 2`
 

@@ -325,8 +325,11 @@ func (s *session) probe(ctx context.Context, asked time.Time) error {
 		return s.report(true)
 	}
 	var end, shape string
-	if err := s.query(ctx, shapeQuery, &end, &shape); err != nil {
+	if err := s.query(ctx, endQuery, &end); err != nil {
 		return fmt.Errorf("postgres: asking where the log ends: %w", err)
+	}
+	if err := s.query(ctx, shapeQuery, &shape); err != nil {
+		return fmt.Errorf("postgres: asking whether tables are as they were: %w", err)
 	}
 	lsn, err := pglogrepl.ParseLSN(end)
 	if err != nil {
@@ -392,7 +395,7 @@ func (s *session) look(ctx context.Context) error {
 func (s *session) know(tables map[uint32]table) (untold []string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	first := s.tables == nil
+	first, before := s.tables == nil, s.tables
 	s.tables = tables
 	if !first {
 		everything := told{end: s.m.Begin(nil)}
@@ -403,11 +406,15 @@ func (s *session) know(tables map[uint32]table) (untold []string, err error) {
 	}
 	for oid, t := range tables {
 		if t.told {
+			if !first && !before[oid].told {
+				// What was written before that, and is committed after it, is not told.
+				return nil, errAgain
+			}
 			continue
 		}
 		untold = append(untold, t.name)
 		if before, is := s.blocked[oid]; !is || !before.same(t) {
-			row := preload.RowChange{Table: t.name, Within: t.within, Kind: preload.RowsChanged}
+			row := preload.RowChange{Table: t.name, Within: slices.Concat(t.within, t.loose), Kind: preload.RowsChanged}
 			if t.many {
 				row = preload.RowChange{}
 			}
@@ -418,13 +425,9 @@ func (s *session) know(tables map[uint32]table) (untold []string, err error) {
 		}
 	}
 	for oid, b := range s.blocked {
-		switch t, there := tables[oid]; {
-		case !there:
+		if _, there := tables[oid]; !there {
 			b.end(preload.EndVisible)
 			delete(s.blocked, oid)
-		case t.told:
-			// What was written before that, and is committed after it, is not told.
-			return nil, errAgain
 		}
 	}
 	slices.Sort(untold)
@@ -483,7 +486,7 @@ type question struct {
 // answer answers a question. An error is that of the session, too.
 func (s *session) answer(ctx context.Context, q question) error {
 	var text string
-	err := s.query(ctx, "SELECT pg_current_wal_insert_lsn()::text", &text)
+	err := s.query(ctx, endQuery, &text)
 	var lsn pglogrepl.LSN
 	if err == nil {
 		lsn, err = pglogrepl.ParseLSN(text)

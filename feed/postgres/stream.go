@@ -151,12 +151,15 @@ func (s *session) commit(end pglogrepl.LSN) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.tx.rows) > 0 {
-		for i, id := range s.tx.of {
+		for i, id := range slices.Clone(s.tx.of) {
 			row := &s.tx.rows[i]
 			if t, known := s.tables[id]; !known || t.many {
 				*row = preload.RowChange{} // it may be a part of any table
 			} else {
 				row.Within = t.within
+				for _, name := range t.loose {
+					s.tx.whole(id, name)
+				}
 			}
 		}
 		ended := s.m.Begin(s.m.Rows(s.tx.rows))
@@ -177,10 +180,18 @@ type transaction struct {
 	rows []preload.RowChange
 	of   []uint32        // the tables of rows
 	all  map[uint32]bool // the tables of which one of rows says all; nil while rows are told one by one
+	// bytes is about what the values of rows take.
+	bytes int
 }
 
-// maxRows is how many rows of a transaction are told one by one.
-const maxRows = 1_000
+const (
+	// maxRows is how many rows of a transaction are told one by one, and maxBytes is how long their
+	// values may be together.
+	maxRows  = 1_000
+	maxBytes = 16 << 20
+	// maxValue is how long a value may be that is told; of a longer one nothing is known.
+	maxValue = 4 << 10
+)
 
 // add adds what became of a row.
 func (t *transaction) add(id uint32, r *relation, kind preload.RowKind, before, now []any) {
@@ -192,7 +203,8 @@ func (t *transaction) add(id uint32, r *relation, kind preload.RowKind, before, 
 		row = preload.RowChange{Table: r.name, Kind: kind, Columns: r.columns, Old: before, New: now}
 	}
 	t.rows, t.of = append(t.rows, row), append(t.of, id)
-	if t.all == nil && len(t.rows) <= maxRows {
+	t.bytes += sizeOf(before) + sizeOf(now)
+	if t.all == nil && len(t.rows) <= maxRows && t.bytes <= maxBytes {
 		return
 	}
 	rows, of := t.rows, t.of
@@ -202,11 +214,29 @@ func (t *transaction) add(id uint32, r *relation, kind preload.RowKind, before, 
 	}
 }
 
+// sizeOf returns about what values take.
+func sizeOf(values []any) (n int) {
+	for _, v := range values {
+		n += 16
+		switch v := v.(type) {
+		case string:
+			n += len(v)
+		case []byte:
+			n += len(v)
+		case preload.RowText:
+			n += len(v)
+		}
+	}
+	return n
+}
+
 // whole adds that a table was changed in any way.
 func (t *transaction) whole(id uint32, name string) {
 	row := preload.RowChange{Table: name, Kind: preload.RowsChanged}
-	if slices.ContainsFunc(t.rows, func(known preload.RowChange) bool { return known.Kind == row.Kind && known.Table == name }) {
-		return
+	for i, known := range t.rows {
+		if known.Kind == row.Kind && known.Table == name && t.of[i] == id {
+			return
+		}
 	}
 	t.rows, t.of = append(t.rows, row), append(t.of, id)
 	if t.all != nil {
@@ -281,6 +311,9 @@ func value(of uint32, c *pglogrepl.TupleDataColumn) any {
 		return preload.RowUnchanged
 	case pglogrepl.TupleDataTypeText:
 	default:
+		return preload.RowUnknown
+	}
+	if len(c.Data) > maxValue {
 		return preload.RowUnknown
 	}
 	switch of {

@@ -87,10 +87,12 @@ func (f *BoundedFeed) Close() error {
 }
 
 // The fields of an entry: which kind it is, whose it is, its number among these; of what begins its
-// batch; of what ends, the number of what began, and how it ended.
+// batch; of what ends, the number of what began, and how it ended; of a beat, below which number all
+// has ended that began.
 const (
 	fieldKind, fieldProcess, fieldNumber = "k", "p", "n"
 	fieldBatch, fieldOf, fieldEnd        = "b", "o", "e"
+	fieldOpen                            = "l"
 	kindBegin, kindEnd, kindBeat         = "B", "E", "T"
 )
 
@@ -101,7 +103,7 @@ const most = 256
 var beatStep = goredis.NewScript(`
 local info = redis.pcall('INFO', 'server')
 local server = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ''
-local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'k', 'T', 'p', ARGV[2], 'n', ARGV[3])
+local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'k', 'T', 'p', ARGV[2], 'n', ARGV[3], 'l', ARGV[4])
 return {server, id}`)
 
 // send sends what is to be told, and beats. What could not be sent is sent again, with the same
@@ -111,6 +113,7 @@ func (f *BoundedFeed) send() {
 	var unsent []*item
 	var marks []*mark // of what was sent
 	numbers := map[*item]uint64{}
+	open := opened{}
 	give := func(it *item) {
 		if it.mark != nil {
 			return
@@ -120,6 +123,7 @@ func (f *BoundedFeed) send() {
 		if !it.ended {
 			it.of.id = number
 		}
+		open.note(it)
 	}
 	// The timer is that of the next beat, or of the next attempt to send.
 	timer := time.NewTimer(0)
@@ -149,7 +153,7 @@ func (f *BoundedFeed) send() {
 			}
 			next = time.Now().Add(f.bound / 4)
 			var b *beat
-			if b, wrong = f.beat(pending); wrong == nil {
+			if b, wrong = f.beat(pending, open.first(pending)); wrong == nil {
 				for _, m := range marks {
 					m.passed(position{f.m.ID(), pending, b.id, b.server})
 				}
@@ -181,6 +185,37 @@ func (f *BoundedFeed) send() {
 	}
 }
 
+// opened are the numbers of what was told to begin and not to have ended, each with until when it
+// counts as that: for good, as the zero time, or for as long as what nobody knows the end of.
+type opened map[uint64]time.Time
+
+// unknownFor is for how long what nobody knows the end of counts as not ended: an entry that says
+// so may be lost.
+const unknownFor = time.Minute
+
+func (o opened) note(it *item) {
+	switch {
+	case !it.ended:
+		o[it.of.id] = time.Time{}
+	case it.of.end == preload.EndUnknown:
+		o[it.of.id] = time.Now().Add(unknownFor)
+	default:
+		delete(o, it.of.id)
+	}
+}
+
+// first returns the first of them, and otherwise a number that comes later.
+func (o opened) first(otherwise uint64) uint64 {
+	for number, until := range o {
+		if !until.IsZero() && time.Now().After(until) {
+			delete(o, number)
+			continue
+		}
+		otherwise = min(otherwise, number)
+	}
+	return otherwise
+}
+
 // patience is how long Redis may take to answer.
 func (f *BoundedFeed) patience() time.Duration { return max(f.bound, time.Second) }
 
@@ -206,7 +241,7 @@ func (f *BoundedFeed) add(items []*item, numbers map[*item]uint64) error {
 }
 
 // beat sends a beat.
-func (f *BoundedFeed) beat(number uint64) (*beat, error) {
+func (f *BoundedFeed) beat(number, open uint64) (*beat, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), f.patience())
 	defer cancel()
 	f.mu.Lock()
@@ -216,7 +251,7 @@ func (f *BoundedFeed) beat(number uint64) (*beat, error) {
 		f.beats[number] = b
 	}
 	f.mu.Unlock()
-	answer, err := beatStep.Run(ctx, f.client, []string{f.key}, f.length, f.m.ID(), number).StringSlice()
+	answer, err := beatStep.Run(ctx, f.client, []string{f.key}, f.length, f.m.ID(), number, open).StringSlice()
 	switch {
 	case err != nil:
 		return nil, err
@@ -267,6 +302,17 @@ type sender struct {
 	quiet  int  // beats of this process's own that were read since the last entry
 	fresh  bool // all was forgotten: the next entry is taken as it comes
 	sure   bool // it was there, and nothing was lost, when that was last found out
+	tells  bool // its beats tell what has ended
+}
+
+// ended ends what began below a number: the entry that said so was lost.
+func (s *sender) ended(below uint64) {
+	for number, end := range s.open {
+		if number < below {
+			end(preload.EndVisible)
+			delete(s.open, number)
+		}
+	}
 }
 
 // giveUp ends what may never be heard of any more.
@@ -436,7 +482,9 @@ func (r *reader) take(entry goredis.XMessage) {
 		if !s.fresh {
 			r.reset("entries of the stream were lost")
 		}
-		s.giveUp() // the ends of what is open may be among them
+		if !s.tells {
+			s.giveUp() // the ends of what is open may be among them
+		}
 	}
 	s.number, s.fresh = number, false
 	if s.sure {
@@ -444,6 +492,10 @@ func (r *reader) take(entry goredis.XMessage) {
 	}
 	switch entry.Values[fieldKind] {
 	case kindBeat:
+		if open := numberIn(entry, fieldOpen); open > 0 {
+			s.tells = true
+			s.ended(open)
+		}
 	case kindBegin:
 		batch, _ := entry.Values[fieldBatch].(string)
 		s.open[number] = r.m.Begin([]byte(batch))

@@ -6,9 +6,11 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gorm-preload/preload"
+	goredis "github.com/redis/go-redis/v9"
 )
 
 // listening is a member that notes what it is told.
@@ -98,6 +100,61 @@ func TestAWriteThatIsUnderWayIsNotGivenUpWhenAllIsForgotten(t *testing.T) {
 		for _, text := range []string{"", "x", "strict", "writer ? 1-1 server", at[:len(at)/4]} {
 			if err := reader.Await(ctx, text); err == nil || ctx.Err() != nil {
 				t.Errorf("%q is waited for: %v", text, err)
+			}
+		}
+	})
+}
+
+// TestABeatTellsWhatHasEnded whose end was lost: what nobody knows the end of would be held out for
+// long.
+func TestABeatTellsWhatHasEnded(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s server) {
+		client := s.client(t)
+		f, m := Bounded(client, WithName(name(t, client)), WithBound(2*time.Second)), &listening{id: "reader"}
+		if err := f.Open(context.Background(), m); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = f.Close() })
+		m.until(t, "serve")
+		tell := func(number int, kind string, more ...any) {
+			values := append([]any{fieldKind, kind, fieldProcess, "writer", fieldNumber, number}, more...)
+			if err := client.XAdd(t.Context(), &goredis.XAddArgs{Stream: f.key, Values: values}).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		tell(1, kindBeat, fieldOpen, 1)
+		tell(2, kindBegin, fieldBatch, "a")
+		tell(3, kindBegin, fieldBatch, "b")
+		m.until(t, "begin b")
+		tell(5, kindBeat, fieldOpen, 3) // the fourth, the end of a, is lost
+		m.until(t, "reset")
+		m.until(t, fmt.Sprint("end a ", preload.EndVisible))
+		tell(6, kindEnd, fieldOf, 3, fieldEnd, int(preload.EndUndone))
+		m.until(t, fmt.Sprint("end b ", preload.EndVisible))
+	})
+}
+
+// TestWhatIsOpen: what nobody knows the end of counts as that for a while.
+func TestWhatIsOpen(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := opened{}
+		a, b := &write{id: 1}, &write{id: 2, end: preload.EndUnknown}
+		o.note(&item{of: a})
+		o.note(&item{of: b})
+		for _, step := range []struct {
+			do    func()
+			first uint64
+		}{
+			{func() {}, 1},
+			{func() { o.note(&item{of: a, ended: true}) }, 2},
+			{func() { o.note(&item{of: b, ended: true}) }, 2},
+			{func() { time.Sleep(unknownFor / 2) }, 2},
+			{func() { time.Sleep(unknownFor) }, 9},
+		} {
+			if step.do(); o.first(9) != step.first {
+				t.Errorf("the first is %d, want %d", o.first(9), step.first)
 			}
 		}
 	})

@@ -45,6 +45,8 @@ type Entry struct {
 	// Recorded says that more than the value was kept of the query, for readers whom the value does
 	// not tell enough: its template knows where that is.
 	Recorded bool
+	// Unwatched says that what it shows may change without a change that kills it.
+	Unwatched bool
 	// awaited says that readers waited for it when it was loaded in the background.
 	awaited bool
 }

@@ -235,7 +235,7 @@ func (c *Cache) Start(f *Flight, force bool, since Since, past *Flight) (join *F
 // false where another one that is in time came first. Its query is sent after Send only.
 func (c *Cache) StartAhead(f *Flight) bool {
 	f.unsent = true
-	other, _ := c.flights.start(f, false, false, 0, nil)
+	other, _ := c.flights.start(f, false, false, Since{}, nil)
 	if other != nil {
 		c.Index.Release(&f.Entry.Guard)
 	}

@@ -35,11 +35,11 @@ func TestWhoAwaitsAFlight(t *testing.T) {
 	c, flight := flightsOfOneKey(t)
 	leads := flight()
 	switch {
-	case c.Start(leads, false, 0, nil) != nil || leads.Awaited():
+	case c.Start(leads, false, Since{}, nil) != nil || leads.Awaited():
 		t.Fatal("the first flight does not lead, or is awaited")
 	case c.StartAhead(flight()) || leads.Awaited():
 		t.Fatal("a load in the background began beside it, or waits for it")
-	case c.Start(flight(), false, 0, nil) != leads || !leads.Awaited():
+	case c.Start(flight(), false, Since{}, nil) != leads || !leads.Awaited():
 		t.Fatal("a reader does not wait for it")
 	}
 	select {
@@ -55,9 +55,9 @@ func TestWhoAwaitsAFlight(t *testing.T) {
 		t.Fatal("the next one does not begin")
 	case c.StartAhead(flight()):
 		t.Fatal("another load in the background began beside it")
-	case c.Join("key", 0, nil) != nil:
+	case c.Join("key", Since{}, nil) != nil:
 		t.Fatal("a reader waits for a query that is not sent")
-	case !c.Send(ahead) || c.Join("key", 0, nil) != ahead:
+	case !c.Send(ahead) || c.Join("key", Since{}, nil) != ahead:
 		t.Fatal("it is not sent, or cannot be joined then")
 	}
 	c.Land(ahead)
@@ -72,11 +72,11 @@ func TestAReaderTakesOverWhatIsNotSent(t *testing.T) {
 	switch {
 	case !c.StartAhead(ahead):
 		t.Fatal("the load in the background does not begin")
-	case c.Start(reader, false, 0, nil) != nil:
+	case c.Start(reader, false, Since{}, nil) != nil:
 		t.Fatal("the reader waits for it")
 	case c.Send(ahead):
 		t.Fatal("it is sent all the same")
-	case c.Join("key", 0, nil) != reader:
+	case c.Join("key", Since{}, nil) != reader:
 		t.Fatal("others do not wait for the reader's query")
 	}
 	c.Land(ahead)

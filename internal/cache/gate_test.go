@@ -72,7 +72,7 @@ func TestAClosedGateDiscardsNothing(t *testing.T) {
 		t.Fatal("not found without latches")
 	}
 	l := c.Gate.Latch()
-	if c.Find("k", time.Now()) != nil || c.Join("k", 0, nil) != nil {
+	if c.Find("k", time.Now()) != nil || c.Join("k", Since{}, nil) != nil {
 		t.Error("found, or joined, while the gate is shut")
 	}
 	l.Keep(time.Now(), time.Hour)

@@ -60,7 +60,7 @@ func (k *kept) begin(table, key string, weighs int64) *Flight {
 	if !k.Index.Lease(group, &f.Entry.Guard, nil) {
 		k.t.Fatal("no lease")
 	}
-	k.Start(f, false, 0, nil)
+	k.Start(f, false, Since{}, nil)
 	k.Fill(f, Content{Weighs: weighs, TTL: time.Hour})
 	return f
 }
@@ -159,7 +159,7 @@ func TestWhatIsNotKeptLeavesTheOthersAsTheyWere(t *testing.T) {
 	late := k.begin("table", "key", 100)
 	late.Ahead()
 	newer := k.NewFlight(NewEntry("key", k.Counts.Tally("table")), new(Pace))
-	if !k.Index.Lease(k.groups["table"], &newer.Entry.Guard, nil) || k.Start(newer, false, 0, late) != nil {
+	if !k.Index.Lease(k.groups["table"], &newer.Entry.Guard, nil) || k.Start(newer, false, Since{}, late) != nil {
 		t.Fatal("the flight is not taken over")
 	}
 	k.Fill(newer, Content{Weighs: 100, TTL: time.Hour})

@@ -1,6 +1,8 @@
 package commit
 
 import (
+	"slices"
+
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/catalog"
 	"github.com/gorm-preload/preload/internal/coherence"
@@ -47,6 +49,9 @@ func (l *Log) announced(writes []footprint.Write) (announced *coherence.Announce
 			changes = append(changes, w.Changes...)
 		}
 		all = footprint.Write{Changes: l.Catalog.Expand(changes), Version: version}
+		if everywhere(all) {
+			l.definitions.Add(1)
+		}
 		announced, kills := l.Index.Announce(all.Changes...)
 		dead = append(dead, l.Cache.Forget(kills)...)
 		// What was learned meanwhile was applied to what was under way, among which this may not
@@ -76,19 +81,20 @@ func (l *Log) Changed(learned catalog.Learned) {
 	}
 }
 
+// everywhere reports whether a write may have changed anything.
+func everywhere(w footprint.Write) bool {
+	return slices.ContainsFunc(w.Changes, func(c coherence.Change) bool { return c.Table == coherence.Everything.Table })
+}
+
 // altered counts what may have altered a table, or made one of another thing. It is called before
 // and after that.
 func (l *Log) altered(writes []footprint.Write) bool {
-	for _, w := range writes {
-		for _, c := range w.Changes {
-			if c.Table == coherence.Everything.Table {
-				l.definitions.Add(1)
-				if l.dialect == "sqlite" {
-					l.alterations.Add(1)
-				}
-				return true
-			}
-		}
+	if !slices.ContainsFunc(writes, everywhere) {
+		return false
 	}
-	return false
+	l.definitions.Add(1)
+	if l.dialect == "sqlite" {
+		l.alterations.Add(1)
+	}
+	return true
 }

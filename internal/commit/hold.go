@@ -36,7 +36,19 @@ func longer(a, b Hold) Hold {
 
 // keepOut tells of the tables that a write keeps out which is over.
 func (l *Log) keepOut(w footprint.Write, hold Hold) {
-	if hold.For <= 0 || l.HeldOut == nil {
+	if hold.For <= 0 {
+		return
+	}
+	if everywhere(w) {
+		// What a name is may change until then, and nobody would say so.
+		for until := l.Now().Add(hold.For).UnixNano(); ; {
+			before := l.unsettled.Load()
+			if before >= until || l.unsettled.CompareAndSwap(before, until) {
+				break
+			}
+		}
+	}
+	if l.HeldOut == nil {
 		return
 	}
 	var tables []string

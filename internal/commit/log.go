@@ -31,10 +31,12 @@ type Log struct {
 	alterations atomic.Int64
 	// definitions counts what may have made another thing of a name.
 	definitions atomic.Int64
-	settings    settings
-	isolation   isolation
-	begun       sync.Map // *sql.Tx -> *transaction, of pools that are observed
-	closed      atomic.Bool
+	// unsettled is until when one may become another thing, in nanoseconds since 1970 by Now.
+	unsettled atomic.Int64
+	settings  settings
+	isolation isolation
+	begun     sync.Map // *sql.Tx -> *transaction, of pools that are observed
+	closed    atomic.Bool
 }
 
 // Config is what a log of changes is made with.
@@ -91,7 +93,9 @@ func (l *Log) CountAlteration() { l.alterations.Add(1) }
 func (l *Log) AlteredSoFar() int64 { return l.alterations.Load() }
 
 // Settled returns how often a name may have become that of another thing, such as a view in place
-// of a table; false where names may mean different things on different connections.
+// of a table; false where names may mean different things on different connections, or soon another
+// one.
 func (l *Log) Settled() (moment int64, ok bool) {
-	return l.definitions.Load(), !l.settings.differ.Load()
+	moment = l.definitions.Load()
+	return moment, !l.settings.differ.Load() && l.Now().UnixNano() >= l.unsettled.Load()
 }

@@ -141,7 +141,6 @@ func (l *Log) beginRaw() {
 
 // everything announces that anything may change, of which nothing is loaded again at once.
 func (l *Log) everything() (finish func(Hold)) {
-	l.definitions.Add(1)
 	announced, told, _ := l.announced([]footprint.Write{footprint.Everything()})
 	end, err := l.tell(told, "")
 	l.goesOn(err)

@@ -81,7 +81,7 @@ func (s *Source) readOff(key string) (t *template.Template, vars []any, ok bool)
 		return nil, nil, false
 	}
 	vars, ok = b.Vars(key[len(t.Prefix):])
-	return t, vars, ok
+	return t, vars, ok && t.Pages(vars)
 }
 
 // begin returns the load of an answer in the background, with its lease and the only flight of its

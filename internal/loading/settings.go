@@ -32,25 +32,40 @@ var settings = map[string]struct{ ask, usual string }{
 	},
 }
 
-// tied reports whether an application may depend on the connection that it has used until now: that
-// has other settings than another one, which is opened for that, and closed. An error says nothing.
+// tied reports whether an application may depend on a connection that it has used until now: that
+// has other settings than another one, be it idle, too, or opened for that, and closed. What cannot
+// be found out in time counts as that.
 func tied(ctx context.Context, pool *sql.DB, dialect string) bool {
-	known := settings[dialect]
-	used, err := pool.Conn(ctx)
-	if err != nil || known.ask == "" {
+	known, stats := settings[dialect], pool.Stats()
+	if known.ask == "" || stats.Idle == 0 {
 		return false
 	}
-	defer used.Close()
-	var has, another string
-	if used.QueryRowContext(ctx, known.ask).Scan(&has) != nil || has == known.usual {
-		return false
+	more := stats.Idle + 1 // the last one is fresh
+	if most := stats.MaxOpenConnections; most > 0 {
+		more = min(more, most-stats.InUse)
 	}
-	other, err := pool.Conn(ctx)
-	if err != nil {
-		return false
+	first := ""
+	for i := range more {
+		conn, err := pool.Conn(ctx)
+		if err != nil {
+			return true
+		}
+		defer conn.Close()
+		var has string
+		err = conn.QueryRowContext(ctx, known.ask).Scan(&has)
+		if i == stats.Idle {
+			_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // which closes it
+		}
+		switch {
+		case err != nil:
+			return i > 0 || ctx.Err() != nil // a server that has no such settings has none that differ
+		case i == 0 && has == known.usual && stats.Idle == 1:
+			return false
+		case i == 0:
+			first = has
+		case has != first:
+			return true
+		}
 	}
-	defer other.Close()
-	err = other.QueryRowContext(ctx, known.ask).Scan(&another)
-	_ = other.Raw(func(any) error { return driver.ErrBadConn }) // which closes it
-	return err == nil && another != has
+	return false
 }

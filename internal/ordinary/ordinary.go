@@ -138,7 +138,7 @@ func (ts *Tables) forget(name string, moment int64) {
 // understands it.
 var questions = map[string]string{
 	"sqlite": `SELECT count(*) FROM main.sqlite_master t
-		WHERE t.name = ?1 COLLATE NOCASE AND t.type = 'table' AND t.rootpage > 0
+		WHERE t.name = ?1 COLLATE NOCASE AND t.type = 'table' AND t.rootpage > 0 AND t.name NOT LIKE 'sqlite\_%' ESCAPE '\'
 		AND NOT EXISTS (SELECT 1 FROM temp.sqlite_master m WHERE m.name = ?1 COLLATE NOCASE OR m.type = 'trigger')
 		AND NOT EXISTS (SELECT 1 FROM main.sqlite_master o WHERE o.type = 'trigger' OR o.type = 'table' AND o.rootpage = 0)
 		AND NOT EXISTS (SELECT 1 FROM pragma_foreign_key_list(t.name) f

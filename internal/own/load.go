@@ -29,7 +29,7 @@ func (d *Data) Load(ctx context.Context, key string, want reflect.Type, terms Te
 	if !ok {
 		return load(ctx)
 	}
-	since := cache.Since(0)
+	since := cache.Since{}
 	if d.Since != nil {
 		since = d.Since(ctx)
 	}
@@ -106,7 +106,7 @@ func (d *Data) Preload(ctx context.Context, key string, load func(context.Contex
 	if !ok {
 		return errors.New("preload: Preload: the function of WithPartition panicked")
 	}
-	f, leader := d.board(key, Terms{}, true, 0, nil)
+	f, leader := d.board(key, Terms{}, true, cache.Since{}, nil)
 	if !leader {
 		_, err := load(ctx)
 		if err == nil {
@@ -155,6 +155,7 @@ func (d *Data) board(key string, terms Terms, force bool, since cache.Since, pas
 // begin returns a flight with its lease; nil if the value could not be kept.
 func (d *Data) begin(stored string, terms Terms) *cache.Flight {
 	f := d.Cache.NewFlight(cache.NewEntry(stored, d.Cache.Counts.Tally(Table)), d.paces.Of(stored))
+	f.Entry.Unwatched = len(terms.Tables) == 0
 	if !d.Index.Lease(d.groupOf(terms.Tables), &f.Entry.Guard, nil) {
 		return nil
 	}

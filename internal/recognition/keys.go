@@ -242,6 +242,9 @@ func (k *Keys) locate(db *gorm.DB, q *Query, t *template.Template, found *shape.
 		}
 		return seen.Reason(reason)
 	}
+	if f.Args.Moving && !t.Moves.Load() {
+		t.Moves.Store(true)
+	}
 	if k.Partition != nil {
 		q.partition = k.Partition(stmt.Context)
 	}

@@ -135,6 +135,10 @@ func (s *Short) Of(shape *Shape) *Shape {
 		return o
 	}
 	of.Limit = moved(of.Limit)
+	of.Falling = slices.Clone(of.Falling)
+	for i := range of.Falling {
+		of.Falling[i].Param = first[of.Falling[i].Param-1] + 1
+	}
 	of.Pins = slices.Clone(of.Pins)
 	for i, pin := range of.Pins {
 		of.Pins[i].Values = s.spread(pin.Values, moved)

@@ -40,6 +40,9 @@ var shortTexts = []string{
 	"SELECT own(a) FROM `t` WHERE b IN (?,?) LIMIT 9 OFFSET 1",
 	"SELECT * FROM `t` WHERE a BETWEEN ? AND ? AND b IN (?,?) AND c = 7",
 	"SELECT * FROM `t` WHERE a IN (?,?) LIMIT 5 FOR UPDATE",
+	"SELECT * FROM `t` WHERE r IN (?,?) AND s < ? AND e > ? LIMIT ?",
+	"SELECT * FROM `t` WHERE s IN (?,?) AND (e > ? OR e IS NULL) AND r IN (?,?,?) AND x >= ?",
+	"SELECT `t`.`a` FROM `t` JOIN `o` ON `o`.`a` = `t`.`b` WHERE `t`.`r` IN (?,?) AND `t`.`e` > ? AND `t`.`id` = ?",
 	"SELECT * FROM `t` WHERE a IN (?,?",
 }
 

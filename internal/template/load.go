@@ -36,6 +36,7 @@ func (f *Load) Template() *Template { return f.template }
 // NewLoad returns a load into an entry.
 func (t *Template) NewLoad(e *cache.Entry) *Load {
 	l := &Load{template: t, asked: t.set.Cache.Now()}
+	e.Unwatched = t.Moves.Load()
 	t.set.Cache.Prepare(&l.Flight, e, &t.Pace)
 	return l
 }

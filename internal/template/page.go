@@ -1,6 +1,7 @@
 package template
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 
@@ -28,6 +29,21 @@ func (t *Template) VarsOf(stmt *gorm.Statement) []any {
 		return stmt.Vars
 	}
 	return t.page.Numbers(stmt, slices.Clip(stmt.Vars))
+}
+
+// Pages reports whether the numbers of a LIMIT clause among bind values are some that queries of
+// the shape have: what is expected may be a page of no row.
+func (t *Template) Pages(vars []any) bool {
+	page := strings.Count(t.page.Marks(), "?")
+	if len(vars) < page {
+		return false
+	}
+	for _, n := range vars[len(vars)-page:] {
+		if v := reflect.ValueOf(n); !v.IsValid() || !v.CanInt() || v.Int() < 1 {
+			return false
+		}
+	}
+	return true
 }
 
 // sent returns the SQL that a query with these bind values is sent as, and those with which it is.

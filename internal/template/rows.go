@@ -113,9 +113,12 @@ func (t *Template) OneRow(stmt *gorm.Statement) bool {
 func (t *Template) OfRows() bool { return t.rows }
 
 // Determined reports whether the database has but one answer to the query, whatever the order of
-// its rows, as far as is known: a LIMIT without an order, or with one that leaves rows equal, may
-// cut off these rows or those.
+// its rows and when it is asked, as far as is known: a LIMIT without an order, or with one that
+// leaves rows equal, may cut off these rows or those.
 func (t *Template) Determined() bool {
+	if t.Moves.Load() {
+		return false
+	}
 	q, all := t.query, t.destKind() == reflect.Slice
 	if t.rows {
 		all = !t.First

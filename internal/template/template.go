@@ -142,6 +142,9 @@ func (t *Terms) names(name string) bool { return t != nil && slices.Contains(t.T
 
 // refusalOf returns why the answers of a text cannot be kept, as far as the text shows.
 func (t *Template) refusalOf(text sqltext.Query) Refusal {
+	if text.Volatile != "" {
+		t.Moves.Store(true)
+	}
 	switch {
 	case !text.Reads:
 		return notPlain
@@ -298,6 +301,9 @@ type Template struct {
 	fields atomic.Pointer[[]*schema.Field]
 	// overlay is how answers are put into structs that hold values; nil until one does.
 	overlay atomic.Pointer[overlay]
+
+	// Moves says that answers change as time passes: they are kept on the terms of a call only.
+	Moves atomic.Bool
 
 	State     atomic.Int32 // met, restored or refuted
 	withdrawn *atomic.Bool // of all templates of the model's table

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"time"
+	"unsafe"
 
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/seen"
@@ -34,7 +35,7 @@ func Compare(t *template.Template, e *cache.Entry, answer *gorm.DB) (v seen.Verd
 		columns = []string{"rows"}
 	case kept.Kind() == reflect.Slice:
 		columns = differing(answer.Statement.Context, s, kept, got)
-	case !same(kept, got, 0):
+	case !same(kept, got):
 		columns = fields(answer.Statement.Context, s, kept, got)
 	}
 	switch {
@@ -59,7 +60,7 @@ func row(t reflect.Type) reflect.Type {
 func differing(ctx context.Context, s *schema.Schema, kept, got reflect.Value) (columns []string) {
 	var ours, theirs []reflect.Value
 	for i := range max(kept.Len(), got.Len()) {
-		if i < kept.Len() && i < got.Len() && same(kept.Index(i), got.Index(i), 0) {
+		if i < kept.Len() && i < got.Len() && same(kept.Index(i), got.Index(i)) {
 			continue
 		}
 		if i < kept.Len() {
@@ -70,7 +71,7 @@ func differing(ctx context.Context, s *schema.Schema, kept, got reflect.Value) (
 		}
 	}
 	ours = slices.DeleteFunc(ours, func(one reflect.Value) bool {
-		at := slices.IndexFunc(theirs, func(other reflect.Value) bool { return same(one, other, 0) })
+		at := slices.IndexFunc(theirs, func(other reflect.Value) bool { return same(one, other) })
 		if at >= 0 {
 			theirs = slices.Delete(theirs, at, at+1)
 		}
@@ -97,19 +98,19 @@ func fields(ctx context.Context, s *schema.Schema, a, b reflect.Value) (columns 
 	switch {
 	case s != nil && a.Kind() == reflect.Struct:
 		for _, f := range s.Fields {
-			if f.DBName != "" && !same(f.ReflectValueOf(ctx, a), f.ReflectValueOf(ctx, b), 0) {
+			if f.DBName != "" && !same(f.ReflectValueOf(ctx, a), f.ReflectValueOf(ctx, b)) {
 				columns = append(columns, f.DBName)
 			}
 		}
 	case a.Kind() == reflect.Struct:
 		for i := range a.NumField() {
-			if !same(a.Field(i), b.Field(i), 0) {
+			if !same(a.Field(i), b.Field(i)) {
 				columns = append(columns, a.Type().Field(i).Name)
 			}
 		}
 	case a.Kind() == reflect.Map && a.Type().Key().Kind() == reflect.String:
 		for _, key := range a.MapKeys() {
-			if other := b.MapIndex(key); !other.IsValid() || !same(a.MapIndex(key), other, 0) {
+			if other := b.MapIndex(key); !other.IsValid() || !same(a.MapIndex(key), other) {
 				columns = append(columns, key.String())
 			}
 		}
@@ -129,8 +130,26 @@ const (
 
 var timeType = reflect.TypeFor[time.Time]()
 
-// same reports whether two values of one type are the same to who reads them.
-func same(a, b reflect.Value, depth int) bool {
+// same reports whether two values are the same to who reads them.
+func same(a, b reflect.Value) bool { return (&comparison{}).same(a, b, 0) }
+
+// comparison compares two values. Pointers that lead back to where it has been are compared once.
+type comparison struct{ seen map[[2]unsafe.Pointer]bool }
+
+// met reports whether the two pointers are being compared, or were.
+func (c *comparison) met(a, b reflect.Value) bool {
+	pair := [2]unsafe.Pointer{a.UnsafePointer(), b.UnsafePointer()}
+	if c.seen[pair] {
+		return true
+	}
+	if c.seen == nil {
+		c.seen = map[[2]unsafe.Pointer]bool{}
+	}
+	c.seen[pair] = true
+	return false
+}
+
+func (c *comparison) same(a, b reflect.Value, depth int) bool {
 	if depth > deepest || !a.IsValid() || !b.IsValid() {
 		return depth > deepest || a.IsValid() == b.IsValid()
 	}
@@ -145,10 +164,10 @@ func same(a, b reflect.Value, depth int) bool {
 		if a.IsNil() || b.IsNil() {
 			return a.IsNil() == b.IsNil()
 		}
-		return a.Kind() == reflect.Pointer && a.Pointer() == b.Pointer() || same(a.Elem(), b.Elem(), depth+1)
+		return a.Kind() == reflect.Pointer && (a.Pointer() == b.Pointer() || c.met(a, b)) || c.same(a.Elem(), b.Elem(), depth+1)
 	case reflect.Struct:
 		for i := range a.NumField() {
-			if !same(a.Field(i), b.Field(i), depth+1) {
+			if !c.same(a.Field(i), b.Field(i), depth+1) {
 				return false
 			}
 		}
@@ -158,7 +177,7 @@ func same(a, b reflect.Value, depth int) bool {
 			return false
 		}
 		for i := range a.Len() {
-			if !same(a.Index(i), b.Index(i), depth+1) {
+			if !c.same(a.Index(i), b.Index(i), depth+1) {
 				return false
 			}
 		}
@@ -168,7 +187,7 @@ func same(a, b reflect.Value, depth int) bool {
 			return false
 		}
 		for _, key := range a.MapKeys() {
-			if !same(a.MapIndex(key), b.MapIndex(key), depth+1) {
+			if !c.same(a.MapIndex(key), b.MapIndex(key), depth+1) {
 				return false
 			}
 		}

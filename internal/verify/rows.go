@@ -84,7 +84,7 @@ func unlike(ours, theirs [][]driver.Value) (a, b [][]driver.Value) {
 func sameRow(a, b []driver.Value) bool { return slices.EqualFunc(a, b, sameValue) }
 
 func sameValue(a, b driver.Value) bool {
-	return same(reflect.ValueOf(&a).Elem(), reflect.ValueOf(&b).Elem(), 0)
+	return same(reflect.ValueOf(&a).Elem(), reflect.ValueOf(&b).Elem())
 }
 
 // CompareValues compares a value of an application's own data with what its loader gave, in the
@@ -98,7 +98,7 @@ func CompareValues(kept, got any) (v seen.Verdict, columns []string) {
 		}
 	case a.Kind() == reflect.Slice:
 		columns = differing(context.Background(), nil, a, b)
-	case !same(a, b, 0):
+	case !same(a, b):
 		columns = fields(context.Background(), nil, a, b)
 	}
 	if columns == nil {

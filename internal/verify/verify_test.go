@@ -37,9 +37,33 @@ func TestWhatIsTheSame(t *testing.T) {
 		{[]any{1, "x", nil}, []any{1, "x", nil}, true},
 		{1, "1", false},
 	} {
-		if got := same(reflect.ValueOf(c.a), reflect.ValueOf(c.b), 0); got != c.want {
+		if got := same(reflect.ValueOf(c.a), reflect.ValueOf(c.b)); got != c.want {
 			t.Errorf("%+v and %+v: %t, want %t", c.a, c.b, got, c.want)
 		}
+	}
+}
+
+// TestWhatLeadsBackIsComparedOnce: without that, what is below takes years.
+func TestWhatLeadsBackIsComparedOnce(t *testing.T) {
+	t.Parallel()
+	type node struct {
+		Name   string
+		Parent *node
+		Below  []*node
+	}
+	tree := func(last string) *node {
+		root := &node{Name: "root"}
+		for i := range 50 {
+			below := &node{Parent: root}
+			if i == 49 {
+				below.Name = last
+			}
+			root.Below = append(root.Below, below)
+		}
+		return root
+	}
+	if !same(reflect.ValueOf(tree("a")), reflect.ValueOf(tree("a"))) || same(reflect.ValueOf(tree("a")), reflect.ValueOf(tree("b"))) {
+		t.Error("equal ones differ, or others do not")
 	}
 }
 
