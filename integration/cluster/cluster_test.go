@@ -271,12 +271,22 @@ func patiently(t *testing.T, what string, so func() bool) {
 	}
 }
 
-// end ends a process, and waits for it.
+// end ends a process, and waits for it. One that has stopped itself since is woken again.
 func (p *process) end(how syscall.Signal) error {
 	_ = p.Process.Signal(how)
-	_ = p.Process.Signal(syscall.SIGCONT)
+	again := time.NewTicker(100 * time.Millisecond)
+	defer again.Stop()
+	for range 600 {
+		_ = p.Process.Signal(syscall.SIGCONT)
+		select {
+		case <-p.done:
+			return p.err
+		case <-again.C:
+		}
+	}
+	_ = p.Process.Kill()
 	<-p.done
-	return p.err
+	return errors.Join(errors.New("it did not end within a minute"), p.err)
 }
 
 // befall has something befall the processes, again and again.
@@ -375,7 +385,7 @@ func (b *bed) judge(t *testing.T, allowed time.Duration) (wrong []string) {
 	}
 	for _, p := range b.alive {
 		var exit *exec.ExitError
-		if err := p.end(syscall.SIGTERM); errors.As(err, &exit) && !b.mayDie() {
+		if err := p.end(syscall.SIGTERM); err != nil && !(errors.As(err, &exit) && b.mayDie()) {
 			t.Errorf("a process: %v", err)
 		}
 	}
