@@ -236,12 +236,23 @@ func hits(t testing.TB, feed bool) (db *gorm.DB, prepared *preload.Prepared[prom
 
 // TestAHitWithAFeedAllocatesNothingMore, nor does a prepared one.
 func TestAHitWithAFeedAllocatesNothingMore(t *testing.T) {
+	if racing {
+		t.Skip("the race detector has pools drop what they hold")
+	}
+	// A collection empties pools, so that the least of some counts.
+	least := func(do func()) (n float64) {
+		n = testing.AllocsPerRun(200, do)
+		for range 4 {
+			n = min(n, testing.AllocsPerRun(200, do))
+		}
+		return n
+	}
 	var plain, prepared [2]float64
 	for i, feed := range []bool{false, true} {
 		db, query := hits(t, feed)
 		ctx := t.Context()
-		plain[i] = testing.AllocsPerRun(200, func() { db.First(&promised{}, 1) })
-		prepared[i] = testing.AllocsPerRun(200, func() { _, _ = query.First(ctx, 1) })
+		plain[i] = least(func() { db.First(&promised{}, 1) })
+		prepared[i] = least(func() { _, _ = query.First(ctx, 1) })
 	}
 	if plain[0] != plain[1] || prepared[0] != prepared[1] {
 		t.Errorf("without a feed %v, prepared %v; with one %v, prepared %v", plain[0], prepared[0], plain[1], prepared[1])
