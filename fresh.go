@@ -14,7 +14,9 @@ import (
 // memory, or from the query of another reader: the query that gave it began at most d before the
 // read, or all feeds vouch for a moment that is no longer ago. A strict feed always does; a bounded
 // one does up to a quarter of its bound ago. Without a feed it is the age of the answer that
-// counts. Where d is not positive, the read goes to the database. What the database gives is kept.
+// counts, and so it is with a feed, of an answer that no write invalidates: that of Load, or of
+// LoadWith without Tables, and one that Cache keeps though its query reads the current time. Where
+// d is not positive, the read goes to the database. What the database gives is kept.
 //
 // It holds for queries of every form, those that preload associations and prepared ones too, and
 // for Load. Of several contexts around each other the least d counts. It is safe for concurrent
@@ -63,8 +65,9 @@ func (p *Plugin) Position(ctx context.Context) (Token, error) {
 // ContextWithAtLeast makes the reads with the context see at least what a Token stands for: they
 // are answered from memory only where all of that is known here. They wait for it for 50
 // milliseconds, all reads of one context together; then they go to the database, as they do at once
-// where a feed is no Positioner, and with a token that is not understood, which the log tells. The
-// empty token stands for nothing. It holds for what ContextWithFreshness holds for, and is safe for
+// where a feed is no Positioner, with a token that is not understood, which the log tells, and for
+// an answer that no write invalidates (see ContextWithFreshness). The empty token stands for
+// nothing. It holds for what ContextWithFreshness holds for, and is safe for
 // concurrent use.
 //
 // A token that comes back from outside can have been changed: whoever does that has its own reads
