@@ -60,11 +60,13 @@ func TestAWriteDuringTheCommitOfItsTransactionLeavesNoStaleAnswer(t *testing.T) 
 	}
 }
 
+var errWaits = errors.New("the write waits for the stopped deletion")
+
 // writeDuringCommit reports false where the write could not run during the commit.
 func writeDuringCommit(t *testing.T, d *dbtest.Database, session *gorm.Session, write func(tx *gorm.DB) error) bool {
 	t.Helper()
 	stop := &stoppingStore{preload.NewStore(), make(chan *txGate, 1)}
-	w := writeSetup(t, d, nil, preload.WithStore(stop), preload.WithStoreWait(5*time.Second))
+	w := writeSetup(t, d, nil, preload.WithStore(stop), preload.WithStoreWait(time.Minute))
 	txAgeOf(t, w.DB)
 	w.DB.Find(&[]worldtest.WriteTag{})
 	tx := w.DB.Session(session).Begin()
@@ -76,10 +78,20 @@ func writeDuringCommit(t *testing.T, d *dbtest.Database, session *gorm.Session, 
 	committed := make(chan error, 1)
 	go func() { committed <- tx.Commit().Error }()
 	gate.wait(t)
-	err := write(tx.Session(&gorm.Session{Context: t.Context()}))
-	if errors.Is(err, sql.ErrTxDone) {
+	wrote := make(chan error, 1)
+	go func() { wrote <- write(tx.Session(&gorm.Session{Context: t.Context()})) }()
+	var err error
+	select {
+	case err = <-wrote:
+	case <-time.After(2 * time.Second):
+		err = errWaits
+	}
+	if errors.Is(err, sql.ErrTxDone) || errors.Is(err, errWaits) {
 		close(gate.open)
 		<-committed
+		if errors.Is(err, errWaits) {
+			<-wrote
+		}
 		return false
 	}
 	if err != nil {
