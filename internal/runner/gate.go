@@ -2,7 +2,7 @@ package runner
 
 import (
 	"context"
-	"math/rand/v2"
+
 	"sync"
 	"time"
 
@@ -22,7 +22,7 @@ type Gate struct {
 	// lately are the statements that came in lately, and delayed are those of them that the gate
 	// kept waiting for more than Brisk.
 	lately, delayed float64
-	look            func(now time.Time) // called before one in keeperLooks of those that come in
+	keeper          *keeper // which looks at the pool when statements come in; nil for none
 }
 
 const (
@@ -44,10 +44,9 @@ func (g *Gate) Enter(ctx context.Context) {
 			g.count++
 			g.busiest = max(g.busiest, g.inside)
 			g.note(came)
-			look := g.look != nil && rand.N(keeperLooks) == 0
 			g.mu.Unlock()
-			if look {
-				g.look(time.Now())
+			if g.keeper != nil && g.keeper.due() {
+				g.keeper.look(time.Now())
 			}
 			return
 		}

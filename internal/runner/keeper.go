@@ -3,7 +3,9 @@ package runner
 import (
 	"database/sql"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorm-preload/preload/internal/failopen"
@@ -13,11 +15,13 @@ const (
 	// usualIdle is how many idle connections a pool keeps that nobody has told otherwise.
 	usualIdle = 2
 	// The keeper looks at the pool before one in keeperLooks statements of the application, drawn
-	// at random: statements may come in a rhythm.
+	// at random: statements may come in a rhythm. Once the pool has closed connections it looks
+	// before each, until there is proof: each connection that a server has to open meanwhile may
+	// cost it as much as a hundred statements.
 	keeperLooks = 16
 	// keeperProof is how many looks have to find that the pool has closed connections since the one
 	// before. By then it has been seen with as many idle ones as it keeps, if not at each.
-	keeperProof = 64
+	keeperProof = 8
 )
 
 // keeper has a pool keep as many idle connections as the application uses at a time, for as long as
@@ -35,6 +39,7 @@ type keeper struct {
 	most   int // that are kept; 0 for a keeper that does nothing
 	pool   func() Pool
 	report failopen.Report
+	watch  atomic.Bool // whether it looks before each statement
 
 	mu     sync.Mutex
 	kept   int   // how many the pool keeps, as far as is known
@@ -46,7 +51,10 @@ type keeper struct {
 	timer  *time.Timer
 }
 
-// look is called when a statement is about to be sent.
+// due reports whether the keeper is to look before the next statement.
+func (k *keeper) due() bool { return k.watch.Load() || rand.N(keeperLooks) == 0 }
+
+// look is called when a statement is about to be sent, if it is due.
 func (k *keeper) look(now time.Time) {
 	if k.most <= usualIdle || !k.mu.TryLock() {
 		return // somebody else looks
@@ -61,12 +69,14 @@ func (k *keeper) look(now time.Time) {
 	k.seen = max(k.seen, stats.Idle)
 	if k.seen > k.kept {
 		k.theirs = true
+		k.watch.Store(false)
 		return
 	}
 	if stats.MaxIdleClosed > k.closed {
 		k.proof++
 	}
 	k.closed = stats.MaxIdleClosed
+	k.watch.Store(0 < k.proof && k.proof < keeperProof)
 	if k.proof < keeperProof {
 		return
 	}

@@ -83,6 +83,28 @@ func TestAPoolKeepsAsManyIdleConnectionsAsAreUsed(t *testing.T) {
 	}
 }
 
+// TestAPoolIsNotLetChurnForLong: as soon as it was seen to have closed a connection, each statement
+// looks, and a few closings are enough.
+func TestAPoolIsNotLetChurnForLong(t *testing.T) {
+	t.Parallel()
+	r, pool, _, _ := setupConns(t, func(c *Config) { c.MaxIdle = 10 })
+	for left := 100 * keeperLooks; !r.keeper.watch.Load(); left-- {
+		if left == 0 {
+			t.Fatal("no look has found that connections are closed")
+		}
+		statements(t, r, pool, 6)
+	}
+	for range keeperProof {
+		statements(t, r, pool, 6)
+	}
+	if n := pool.Stats().Idle; n != 6 {
+		t.Errorf("%d connections are idle after %d bursts that closed some, want 6", n, keeperProof)
+	}
+	if r.keeper.watch.Load() {
+		t.Error("it looks before each statement although nothing is to be found out")
+	}
+}
+
 // TestWhatTheApplicationSetsLaterStays when it has more kept than the keeper did.
 func TestWhatTheApplicationSetsLaterStays(t *testing.T) {
 	t.Parallel()

@@ -108,8 +108,8 @@ type Ending struct {
 func New(config Config) *Runner {
 	r := &Runner{Config: config, slots: make(chan struct{}, config.Concurrency), underway: underway{running: map[string]*running{}}}
 	r.conns.runner, r.conns.peak.turned = r, time.Now()
-	r.keeper = keeper{most: config.MaxIdle, pool: config.Pool, report: config.Report, kept: usualIdle}
-	r.Gate.look = r.keeper.look
+	r.keeper.most, r.keeper.kept, r.keeper.pool, r.keeper.report = config.MaxIdle, usualIdle, config.Pool, config.Report
+	r.Gate.keeper = &r.keeper
 	r.idle = sync.NewCond(&r.mu)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
