@@ -58,7 +58,7 @@ func (p panel) draw(b *strings.Builder) {
 		return plotLeft + plotWidth*min(1, max(0, (decade(d)-least)/(most-least)))
 	}
 	y := func(share float64) float64 { return plotTop + plotHeight*(1-share) }
-	fmt.Fprintf(b, `<text x="%d" y="18" font-size="13" font-weight="bold">%s: time of a request</text>`+"\n", plotLeft, html.EscapeString(p.dialect))
+	fmt.Fprintf(b, `<text x="%d" y="18" font-size="13" font-weight="bold">%s: share of the requests that took at most so long</text>`+"\n", plotLeft, html.EscapeString(p.dialect))
 	for at := least; at <= most; at++ {
 		d := time.Duration(math.Round(math.Pow(10, at)))
 		fmt.Fprintf(b, `<path d="M%.1f %d V%d" stroke="#ddd"/><text x="%.1f" y="%d" text-anchor="middle">%s</text>`+"\n",
