@@ -428,7 +428,7 @@ func TestAnApplicationWithOneConnectionKeepsIt(t *testing.T) {
 	if err := db.Create(&workerUser{ID: 1}).Error; err != nil {
 		t.Fatal(err)
 	}
-	for i := range 300 {
+	round := func(i int) {
 		var u workerUser
 		for range 3 {
 			if err := db.First(&u, 1).Error; err != nil {
@@ -442,11 +442,17 @@ func TestAnApplicationWithOneConnectionKeepsIt(t *testing.T) {
 			t.Fatalf("the pool has %d connections after write %d", n, i)
 		}
 	}
-	// It loads what was killed once the application is quiet.
-	for deadline := time.Now().Add(10 * time.Second); p.Stats().PreloadCount == 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
+	for i := range 300 {
+		round(i)
+	}
+	// It loads what was killed once the application is quiet, unless the reads were slow of late, as
+	// they are on a loaded machine: then a few that are not have to come first.
+	for i := 300; p.Stats().PreloadCount == 0; i++ {
+		if i == 1500 {
 			t.Fatal("nothing was loaded again")
 		}
+		round(i)
+		time.Sleep(20 * time.Millisecond)
 	}
 }
 
