@@ -92,7 +92,7 @@ func (b *linked) books(t *testing.T, ctx context.Context, n int64) int64 {
 func (b *linked) quiesce(t *testing.T) {
 	t.Helper()
 	p := b.plugin
-	for deadline := time.Now().Add(20 * time.Second); ; runtime.Gosched() {
+	for deadline := time.Now().Add(time.Minute); ; runtime.Gosched() {
 		s := p.Stats().Prediction
 		rests := s.Learned+s.Lost >= b.asked && p.learner.Rests() && p.cache.Awaited() == 0
 		if rests && p.learner.Rests() && p.cache.Awaited() == 0 {

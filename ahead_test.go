@@ -459,7 +459,7 @@ func TestAValuerThatPanicsWhileAssociationsAreLearned(t *testing.T) {
 	x := &association.Expected{Key: key}
 	x.Prediction.Probability = 1
 	b.plugin.worker.Expect(x)
-	for deadline := time.Now().Add(10 * time.Second); b.plugin.Stats().Prediction.Waiting > 0; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); b.plugin.Stats().Prediction.Waiting > 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d loads wait for ever", b.plugin.Stats().Prediction.Waiting)
 		}

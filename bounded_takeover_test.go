@@ -128,7 +128,7 @@ func TestAReaderThatHangsKeepsNobodyWaiting(t *testing.T) {
 				}()
 				<-hangs
 				before := b.Probe.Queries()
-				answered, longest := readersWith(t, b, 20, 5*time.Second)
+				answered, longest := readersWith(t, b, 20, time.Minute)
 				if answered != 20 {
 					t.Errorf("%d of 20 readers were answered, within %v", answered, longest)
 				}
@@ -136,7 +136,7 @@ func TestAReaderThatHangsKeepsNobodyWaiting(t *testing.T) {
 					t.Errorf("%d queries for 20 readers", n)
 				}
 				worldtest.Must(t, b.Plugin.Invalidate())
-				if n, _ := readersWith(t, b, 20, 5*time.Second); n != 20 {
+				if n, _ := readersWith(t, b, 20, time.Minute); n != 20 {
 					t.Errorf("%d of 20 later readers were answered", n)
 				}
 				select {

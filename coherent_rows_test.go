@@ -116,7 +116,7 @@ func TestARawWriteWhoseRowsAreClosedIsNotHeldOut(t *testing.T) {
 func rowKeeps(t testing.TB, w *worldtest.World, read func()) {
 	t.Helper()
 	// On a busy machine it may take a while until others notice that the rows are closed.
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		before := w.Probe.Queries()
 		if read(); w.Probe.Queries() == before {
 			return

@@ -17,7 +17,7 @@ import (
 )
 
 // txPatience bounds what must not wait for anything.
-const txPatience = 20 * time.Second
+const txPatience = time.Minute
 
 // txAgeOf reads user 1 through a handle of its own chain.
 func txAgeOf(t testing.TB, db *gorm.DB) int {

@@ -74,7 +74,7 @@ func TestALoadInALoadOfItsKey(t *testing.T) {
 		select {
 		case err := <-done:
 			worldtest.Must(t, err)
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatal("it waits for itself")
 		}
 	}
@@ -172,7 +172,7 @@ func TestPreloadHitsAreOfPreloads(t *testing.T) {
 		}
 	}
 	store.after.Store(&after)
-	for deadline := time.Now().Add(20 * time.Second); ; {
+	for deadline := time.Now().Add(time.Minute); ; {
 		read()
 		select {
 		case <-done:

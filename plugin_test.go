@@ -284,7 +284,7 @@ func TestLoadsAhead(t *testing.T) {
 	defer p.Close()
 	worldtest.Must(t, db.AutoMigrate(&promised{}))
 	worldtest.Must(t, db.Create(&promised{ID: 1}).Error)
-	for n, deadline := 0, time.Now().Add(20*time.Second); p.Stats().PreloadHits == 0; n++ {
+	for n, deadline := 0, time.Now().Add(time.Minute); p.Stats().PreloadHits == 0; n++ {
 		for range 10 {
 			var one promised
 			worldtest.Must(t, db.Find(&one, "id = ?", 1).Error)

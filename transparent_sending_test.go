@@ -108,7 +108,7 @@ func TestLoadsInTheBackgroundAreSentAsTheirReaderDid(t *testing.T) {
 					clock.Advance(55 * time.Second) // in the last fifth
 					sendingRead(t, handle, prepared)
 					sendingRead(t, handle, prepared)
-					deadline := time.Now().Add(20 * time.Second)
+					deadline := time.Now().Add(time.Minute)
 					for b.Plugin.Stats().PreloadCount == before && time.Now().Before(deadline) {
 						time.Sleep(time.Millisecond)
 					}

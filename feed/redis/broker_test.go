@@ -26,7 +26,7 @@ func TestBroker(t *testing.T) {
 						t.Fatal(err)
 					}
 					t.Cleanup(e.close)
-					for end := time.Now().Add(10 * time.Second); client.PubSubNumSub(context.Background(), b.acknowledgementsBefore+process).Val()[b.acknowledgementsBefore+process] == 0; time.Sleep(time.Millisecond) {
+					for end := time.Now().Add(time.Minute); client.PubSubNumSub(context.Background(), b.acknowledgementsBefore+process).Val()[b.acknowledgementsBefore+process] == 0; time.Sleep(time.Millisecond) {
 						if time.Now().After(end) {
 							t.Fatal("not subscribed")
 						}

@@ -104,7 +104,7 @@ func TestConnectionsComeBackByThemselves(t *testing.T) {
 	if err := load(func() {}); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(30 * time.Second); pool.Stats().InUse > 0; time.Sleep(looks / 4) {
+	for deadline := time.Now().Add(time.Minute); pool.Stats().InUse > 0; time.Sleep(looks / 4) {
 		if time.Now().After(deadline) {
 			t.Fatal("a connection is kept though nothing is loaded")
 		}
@@ -226,7 +226,7 @@ func TestAStarvingPoolGetsItsConnectionsBack(t *testing.T) {
 	conns := make(chan *sql.Conn, 3)
 	for range 3 {
 		got.Go(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 			defer cancel()
 			conn, err := pool.Conn(ctx)
 			if err != nil {

@@ -180,7 +180,7 @@ func startNodes(t *testing.T, n int, c Config) (*LocalBroker, *table, []*node) {
 
 func await(t *testing.T, what string, true func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !true(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !true(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("not in time: %s", what)
 		}
