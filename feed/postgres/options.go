@@ -13,13 +13,20 @@ type Option func(*config)
 type config struct {
 	bound       time.Duration
 	publication string
+	schema      string
+	lease       time.Duration
+	patience    time.Duration
+	fail        bool
 	logger      *slog.Logger
 	unguarded   bool // what is told counts as visible: a fault that a test makes
 	errs        []error
 }
 
 func newConfig(options []Option) config {
-	c := config{bound: time.Second, publication: "preload", logger: slog.Default()}
+	c := config{
+		bound: time.Second, publication: "preload", schema: "preload", lease: 2 * time.Second, patience: time.Minute,
+		logger: slog.Default(),
+	}
 	for _, option := range options {
 		if option == nil {
 			c.errs = append(c.errs, errors.New("postgres: an Option is nil"))
@@ -58,5 +65,55 @@ func WithLogger(logger *slog.Logger) Option {
 	return func(c *config) {
 		c.require(logger != nil, "WithLogger", logger, "a logger")
 		c.logger = logger
+	}
+}
+
+// WithSchema sets the schema in which a Strict feed has its tables and functions. Processes that
+// tell each other of their writes take the same. Default "preload"; it must not be empty.
+func WithSchema(name string) Option {
+	return func(c *config) {
+		c.require(name != "", "WithSchema", name, "a name")
+		c.schema = name
+	}
+}
+
+// WithLease sets how long a process with a Strict feed serves without having heard from the server,
+// and so how long a write waits for one that does not answer. It is the same in all processes.
+// Default 2 seconds; at least 100 milliseconds.
+func WithLease(d time.Duration) Option {
+	return func(c *config) {
+		c.require(d >= 100*time.Millisecond, "WithLease", d, "at least 100ms")
+		c.lease = d
+	}
+}
+
+// WithPatience sets after how long the write of a process that has died counts as over, with a
+// Strict feed, where the database cannot tell whether it is: in all databases but PostgreSQL, and
+// for statements outside of transactions. Default 1 minute; it must be positive.
+func WithPatience(d time.Duration) Option {
+	return func(c *config) {
+		c.require(d > 0, "WithPatience", d, "a positive duration")
+		c.patience = d
+	}
+}
+
+// CutOff says what becomes of a write that cannot be told to other processes.
+type CutOff uint8
+
+const (
+	// Commit lets the write go on. It is told to the others when that is possible; until then, and
+	// for as long as they keep answers if this process dies before, they may serve what was there
+	// before it.
+	Commit CutOff = iota
+	// Fail rolls its transaction back, with an error. A statement outside of a transaction goes on.
+	Fail
+)
+
+// WhenCutOff sets what becomes of a write that cannot be told to the others within a lease, with a
+// Strict feed. Default Commit.
+func WhenCutOff(do CutOff) Option {
+	return func(c *config) {
+		c.require(do <= Fail, "WhenCutOff", do, "Commit or Fail")
+		c.fail = do == Fail
 	}
 }

@@ -123,6 +123,12 @@ func (s *server) stop() {
 	_ = s.run.Wait()
 }
 
+// end ends the server in peace.
+func (s *server) end() {
+	_ = s.run.Process.Signal(syscall.SIGINT)
+	_ = s.run.Wait()
+}
+
 func (s *server) dsn(database string) string {
 	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/%s?sslmode=disable", s.port, database)
 }

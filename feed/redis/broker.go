@@ -3,11 +3,9 @@ package redis
 import (
 	"context"
 	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/gorm-preload/preload/internal/strict"
 	goredis "github.com/redis/go-redis/v9"
@@ -98,23 +96,6 @@ func (b *broker) run(ctx context.Context, step *goredis.Script, args ...any) (an
 	return answer, nil
 }
 
-// seatOf is a seat as the hash of members has it: a number has no blank.
-func seatOf(s strict.Seat) string {
-	if s == (strict.Seat{}) {
-		return ""
-	}
-	return strconv.FormatInt(s.Number, 10) + " " + s.Process
-}
-
-func seatFrom(run, text string) (s strict.Seat, err error) {
-	number, process, ok := strings.Cut(text, " ")
-	s.Run, s.Process = run, process
-	if s.Number, err = strconv.ParseInt(number, 10, 64); err != nil || !ok {
-		return s, fmt.Errorf("redis: %q stands for no member", text)
-	}
-	return s, nil
-}
-
 var errAnswer = errors.New("redis: an answer that is not understood: is there something else under the same name?")
 
 // pairs reads the fields of a hash, and what they hold.
@@ -147,7 +128,7 @@ func stateFrom(answer any) (s strict.State, err error) {
 	}
 	s.Ready = parts[1] == "1"
 	err = pairs(parts[2], func(field, value string) error {
-		seat, err := seatFrom(s.Run, field)
+		seat, err := strict.SeatAt(s.Run, field)
 		if err != nil {
 			return err
 		}
@@ -157,7 +138,7 @@ func stateFrom(answer any) (s strict.State, err error) {
 	})
 	if err == nil && len(parts) > 3 {
 		err = pairs(parts[3], func(_, value string) error {
-			a, err := announcementFrom(value)
+			a, err := strict.AnnouncementFrom(value)
 			s.Pending = append(s.Pending, a)
 			return err
 		})
@@ -165,47 +146,9 @@ func stateFrom(answer any) (s strict.State, err error) {
 	return s, err
 }
 
-// written writes texts down one after the other, each with its length.
-func written(b []byte, texts ...string) []byte {
-	for _, text := range texts {
-		b = binary.AppendUvarint(b, uint64(len(text)))
-		b = append(b, text...)
-	}
-	return b
-}
-
-// cut reads so many texts.
-func cut(from string, n int) (texts []string, err error) {
-	rest := []byte(from)
-	for range n {
-		size, read := binary.Uvarint(rest)
-		if read <= 0 || size > uint64(len(rest)-read) {
-			return nil, errAnswer
-		}
-		texts = append(texts, string(rest[read:read+int(size)]))
-		rest = rest[read+int(size):]
-	}
-	if len(rest) > 0 {
-		return nil, errAnswer
-	}
-	return texts, nil
-}
-
-func announcementText(a strict.Announcement) string {
-	return string(written(nil, a.ID, a.Process, a.Tx, string(a.Batch)))
-}
-
-func announcementFrom(text string) (a strict.Announcement, err error) {
-	texts, err := cut(text, 4)
-	if err != nil {
-		return a, err
-	}
-	return strict.Announcement{ID: texts[0], Process: texts[1], Tx: texts[2], Batch: []byte(texts[3])}, nil
-}
-
 // Join implements strict.Broker.
 func (b *broker) Join(ctx context.Context, process string, left strict.Seat) (seat strict.Seat, s strict.State, err error) {
-	answer, err := b.run(ctx, joinStep, process, seatOf(left), rand.Text(), left.Run)
+	answer, err := b.run(ctx, joinStep, process, left.Place(), rand.Text(), left.Run)
 	if err != nil {
 		return seat, s, err
 	}
@@ -214,14 +157,14 @@ func (b *broker) Join(ctx context.Context, process string, left strict.Seat) (se
 		return seat, s, errAnswer
 	}
 	if s, err = stateFrom(parts[1]); err == nil {
-		seat, err = seatFrom(s.Run, fmt.Sprint(parts[0], " ", process))
+		seat, err = strict.SeatAt(s.Run, fmt.Sprint(parts[0], " ", process))
 	}
 	return seat, s, err
 }
 
 // Renew implements strict.Broker.
 func (b *broker) Renew(ctx context.Context, seat strict.Seat) (s strict.State, err error) {
-	answer, err := b.run(ctx, renewStep, seat.Run, seatOf(seat))
+	answer, err := b.run(ctx, renewStep, seat.Run, seat.Place())
 	if err != nil {
 		return s, err
 	}
@@ -230,8 +173,8 @@ func (b *broker) Renew(ctx context.Context, seat strict.Seat) (s strict.State, e
 
 // Announce implements strict.Broker.
 func (b *broker) Announce(ctx context.Context, run string, a strict.Announcement) (s strict.State, err error) {
-	text := announcementText(a)
-	answer, err := b.run(ctx, announceStep, run, a.ID, text, "B"+text)
+	text := a.Text()
+	answer, err := b.run(ctx, announceStep, run, a.ID, text, a.Notice())
 	if err != nil {
 		return s, err
 	}
@@ -240,18 +183,18 @@ func (b *broker) Announce(ctx context.Context, run string, a strict.Announcement
 
 // Acknowledge implements strict.Broker.
 func (b *broker) Acknowledge(ctx context.Context, process string, a strict.Acknowledgement) error {
-	return b.client.Publish(ctx, b.acknowledgementsBefore+process, written([]byte("A"), a.Write, a.Seat.Run, seatOf(a.Seat))).Err()
+	return b.client.Publish(ctx, b.acknowledgementsBefore+process, a.Notice()).Err()
 }
 
 // Finish implements strict.Broker.
 func (b *broker) Finish(ctx context.Context, run, write string, end strict.End) error {
-	_, err := b.run(ctx, finishStep, run, write, written([]byte("E"), write, strconv.Itoa(int(end))))
+	_, err := b.run(ctx, finishStep, run, write, strict.FinishedNotice(write, end))
 	return err
 }
 
 // Fence implements strict.Broker.
 func (b *broker) Fence(ctx context.Context, s strict.Standing) (gone bool, counter int64, err error) {
-	answer, err := b.run(ctx, fenceStep, s.Run, seatOf(s.Seat), s.Counter)
+	answer, err := b.run(ctx, fenceStep, s.Run, s.Seat.Place(), s.Counter)
 	if err != nil {
 		return false, 0, err
 	}
@@ -271,45 +214,13 @@ func (b *broker) Ready(ctx context.Context, run string) error {
 
 // Leave implements strict.Broker.
 func (b *broker) Leave(ctx context.Context, seat strict.Seat) error {
-	_, err := b.run(ctx, leaveStep, seat.Run, seatOf(seat))
+	_, err := b.run(ctx, leaveStep, seat.Run, seat.Place())
 	return err
 }
 
 // listen has a process told what is published, until the ears are closed.
 func (b *broker) listen(ctx context.Context, process string, to strict.Listener) (*ears, error) {
 	e := &ears{sub: b.client.Subscribe(ctx, b.keys[3], b.acknowledgementsBefore+process), done: make(chan struct{})}
-	e.hear(func(m *goredis.Message) { tell(to, m.Payload) })
+	e.hear(func(m *goredis.Message) { strict.Tell(to, m.Payload) })
 	return e, nil
-}
-
-// tell tells a process of what was published. What is not understood is left out: it comes again
-// with a renewal.
-func tell(to strict.Listener, payload string) {
-	if payload == "" {
-		return
-	}
-	kind, rest := payload[0], payload[1:]
-	switch kind {
-	case 'B':
-		if a, err := announcementFrom(rest); err == nil {
-			to.Announced(a)
-		}
-	case 'E':
-		if texts, err := cut(rest, 2); err == nil {
-			if end, err := strconv.Atoi(texts[1]); err == nil {
-				to.Finished(texts[0], strict.End(end))
-			}
-		}
-	case 'A':
-		if texts, err := cut(rest, 3); err == nil {
-			if seat, err := seatFrom(texts[1], texts[2]); err == nil {
-				to.Acknowledged(strict.Acknowledgement{Write: texts[0], Seat: seat})
-			}
-		}
-	case 'G':
-		run, text, _ := strings.Cut(rest, " ")
-		if seat, err := seatFrom(run, text); err == nil {
-			to.Gone(seat)
-		}
-	}
 }

@@ -89,29 +89,26 @@ func (f *StrictFeed) Announce(ctx context.Context, batch []byte, tx string) (fin
 // Exact implements preload.Exact.
 func (f *StrictFeed) Exact() {}
 
-// strictPosition is where all processes are at any time.
-const strictPosition = "strict"
-
 // Position implements preload.Positioner. The error says that there is a write that could not be
 // told to the others in time, and has not been since.
 func (f *StrictFeed) Position(ctx context.Context) (string, error) {
 	if f.teller == nil {
 		return "", errNotOpen
 	}
-	owes, err := f.teller.Owes(ctx)
-	switch {
-	case err != nil:
-		return "", fmt.Errorf("redis: asking whether all is told: %w", err)
-	case owes:
-		return "", fmt.Errorf("redis: not all is told: %w", ErrCutOff)
+	position, err := f.teller.Position(ctx)
+	if err != nil {
+		return "", fmt.Errorf("redis: %w", err)
 	}
-	return strictPosition, nil
+	return position, nil
 }
 
 // Await implements preload.Positioner. There is nothing to wait for while answers are served.
 func (f *StrictFeed) Await(_ context.Context, position string) error {
-	if position != strictPosition {
-		return errPosition
+	if f.teller == nil {
+		return errNotOpen
+	}
+	if err := f.teller.Await(position); err != nil {
+		return fmt.Errorf("redis: %w", err)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package strict
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -207,6 +208,31 @@ func (t *Teller) Owes(ctx context.Context) (bool, error) {
 	case <-t.ended:
 		return false, ErrClosed
 	}
+}
+
+// position is where all processes are at any time.
+const position = "strict"
+
+// Position names all that is told by now, for Await of any process. The error says that there is a
+// write that could not be told to the others in time, and has not been since.
+func (t *Teller) Position(ctx context.Context) (string, error) {
+	owes, err := t.Owes(ctx)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("asking whether all is told: %w", err)
+	case owes:
+		return "", fmt.Errorf("not all is told: %w", ErrCutOff)
+	}
+	return position, nil
+}
+
+// Await returns an error if a position is none. There is nothing to wait for while answers are
+// served.
+func (t *Teller) Await(p string) error {
+	if p != position {
+		return fmt.Errorf("the position %q: want one that Position gave", p)
+	}
+	return nil
 }
 
 // Counters tell what happened.

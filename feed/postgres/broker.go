@@ -1,0 +1,357 @@
+package postgres
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gorm-preload/preload/internal/strict"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+//go:embed strict.sql
+var strictSQL string
+
+// broker is a strict.Broker. Each step is one call of a function of strict.sql, and one message to
+// the server: a process that is stopped in the midst of one holds nobody up. Nothing of it needs to
+// survive the server, so that no step waits for a disk.
+type broker struct {
+	pool    *pgxpool.Pool
+	schema  string // quoted
+	group   string // of the processes that share what is in the tables
+	channel string // of what all are told
+}
+
+// steps is how many connections take steps. More would wait for each other.
+const steps = 4
+
+// newBroker returns a broker. It connects with the server when it is needed.
+func newBroker(dial *pgx.ConnConfig, schema, group string) (*broker, error) {
+	settings, err := pgxpool.ParseConfig("")
+	if err != nil {
+		return nil, err
+	}
+	settings.ConnConfig, settings.MaxConns = dial.Copy(), steps
+	b := &broker{schema: pgx.Identifier{schema}.Sanitize(), group: group, channel: channelOf(schema, group)}
+	b.settle(settings.ConnConfig)
+	b.pool, err = pgxpool.NewWithConfig(context.Background(), settings)
+	return b, err
+}
+
+// settle sets what the functions and the ears need, whatever the role or the database has.
+func (b *broker) settle(c *pgx.ConnConfig) {
+	c.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
+	for name, value := range map[string]string{
+		"application_name": "preload strict", "search_path": "pg_catalog", "client_encoding": "UTF8",
+		"default_transaction_isolation": "read committed", "default_transaction_read_only": "off",
+		"synchronous_commit": "off",
+	} {
+		c.RuntimeParams[name] = value
+	}
+}
+
+// channelOf is the name of a channel: PostgreSQL cuts names at 63 bytes.
+func channelOf(parts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return "preload_" + hex.EncodeToString(sum[:16])
+}
+
+// acknowledgements is the channel of one process.
+func (b *broker) acknowledgements(process string) string {
+	return channelOf(b.schema, b.group, "acknowledged", process)
+}
+
+// sql is the text that makes what a broker needs, where it is missing.
+func (b *broker) sql() string { return strings.ReplaceAll(strictSQL, "@", b.schema) }
+
+// call is the text of a call.
+func (b *broker) call(function, args string) string {
+	return "SELECT * FROM " + b.schema + ".strict_" + function + "(" + args + ")"
+}
+
+// make makes what is missing. Processes that start at once do it one after the other.
+func (b *broker) make(ctx context.Context) error {
+	var there bool
+	err := b.pool.QueryRow(ctx, "SELECT to_regprocedure($1) IS NOT NULL", b.schema+".strict_leave(text,text,bigint,text,text)").Scan(&there)
+	if err != nil || there {
+		return err
+	}
+	_, err = b.pool.Exec(ctx, "SET LOCAL synchronous_commit = on; SELECT pg_advisory_xact_lock("+lockOfMaking+");\n"+b.sql())
+	if err == nil {
+		return nil
+	}
+	var answer *pgconn.PgError
+	if errors.As(err, &answer) {
+		return fmt.Errorf("postgres: the schema %s is missing or not complete, and this role cannot make it (%w): have an administrator run what StrictSQL returns, and GRANT USAGE ON SCHEMA and ALL ON ALL TABLES IN SCHEMA to the role", b.schema, err)
+	}
+	return err
+}
+
+// lockOfMaking is an advisory lock: the letters of "preload".
+const lockOfMaking = "31640349853479268"
+
+// missing reports whether an error says that the functions are not there.
+func missing(err error) bool {
+	var answer *pgconn.PgError
+	return errors.As(err, &answer) && (answer.Code == "42883" || answer.Code == "3F000" || answer.Code == "42P01")
+}
+
+// lost is the error of a step: where there are no functions, there is no run.
+func lost(err error) error {
+	if missing(err) {
+		return strict.ErrGone
+	}
+	return err
+}
+
+// state is what a step says; nothing where it is of another run.
+type state struct {
+	run      *string
+	ready    *bool
+	places   []string
+	counters []int64
+	pending  [][]byte
+}
+
+func (s *state) into() []any { return []any{&s.run, &s.ready, &s.places, &s.counters, &s.pending} }
+
+// told reads a state.
+func (s *state) told() (told strict.State, err error) {
+	if s.run == nil {
+		return told, strict.ErrGone
+	}
+	told.Run, told.Ready = *s.run, *s.ready
+	for i, place := range s.places {
+		seat, err := strict.SeatAt(told.Run, place)
+		if err != nil {
+			return told, err
+		}
+		told.Members = append(told.Members, strict.Standing{Seat: seat, Counter: s.counters[i]})
+	}
+	for _, text := range s.pending {
+		a, err := strict.AnnouncementFrom(string(text))
+		if err != nil {
+			return told, err
+		}
+		told.Pending = append(told.Pending, a)
+	}
+	return told, nil
+}
+
+// Join implements strict.Broker.
+func (b *broker) Join(ctx context.Context, process string, left strict.Seat) (seat strict.Seat, told strict.State, err error) {
+	var s state
+	join := func() error {
+		return b.pool.QueryRow(ctx, b.call("join", "$1, $2, $3, $4, $5, $6"), b.group, process, left.Run, left.Number, rand.Text(), b.channel).
+			Scan(append([]any{&seat.Number}, s.into()...)...)
+	}
+	if err = join(); missing(err) {
+		if err = b.make(ctx); err == nil {
+			err = join()
+		}
+	}
+	if err == nil {
+		told, err = s.told()
+	}
+	seat.Run, seat.Process = told.Run, process
+	return seat, told, err
+}
+
+// step takes a step that says what the state is.
+func (b *broker) step(ctx context.Context, function, args string, values ...any) (strict.State, error) {
+	var s state
+	if err := b.pool.QueryRow(ctx, b.call(function, args), append([]any{b.group}, values...)...).Scan(s.into()...); err != nil {
+		return strict.State{}, lost(err)
+	}
+	return s.told()
+}
+
+// said takes a step that says whether it was taken.
+func (b *broker) said(ctx context.Context, function, args string, values ...any) error {
+	var taken bool
+	err := b.pool.QueryRow(ctx, b.call(function, args), append([]any{b.group}, values...)...).Scan(&taken)
+	if err == nil && !taken {
+		return strict.ErrGone
+	}
+	return lost(err)
+}
+
+// Renew implements strict.Broker.
+func (b *broker) Renew(ctx context.Context, seat strict.Seat) (strict.State, error) {
+	return b.step(ctx, "renew", "$1, $2, $3, $4", seat.Run, seat.Number, seat.Process)
+}
+
+// Announce implements strict.Broker.
+func (b *broker) Announce(ctx context.Context, run string, a strict.Announcement) (strict.State, error) {
+	return b.step(ctx, "announce", "$1, $2, $3, $4, $5, $6", run, a.ID, []byte(a.Text()), b.channel, letter(a))
+}
+
+// Acknowledge implements strict.Broker.
+func (b *broker) Acknowledge(ctx context.Context, process string, a strict.Acknowledgement) error {
+	_, err := b.pool.Exec(ctx, "SELECT pg_notify($1, $2)", b.acknowledgements(process), sealed(a.Notice()))
+	return err
+}
+
+// Finish implements strict.Broker.
+func (b *broker) Finish(ctx context.Context, run, write string, end strict.End) error {
+	return b.said(ctx, "finish", "$1, $2, $3, $4, $5", run, write, b.channel, sealed(strict.FinishedNotice(write, end)))
+}
+
+// Fence implements strict.Broker.
+func (b *broker) Fence(ctx context.Context, s strict.Standing) (gone bool, counter int64, err error) {
+	var now *int64
+	err = b.pool.QueryRow(ctx, b.call("fence", "$1, $2, $3, $4, $5, $6"), b.group, s.Run, s.Number, s.Process, s.Counter, b.channel).Scan(&now)
+	switch {
+	case err != nil:
+		return false, 0, lost(err)
+	case now == nil:
+		return false, 0, strict.ErrGone
+	case *now < 0:
+		return true, 0, nil
+	}
+	return false, *now, nil
+}
+
+// Ready implements strict.Broker.
+func (b *broker) Ready(ctx context.Context, run string) error {
+	return b.said(ctx, "ready", "$1, $2", run)
+}
+
+// Leave implements strict.Broker.
+func (b *broker) Leave(ctx context.Context, seat strict.Seat) error {
+	_, err := b.pool.Exec(ctx, b.call("leave", "$1, $2, $3, $4, $5"), b.group, seat.Run, seat.Number, seat.Process, b.channel)
+	if missing(err) {
+		return nil
+	}
+	return err
+}
+
+// close ends the connections.
+func (b *broker) close() { b.pool.Close() }
+
+// A notification is a text of less than 8,000 bytes: a notice that is no text is sealed, and one
+// that is too long is fetched.
+const (
+	sealedPrefix = "="
+	fetchPrefix  = "?"
+	longest      = 7_900
+)
+
+func sealed(notice string) string {
+	return sealedPrefix + base64.StdEncoding.EncodeToString([]byte(notice))
+}
+
+// letter is what is sent of an announcement.
+func letter(a strict.Announcement) string {
+	if text := sealed(a.Notice()); len(text) <= longest {
+		return text
+	}
+	return fetchPrefix + a.ID
+}
+
+// open reads a notification: "" if it is not understood, or says nothing any more.
+func (b *broker) open(ctx context.Context, letter string) (notice string) {
+	if text, ok := strings.CutPrefix(letter, sealedPrefix); ok {
+		all, _ := base64.StdEncoding.DecodeString(text)
+		return string(all)
+	}
+	id, ok := strings.CutPrefix(letter, fetchPrefix)
+	if !ok {
+		return letter
+	}
+	var text []byte
+	if b.pool.QueryRow(ctx, "SELECT announcement FROM "+b.schema+".strict_pending WHERE grp = $1 AND id = $2", b.group, id).Scan(&text) != nil {
+		return ""
+	}
+	a, err := strict.AnnouncementFrom(string(text))
+	if err != nil {
+		return ""
+	}
+	return a.Notice()
+}
+
+// ears hear what is told, on a connection of their own.
+type ears struct {
+	cancel context.CancelFunc
+	ear    sync.WaitGroup
+}
+
+func (e *ears) close() { e.cancel(); e.ear.Wait() }
+
+// How long the ears hear nothing before they ask whether the server is there, and how long they
+// wait before they connect again.
+const (
+	unheard   = time.Second
+	reconnect = 20 * time.Millisecond
+)
+
+// listen has a process told what is sent, until the ears are closed. heard is called when they have
+// begun to hear, each time.
+func (b *broker) listen(process string, to strict.Listener, heard func()) *ears {
+	ctx, cancel := context.WithCancel(context.Background())
+	e := &ears{cancel: cancel}
+	e.ear.Go(func() {
+		for ctx.Err() == nil {
+			b.hear(ctx, process, to, heard)
+			select {
+			case <-time.After(reconnect):
+			case <-ctx.Done():
+			}
+		}
+	})
+	return e
+}
+
+// hear hears as long as the connection lasts. What is told meanwhile, and not heard, comes with a
+// renewal.
+func (b *broker) hear(ctx context.Context, process string, to strict.Listener, heard func()) {
+	dial := b.pool.Config().ConnConfig
+	conn, err := pgx.ConnectConfig(ctx, dial)
+	if err != nil {
+		return
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.Background(), unheard)
+		defer cancel()
+		_ = conn.Close(ctx)
+	}()
+	if _, err = conn.Exec(ctx, "LISTEN "+b.channel+"; LISTEN "+b.acknowledgements(process)); err != nil {
+		return
+	}
+	heard()
+	for {
+		n, err := b.wait(ctx, conn)
+		switch {
+		case err == nil:
+			strict.Tell(to, b.open(ctx, n.Payload))
+		case ctx.Err() != nil || conn.IsClosed():
+			return
+		case b.alive(ctx, conn) != nil:
+			return
+		}
+	}
+}
+
+// wait waits for a notification, for a while.
+func (b *broker) wait(ctx context.Context, conn *pgx.Conn) (*pgconn.Notification, error) {
+	ctx, cancel := context.WithTimeout(ctx, unheard)
+	defer cancel()
+	return conn.WaitForNotification(ctx)
+}
+
+// alive returns an error if the server does not answer.
+func (b *broker) alive(ctx context.Context, conn *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, unheard)
+	defer cancel()
+	return conn.Ping(ctx)
+}

@@ -1,0 +1,169 @@
+//go:build unix
+
+package postgres
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorm-preload/preload"
+	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/feedtest"
+	"github.com/gorm-preload/preload/internal/strict"
+	"github.com/gorm-preload/preload/internal/strict/stricttest"
+	"github.com/gorm-preload/preload/internal/worldtest"
+	"github.com/jackc/pgx/v5"
+)
+
+// broker returns one of a database of its own.
+func (b *bed) broker(t *testing.T) *broker {
+	t.Helper()
+	dial, err := pgx.ParseConfig(b.dsn(b.name))
+	worldtest.Must(t, err)
+	br, err := newBroker(dial, "preload", "test")
+	worldtest.Must(t, err)
+	t.Cleanup(br.close)
+	return br
+}
+
+// TestBroker: what each step does, and that a server that was started anew has another run: whether
+// it crashed, which empties the tables, or ended in peace.
+func TestBroker(t *testing.T) {
+	t.Parallel()
+	crashes, ends := alone(t), alone(t)
+	for how, s := range map[string]*server{"crash": crashes, "end": ends} {
+		stop := s.stop
+		if how == "end" {
+			stop = s.end
+		}
+		t.Run(how, func(t *testing.T) {
+			stricttest.Run(t, func(t *testing.T) stricttest.Bed {
+				b := s.bed(t)
+				br := b.broker(t)
+				return stricttest.Bed{
+					Broker: br,
+					Subscribe: func(process string, to strict.Listener) {
+						hears := make(chan struct{}, 16)
+						e := br.listen(process, to, func() {
+							select {
+							case hears <- struct{}{}:
+							default:
+							}
+						})
+						t.Cleanup(e.close)
+						select {
+						case <-hears:
+						case <-time.After(worldtest.Patience):
+							t.Fatal("not subscribed")
+						}
+					},
+					Restart: func() {
+						stop()
+						worldtest.Must(t, s.start())
+						br.pool.Reset()
+					},
+					Empty: func() {
+						conn := b.connect(b.name)
+						b.exec(conn, "TRUNCATE preload.strict_run, preload.strict_member, preload.strict_pending")
+					},
+				}
+			})
+		})
+	}
+}
+
+// TestALongAnnouncementIsHeard although a notification is short.
+func TestALongAnnouncementIsHeard(t *testing.T) {
+	t.Parallel()
+	br := common(t).bed(t).broker(t)
+	long := strict.Announcement{ID: "long", Process: "a", Batch: []byte(strings.Repeat("x", 1<<20))}
+	_, state, err := br.Join(t.Context(), "a", strict.Seat{})
+	worldtest.Must(t, err)
+	heard, hears := make(chan strict.Announcement, 1), make(chan struct{}, 1)
+	e := br.listen("a", hearing{heard: heard}, func() { hears <- struct{}{} })
+	t.Cleanup(e.close)
+	<-hears
+	_, err = br.Announce(t.Context(), state.Run, long)
+	worldtest.Must(t, err)
+	select {
+	case a := <-heard:
+		if a.ID != long.ID || string(a.Batch) != string(long.Batch) {
+			t.Errorf("heard %s with %d bytes", a.ID, len(a.Batch))
+		}
+	case <-time.After(worldtest.Patience):
+		t.Error("not heard")
+	}
+}
+
+type hearing struct {
+	strict.Listener
+	heard chan strict.Announcement
+}
+
+func (h hearing) Announced(a strict.Announcement) { h.heard <- a }
+
+// TestStrict: what every feed promises, of a strict one.
+func TestStrict(t *testing.T) {
+	t.Parallel()
+	s := common(t)
+	feedtest.RunOn(t, func(t *testing.T) (*dbtest.Database, feedtest.Bed) {
+		b := s.bed(t)
+		const lease = time.Second
+		return b.d, feedtest.Bed{
+			Feed: func() preload.Feed { return Strict(b.dsn(b.name), WithLease(lease)) },
+			Long: lease,
+			Faults: map[string]func(){
+				"emptied": func() { b.write("TRUNCATE preload.strict_run, preload.strict_member, preload.strict_pending") },
+				"cut off from the server": func() {
+					b.write("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'preload strict' AND datname = current_database()")
+				},
+			},
+		}
+	})
+}
+
+// TestStrictSaysWhatItMayNotMake, and works once somebody has made it.
+func TestStrictSaysWhatItMayNotMake(t *testing.T) {
+	t.Parallel()
+	b := common(t).bed(t)
+	role := "app_" + b.name
+	b.write("CREATE ROLE " + role + " LOGIN")
+	dsn := strings.Replace(b.dsn(b.name), "postgres@", role+"@", 1)
+	open := func() (*preload.Plugin, error) {
+		p := preload.New(preload.WithFeed(Strict(dsn)), preload.WithLogger(worldtest.Quiet()))
+		return p, b.d.Open(t).Use(p)
+	}
+	if _, err := open(); err == nil || !strings.Contains(err.Error(), "StrictSQL") {
+		t.Fatalf("db.Use: %v", err)
+	}
+	conn := b.connect(b.name)
+	b.exec(conn, StrictSQL("preload"))
+	b.exec(conn, "GRANT USAGE ON SCHEMA preload TO "+role+"; GRANT ALL ON ALL TABLES IN SCHEMA preload TO "+role)
+	p, err := open()
+	worldtest.Must(t, err)
+	worldtest.Must(t, p.Close())
+}
+
+// TestStrictNamesBadOptions, and what would be right.
+func TestStrictNamesBadOptions(t *testing.T) {
+	t.Parallel()
+	for option, feed := range map[string]preload.Feed{
+		"WithSchema": Strict("", WithSchema("")), "WithLease": Strict("", WithLease(-1)), "WithPatience": Strict("", WithPatience(0)),
+		"WhenCutOff": Strict("", WhenCutOff(7)), "data source name": Strict("postgres://%"),
+	} {
+		err := dbtest.SQLite(t).Open(t).Use(preload.New(preload.WithFeed(feed)))
+		if err == nil || !strings.Contains(err.Error(), option) {
+			t.Errorf("want an error about %s, got %v", option, err)
+		}
+	}
+}
+
+// TestStrictAwaitsAServerThatIsGone: db.Use does not fail, and Close ends.
+func TestStrictAwaitsAServerThatIsGone(t *testing.T) {
+	t.Parallel()
+	p := preload.New(preload.WithFeed(Strict("postgres://postgres@127.0.0.1:1/postgres?connect_timeout=1", WithLease(200*time.Millisecond))), preload.WithLogger(worldtest.Quiet()))
+	worldtest.Must(t, dbtest.SQLite(t).Open(t).WithContext(context.Background()).Use(p))
+	worldtest.Must(t, p.Close())
+}
