@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/gorm-preload/preload v0.0.0
+	github.com/gorm-preload/preload/feed/postgres v0.0.0
 	github.com/gorm-preload/preload/feed/redis v0.0.0
 	github.com/mattn/go-sqlite3 v1.14.22
 	github.com/redis/go-redis/v9 v9.23.0
@@ -18,6 +19,8 @@ require (
 	github.com/DataDog/go-sqllexer v0.2.6 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/go-sql-driver/mysql v1.8.1 // indirect
+	github.com/jackc/pgio v1.0.0 // indirect
+	github.com/jackc/pglogrepl v0.0.0-20251213150135-2e8d0df862c1 // indirect
 	github.com/jackc/pgpassfile v1.0.0 // indirect
 	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
 	github.com/jackc/pgx/v5 v5.10.0 // indirect
@@ -34,5 +37,6 @@ require (
 
 replace (
 	github.com/gorm-preload/preload => ../
+	github.com/gorm-preload/preload/feed/postgres => ../feed/postgres
 	github.com/gorm-preload/preload/feed/redis => ../feed/redis
 )

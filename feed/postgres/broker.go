@@ -30,10 +30,16 @@ type broker struct {
 	schema  string // quoted
 	group   string // of the processes that share what is in the tables
 	channel string // of what all are told
+	ctx     context.Context
+	cancel  context.CancelFunc
 }
 
-// steps is how many connections take steps. More would wait for each other.
-const steps = 4
+const (
+	// steps is how many connections take steps. Most of these wait for each other anyway.
+	steps = 4
+	// slowest is how long a step may take: then its connection is given up.
+	slowest = 5 * time.Second
+)
 
 // newBroker returns a broker. It connects with the server when it is needed.
 func newBroker(dial *pgx.ConnConfig, schema, group string) (*broker, error) {
@@ -43,6 +49,7 @@ func newBroker(dial *pgx.ConnConfig, schema, group string) (*broker, error) {
 	}
 	settings.ConnConfig, settings.MaxConns = dial.Copy(), steps
 	b := &broker{schema: pgx.Identifier{schema}.Sanitize(), group: group, channel: channelOf(schema, group)}
+	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.settle(settings.ConnConfig)
 	b.pool, err = pgxpool.NewWithConfig(context.Background(), settings)
 	return b, err
@@ -114,8 +121,32 @@ func lost(err error) error {
 	return err
 }
 
+// ask sends a query of one row. Who does not wait any longer leaves it to end by itself: cut off, it
+// would cost the connection, which is dearer than the query, and the next ones would be late for
+// that. into is written to after ask has returned then.
+func (b *broker) ask(ctx context.Context, sql string, args []any, into ...any) error {
+	conn, err := b.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	answered := make(chan error, 1)
+	go func() {
+		defer conn.Release()
+		ctx, cancel := context.WithTimeout(b.ctx, slowest)
+		defer cancel()
+		answered <- conn.QueryRow(ctx, sql, args...).Scan(into...)
+	}()
+	select {
+	case err := <-answered:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // state is what a step says; nothing where it is of another run.
 type state struct {
+	number   int64 // of the seat, where one is given
 	run      *string
 	ready    *bool
 	places   []string
@@ -150,27 +181,28 @@ func (s *state) told() (told strict.State, err error) {
 
 // Join implements strict.Broker.
 func (b *broker) Join(ctx context.Context, process string, left strict.Seat) (seat strict.Seat, told strict.State, err error) {
-	var s state
+	var s *state
 	join := func() error {
-		return b.pool.QueryRow(ctx, b.call("join", "$1, $2, $3, $4, $5, $6"), b.group, process, left.Run, left.Number, rand.Text(), b.channel).
-			Scan(append([]any{&seat.Number}, s.into()...)...)
+		s = &state{}
+		return b.ask(ctx, b.call("join", "$1, $2, $3, $4, $5, $6"), []any{b.group, process, left.Run, left.Number, rand.Text(), b.channel},
+			append([]any{&s.number}, s.into()...)...)
 	}
 	if err = join(); missing(err) {
 		if err = b.make(ctx); err == nil {
 			err = join()
 		}
 	}
-	if err == nil {
-		told, err = s.told()
+	if err != nil {
+		return seat, told, err
 	}
-	seat.Run, seat.Process = told.Run, process
-	return seat, told, err
+	told, err = s.told()
+	return strict.Seat{Run: told.Run, Process: process, Number: s.number}, told, err
 }
 
 // step takes a step that says what the state is.
 func (b *broker) step(ctx context.Context, function, args string, values ...any) (strict.State, error) {
 	var s state
-	if err := b.pool.QueryRow(ctx, b.call(function, args), append([]any{b.group}, values...)...).Scan(s.into()...); err != nil {
+	if err := b.ask(ctx, b.call(function, args), append([]any{b.group}, values...), s.into()...); err != nil {
 		return strict.State{}, lost(err)
 	}
 	return s.told()
@@ -179,11 +211,13 @@ func (b *broker) step(ctx context.Context, function, args string, values ...any)
 // said takes a step that says whether it was taken.
 func (b *broker) said(ctx context.Context, function, args string, values ...any) error {
 	var taken bool
-	err := b.pool.QueryRow(ctx, b.call(function, args), append([]any{b.group}, values...)...).Scan(&taken)
-	if err == nil && !taken {
+	if err := b.ask(ctx, b.call(function, args), append([]any{b.group}, values...), &taken); err != nil {
+		return lost(err)
+	}
+	if !taken {
 		return strict.ErrGone
 	}
-	return lost(err)
+	return nil
 }
 
 // Renew implements strict.Broker.
@@ -198,8 +232,7 @@ func (b *broker) Announce(ctx context.Context, run string, a strict.Announcement
 
 // Acknowledge implements strict.Broker.
 func (b *broker) Acknowledge(ctx context.Context, process string, a strict.Acknowledgement) error {
-	_, err := b.pool.Exec(ctx, "SELECT pg_notify($1, $2)", b.acknowledgements(process), sealed(a.Notice()))
-	return err
+	return b.ask(ctx, "SELECT pg_notify($1, $2)::text", []any{b.acknowledgements(process), sealed(a.Notice())}, new(string))
 }
 
 // Finish implements strict.Broker.
@@ -210,10 +243,11 @@ func (b *broker) Finish(ctx context.Context, run, write string, end strict.End) 
 // Fence implements strict.Broker.
 func (b *broker) Fence(ctx context.Context, s strict.Standing) (gone bool, counter int64, err error) {
 	var now *int64
-	err = b.pool.QueryRow(ctx, b.call("fence", "$1, $2, $3, $4, $5, $6"), b.group, s.Run, s.Number, s.Process, s.Counter, b.channel).Scan(&now)
-	switch {
-	case err != nil:
+	err = b.ask(ctx, b.call("fence", "$1, $2, $3, $4, $5, $6"), []any{b.group, s.Run, s.Number, s.Process, s.Counter, b.channel}, &now)
+	if err != nil {
 		return false, 0, lost(err)
+	}
+	switch {
 	case now == nil:
 		return false, 0, strict.ErrGone
 	case *now < 0:
@@ -229,7 +263,7 @@ func (b *broker) Ready(ctx context.Context, run string) error {
 
 // Leave implements strict.Broker.
 func (b *broker) Leave(ctx context.Context, seat strict.Seat) error {
-	_, err := b.pool.Exec(ctx, b.call("leave", "$1, $2, $3, $4, $5"), b.group, seat.Run, seat.Number, seat.Process, b.channel)
+	err := b.ask(ctx, "SELECT "+b.schema+".strict_leave($1, $2, $3, $4, $5)::text", []any{b.group, seat.Run, seat.Number, seat.Process, b.channel}, new(string))
 	if missing(err) {
 		return nil
 	}
@@ -237,7 +271,7 @@ func (b *broker) Leave(ctx context.Context, seat strict.Seat) error {
 }
 
 // close ends the connections.
-func (b *broker) close() { b.pool.Close() }
+func (b *broker) close() { b.cancel(); b.pool.Close() }
 
 // A notification is a text of less than 8,000 bytes: a notice that is no text is sealed, and one
 // that is too long is fetched.

@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -24,6 +25,7 @@ import (
 
 	"github.com/gorm-preload/preload/internal/dbtest"
 	goredis "github.com/redis/go-redis/v9"
+	"gorm.io/gorm"
 )
 
 var (
@@ -38,6 +40,47 @@ func TestNothingStaleInStrict(t *testing.T) {
 	b.start(t)
 	b.befall(t, *long, b.stopOrKill)
 	b.right(t, 0)
+}
+
+// TestNothingStaleInStrictOverPostgreSQL: the same with no second service, while connections of the
+// feed are cut, and what it keeps in the server is lost. Writes that cannot be told fail.
+func TestNothingStaleInStrictOverPostgreSQL(t *testing.T) {
+	for _, how := range []string{"", diesAnnounced, stopsLocked} {
+		t.Run(cmp.Or(how, "faults"), func(t *testing.T) {
+			b := bed{kind: strictOverPostgres, environment: []string{envSpoil + "=" + how}}
+			b.start(t)
+			if how == "" {
+				b.serves(t, "at the start")
+			}
+			b.befall(t, *long, func(t *testing.T) {
+				switch draw := b.faults.IntN(4); {
+				case how != "":
+					time.Sleep(bound / 4)
+					b.revive(t)
+				case draw == 0:
+					b.told(t, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'preload strict'")
+					b.serves(t, "after the connections were cut")
+				case draw == 1:
+					b.told(t, fmt.Sprintf("TRUNCATE %[1]q.strict_run, %[1]q.strict_member, %[1]q.strict_pending", b.name))
+					b.serves(t, "after all was lost")
+				default:
+					b.stopOrKill(t)
+				}
+			})
+			b.right(t, 0)
+			if how == diesAnnounced && b.killed == 0 {
+				t.Error("nobody died: the test tests nothing")
+			}
+		})
+	}
+}
+
+// told has the server of the database do something.
+func (b *bed) told(t *testing.T, sql string) {
+	t.Helper()
+	if err := b.plain.Exec(sql).Error; err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestNothingTooOldInBounded: no read shows what was there before a write that returned longer than
@@ -113,6 +156,7 @@ func TestRedisItselfFails(t *testing.T) {
 func TestTheJudgeFails(t *testing.T) {
 	for _, c := range []struct{ name, kind, spoil string }{
 		{"bounded, judged as strict", "bounded", ""}, {tellsLate, "strict", tellsLate}, {needsNoLease, "strict", needsNoLease},
+		{tellsLate + ", over PostgreSQL", strictOverPostgres, tellsLate},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -190,6 +234,7 @@ type bed struct {
 	environment []string
 
 	dsn, name       string
+	plain           *gorm.DB
 	alive           []*process
 	logs            []string
 	faults          *rand.Rand
@@ -210,7 +255,7 @@ func (b *bed) start(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	b.dsn, b.name = d.DSN(), fmt.Sprint("preload-test-", os.Getpid(), "-", names.Add(1))
+	b.plain, b.dsn, b.name = plain, d.DSN(), fmt.Sprint("preload-test-", os.Getpid(), "-", names.Add(1))
 	b.faults = rand.New(rand.NewPCG(*seed, 1))
 	for i := range processes {
 		b.alive = append(b.alive, b.run(t, i))
@@ -218,6 +263,10 @@ func (b *bed) start(t *testing.T) {
 	t.Cleanup(func() {
 		for _, p := range b.alive {
 			_ = p.end(syscall.SIGKILL)
+		}
+		if b.kind == strictOverPostgres {
+			b.told(t, fmt.Sprintf("DROP SCHEMA IF EXISTS %q CASCADE", b.name))
+			return
 		}
 		client := goredis.NewClient(&goredis.Options{Addr: b.redis.addr})
 		defer func() { _ = client.Close() }()
@@ -310,6 +359,7 @@ func (b *bed) stopOrKill(t *testing.T) {
 		_ = b.alive[i].end(syscall.SIGKILL)
 		b.killed++
 		b.alive[i] = b.run(t, i)
+		b.alive[i].works(t)
 	default:
 		_ = b.alive[i].Process.Signal(syscall.SIGSTOP)
 		b.stopped++
@@ -380,15 +430,17 @@ func (b *bed) right(t *testing.T, allowed time.Duration) {
 // judge ends all processes, and returns what was wrong in what they have read.
 func (b *bed) judge(t *testing.T, allowed time.Duration) (wrong []string) {
 	t.Helper()
+	// All at once: one may wait for a row that another one has locked, which has stopped itself.
+	var ending sync.WaitGroup
 	for _, p := range b.alive {
-		_ = p.Process.Signal(syscall.SIGCONT)
+		ending.Go(func() {
+			var exit *exec.ExitError
+			if err := p.end(syscall.SIGTERM); err != nil && !(errors.As(err, &exit) && b.mayDie()) {
+				t.Errorf("a process: %v", err)
+			}
+		})
 	}
-	for _, p := range b.alive {
-		var exit *exec.ExitError
-		if err := p.end(syscall.SIGTERM); err != nil && !(errors.As(err, &exit) && b.mayDie()) {
-			t.Errorf("a process: %v", err)
-		}
-	}
+	ending.Wait()
 	var all []event
 	for i, path := range b.logs {
 		if _, err := os.Stat(path); err == nil { // one that was killed at once has none

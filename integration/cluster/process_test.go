@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/gorm-preload/preload"
+	feedpostgres "github.com/gorm-preload/preload/feed/postgres"
 	"github.com/gorm-preload/preload/feed/redis"
 	goredis "github.com/redis/go-redis/v9"
 	"gorm.io/driver/postgres"
@@ -82,12 +83,15 @@ func work() error {
 		return err
 	}
 	var feed preload.Feed = redis.Bounded(client, redis.WithName(os.Getenv(envName)), redis.WithBound(bound))
-	if os.Getenv(envKind) == "strict" {
+	switch os.Getenv(envKind) {
+	case "strict":
 		when := redis.Commit
 		if os.Getenv(envWhen) == "fail" {
 			when = redis.Fail
 		}
 		feed = spoiled(os.Getenv(envSpoil), redis.Strict(client, redis.WithName(os.Getenv(envName)), redis.WithLease(bound), redis.WhenCutOff(when)))
+	case strictOverPostgres:
+		feed = spoiled(os.Getenv(envSpoil), feedpostgres.Strict(os.Getenv(envDSN), feedpostgres.WithSchema(os.Getenv(envName)), feedpostgres.WithLease(bound), feedpostgres.WhenCutOff(feedpostgres.Fail)))
 	}
 	p := preload.New(preload.WithFeed(feed), preload.WithLogger(slog.New(slog.DiscardHandler)))
 	if err := db.Use(p); err != nil {
@@ -156,7 +160,17 @@ const (
 	stopsLocked   = "is stopped while it has a row locked"
 )
 
-func spoiled(how string, feed *redis.StrictFeed) preload.Feed {
+// strictOverPostgres is a kind of feed, beside "strict" and "bounded" of Redis.
+const strictOverPostgres = "strict over PostgreSQL"
+
+// strictFeed is what both kinds of strict feeds are.
+type strictFeed interface {
+	preload.Teller
+	preload.Positioner
+	preload.Exact
+}
+
+func spoiled(how string, feed strictFeed) preload.Feed {
 	switch how {
 	case tellsLate:
 		return late{feed}
@@ -168,21 +182,21 @@ func spoiled(how string, feed *redis.StrictFeed) preload.Feed {
 	return feed
 }
 
-type late struct{ *redis.StrictFeed }
+type late struct{ strictFeed }
 
 func (f late) Announce(ctx context.Context, batch []byte, tx string) (func(preload.End), error) {
 	return func(end preload.End) {
 		time.Sleep(bound / 20)
-		if finish, err := f.StrictFeed.Announce(ctx, batch, tx); err == nil {
+		if finish, err := f.strictFeed.Announce(ctx, batch, tx); err == nil {
 			finish(end)
 		}
 	}, nil
 }
 
-type dying struct{ *redis.StrictFeed }
+type dying struct{ strictFeed }
 
 func (f dying) Announce(ctx context.Context, batch []byte, tx string) (func(preload.End), error) {
-	finish, err := f.StrictFeed.Announce(ctx, batch, tx)
+	finish, err := f.strictFeed.Announce(ctx, batch, tx)
 	if rand.IntN(10) == 0 {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {}
@@ -190,10 +204,10 @@ func (f dying) Announce(ctx context.Context, batch []byte, tx string) (func(prel
 	return finish, err
 }
 
-type leaseless struct{ *redis.StrictFeed }
+type leaseless struct{ strictFeed }
 
 func (f leaseless) Open(ctx context.Context, m preload.Member) error {
-	return f.StrictFeed.Open(ctx, unbounded{m})
+	return f.strictFeed.Open(ctx, unbounded{m})
 }
 
 type unbounded struct{ preload.Member }
