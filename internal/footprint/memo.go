@@ -86,22 +86,19 @@ func (m *memo[T]) clear() {
 }
 
 // simple returns the shape of a statement that is simple, nil for another one, once for all texts
-// that differ in their numbers only.
-func (f *Footprints) simple(query string) *sqltext.Shape {
+// that differ in their numbers only: these are returned, as others stand for them in the shape.
+func (f *Footprints) simple(query string) (shape *sqltext.Shape, numbers []string) {
 	if shape, ok := f.shapes.get(query); ok {
-		return shape
+		return shape, nil
 	}
 	folded, numbers := f.withoutNumbers(query)
-	shape := f.shapes.of(folded, func(text string) *sqltext.Shape {
+	shape = f.shapes.of(folded, func(text string) *sqltext.Shape {
 		if shape, ok := sqltext.Simple(f.dialect, text); ok {
 			return &shape
 		}
 		return nil
 	})
-	if shape == nil {
-		return nil
-	}
-	return shape.With(numbers)
+	return shape, numbers
 }
 
 // foldedText is a text without its numbers.

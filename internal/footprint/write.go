@@ -93,11 +93,11 @@ func LooselyDeleted(stmt *gorm.Statement, _ bool) Write {
 // rendered reads off the SQL of a statement what it changes; loosely does where that is not simple.
 func (f *Footprints) rendered(stmt *gorm.Statement, all bool, loosely func(*gorm.Statement, bool) Write) Write {
 	version := f.catalog.Version()
-	if query := f.simple(stmt.SQL.String()); query != nil {
+	if query, numbers := f.simple(stmt.SQL.String()); query != nil {
 		if f.choose(query) {
 			version = f.catalog.Version()
 		}
-		if changes := f.understood(query, stmt, all); changes != nil {
+		if changes := f.understood(query, numbers, stmt, all); changes != nil {
 			return Write{changes, version}
 		}
 	}
@@ -116,14 +116,15 @@ func (f *Footprints) choose(query *sqltext.Shape) bool {
 	return len(columns) > 0 && f.catalog.Choose(catalog.TableName(query.Table.Name), columns)
 }
 
-// understood returns what a simple statement changes; nil if that is not known.
-func (f *Footprints) understood(query *sqltext.Shape, stmt *gorm.Statement, all bool) []coherence.Change {
+// understood returns what a simple statement changes; nil if that is not known. numbers are those
+// that others stand for in its shape.
+func (f *Footprints) understood(query *sqltext.Shape, numbers []string, stmt *gorm.Statement, all bool) []coherence.Change {
 	table, vars := catalog.TableName(query.Table.Name), stmt.Vars
 	names := f.namer(table, all)
 	if names == nil {
 		return nil
 	}
-	names.shape = query
+	names.shape, names.numbers = query, numbers
 	switch query.Verb {
 	case sqltext.Update:
 		return []coherence.Change{{
@@ -134,11 +135,11 @@ func (f *Footprints) understood(query *sqltext.Shape, stmt *gorm.Statement, all 
 		return []coherence.Change{{Table: table, Kinds: coherence.Delete, Where: names.pins(query.Pins, vars)}}
 	case sqltext.Insert:
 		i := insertion{table: table, rows: len(query.Rows)}
-		for _, name := range query.Columns {
-			i.columns = append(i.columns, names.inserted(name))
+		for at, name := range query.Columns {
+			i.add(names, name, at)
 		}
-		i.value = func(row, column int) coherence.Value {
-			return i.columns[column].Operand(query.Rows[row][column], vars)
+		i.value = func(row int, c *insertedColumn) coherence.Value {
+			return c.Operand(query.Rows[row][c.at].With(numbers), vars)
 		}
 		changes := []coherence.Change{i.change()}
 		if query.Conflict == sqltext.Updated {
@@ -160,7 +161,7 @@ func (n *namer) pins(pins []sqltext.Pin, vars []any) (all coherence.Pins) {
 			if _, has := all.Of(col.Name); !ok || has || !n.wants(col.Name) {
 				continue
 			}
-			if values := (operands{pin.Values, i}).values(&col, vars); values != nil {
+			if values := (operands{pin.Values, i}).values(&col, vars, n.numbers); values != nil {
 				all = append(all, coherence.Pin{Column: col.Name, Values: values})
 			}
 		}
@@ -188,7 +189,7 @@ func (n *namer) set(set []sqltext.Assignment, vars []any) (pins coherence.Pins) 
 		if !ok || !n.wants(col.Name) {
 			continue
 		}
-		if value := col.Operand(a.Value, vars); value != "" {
+		if value := col.Operand(a.Value.With(n.numbers), vars); value != "" {
 			pins = append(pins, coherence.Pin{Column: col.Name, Values: []coherence.Value{value}})
 		}
 	}
