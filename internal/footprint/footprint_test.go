@@ -282,7 +282,7 @@ func TestWhatAWriteChanges(t *testing.T) {
 	f, db := footprints(t)
 	raw := func(sql string, vars ...any) Write {
 		stmt := db.Exec(sql, vars...).Statement
-		return f.Raw(stmt, f.Meaning(stmt.SQL.String()).Names, true)
+		return f.Raw(stmt, true)
 	}
 	for name, test := range map[string]struct {
 		got  Write
@@ -314,7 +314,7 @@ func TestANumberInATextIsAValue(t *testing.T) {
 	f, db := footprints(t)
 	raw := func(sql string, vars ...any) Write {
 		stmt := db.Exec(sql, vars...).Statement
-		return f.Raw(stmt, f.Meaning(stmt.SQL.String()).Names, true)
+		return f.Raw(stmt, true)
 	}
 	for _, form := range []string{
 		"UPDATE printed_books SET price = %v WHERE id = %v",

@@ -13,7 +13,7 @@ import (
 
 // Write is what one statement changed.
 type Write struct {
-	Changes []coherence.Change
+	Changes []coherence.Change // they may be those of other statements, too, and are not changed
 	// Version is that of the catalog by which columns and values were read off. Under another one
 	// they may mean another thing, and only the tables count.
 	Version int64
@@ -35,12 +35,21 @@ func Loosen(changes []coherence.Change) (loose []coherence.Change) {
 	return loose
 }
 
-// Raw returns what a write that is given as SQL changes: where it is not simple, any of these names
-// that is a table, in any way.
-func (f *Footprints) Raw(stmt *gorm.Statement, names []string, all bool) Write {
-	return f.rendered(stmt, all, func(*gorm.Statement, bool) Write {
-		return Write{Changes: OfTables(names, coherence.Any)}
+// Raw returns what a write that is given as SQL changes: where it is not simple, any of the names in
+// it that is a table, in any way.
+func (f *Footprints) Raw(stmt *gorm.Statement, all bool) Write {
+	return f.rendered(stmt, all, func(stmt *gorm.Statement, _ bool) Write {
+		return Write{Changes: f.Mentioned(stmt.SQL.String())}
 	})
+}
+
+// Mentioned returns what a write changes of which no more is known than the names in its text. What is
+// returned is not changed.
+func (f *Footprints) Mentioned(query string) []coherence.Change {
+	if m := f.known(query); m.Mentioned != nil {
+		return m.Mentioned
+	}
+	return []coherence.Change{coherence.Everything} // it is no write
 }
 
 // Created returns what a create statement that GORM built changes, from the clauses that it is
@@ -238,12 +247,12 @@ func tableChanges(stmt *gorm.Statement, on coherence.Kind) []coherence.Change {
 			return []coherence.Change{coherence.Everything}
 		}
 	}
-	return OfTables(names, on)
+	return ofTables(names, on)
 }
 
-// OfTables returns changes of these kinds to all rows of the tables with these names; to everything
+// ofTables returns changes of these kinds to all rows of the tables with these names; to everything
 // where there is no name.
-func OfTables(names []string, on coherence.Kind) []coherence.Change {
+func ofTables(names []string, on coherence.Kind) []coherence.Change {
 	changes := make([]coherence.Change, 0, len(names))
 	for _, name := range names {
 		if name != "" {
