@@ -50,7 +50,7 @@ func (l *Log) rawStatement(stmt *gorm.Statement, lazily bool) *Token {
 		// The models that GORM has met meanwhile, in a migration say, may lead from these tables to
 		// others.
 		l.Catalog.Update()
-		said, w := l.Said(stmt), l.Footprints.Raw(stmt, meaning.Names, false)
+		said, w := l.Said(stmt), l.Footprints.Raw(stmt, false)
 		tok := l.Begin(stmt, w, query, false, lazily)
 		tok.Heard(said, w.Changes)
 		return tok

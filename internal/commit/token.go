@@ -148,7 +148,7 @@ func (l *Log) changes(tok *Token, query string, meaning sqltext.Statement) (writ
 	case sqltext.Write:
 		// The models that GORM has met meanwhile may lead from these tables to others.
 		l.Catalog.Update()
-		return append(writes, footprint.Write{Changes: footprint.OfTables(meaning.Names, coherence.Any)})
+		return append(writes, footprint.Write{Changes: l.Footprints.Mentioned(query)})
 	case sqltext.Read:
 		return nil // something else that was asked on the way
 	}

@@ -136,7 +136,7 @@ func (ex *Explainer) Raw(stmt *gorm.Statement) {
 		f.Reason = ex.RawRead
 		ex.statements = append(ex.statements, f)
 	case sqltext.Write:
-		ex.Write(stmt, ex.Footprints.Raw(stmt, meaning.Names, true))
+		ex.Write(stmt, ex.Footprints.Raw(stmt, true))
 	default:
 		ex.Write(stmt, footprint.Everything())
 	}

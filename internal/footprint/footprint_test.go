@@ -1,6 +1,7 @@
 package footprint
 
 import (
+	"fmt"
 	"math"
 	"reflect"
 	"slices"
@@ -281,7 +282,7 @@ func TestWhatAWriteChanges(t *testing.T) {
 	f, db := footprints(t)
 	raw := func(sql string, vars ...any) Write {
 		stmt := db.Exec(sql, vars...).Statement
-		return f.Raw(stmt, f.Meaning(stmt.SQL.String()).Names, true)
+		return f.Raw(stmt, true)
 	}
 	for name, test := range map[string]struct {
 		got  Write
@@ -302,6 +303,33 @@ func TestWhatAWriteChanges(t *testing.T) {
 		}
 		if got := spelled(test.got.Changes[0]); got != test.want {
 			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+	}
+}
+
+// TestANumberInATextIsAValue: a write with numbers in its text changes what the same does with bind
+// values, also where another one of its form was looked at before.
+func TestANumberInATextIsAValue(t *testing.T) {
+	t.Parallel()
+	f, db := footprints(t)
+	raw := func(sql string, vars ...any) Write {
+		stmt := db.Exec(sql, vars...).Statement
+		return f.Raw(stmt, true)
+	}
+	for _, form := range []string{
+		"UPDATE printed_books SET price = %v WHERE id = %v",
+		"UPDATE printed_books SET price = %v WHERE id IN (%v, 7)",
+		"UPDATE printed_books SET price = %v WHERE id = 100001 OR id = %v",
+		"DELETE FROM printed_books WHERE price = %v AND id = %v",
+		"INSERT INTO printed_books (price, id) VALUES (%v, %v)",
+		"INSERT INTO printed_books (price, id) VALUES (%v, %v), (4, 100000)",
+		"INSERT INTO printed_books (price, id) VALUES (%v, 3) ON CONFLICT (id) DO UPDATE SET price = %v",
+	} {
+		for n := range 3 {
+			got, want := raw(fmt.Sprintf(form, 5+n, 11*n)), raw(fmt.Sprintf(form, "?", "?"), 5+n, 11*n)
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("%s with %d and %d: changes %+v, want %+v", form, 5+n, 11*n, got, want)
+			}
 		}
 	}
 }

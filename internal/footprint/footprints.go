@@ -22,10 +22,10 @@ type Footprints struct {
 	// answers of this process depend on.
 	whole bool
 
-	meanings memo[sqltext.Statement]
+	meanings memo[*meaning]
 	shapes   memo[*sqltext.Shape]
 	texts    memo[text]
-	folded   atomic.Pointer[foldedText] // the last one: a statement is looked at twice
+	folded   atomic.Pointer[foldedText] // the last one: a statement is looked at several times
 }
 
 // text is what is known of a query by its text alone.
@@ -56,13 +56,7 @@ func (f *Footprints) Serve(db *gorm.DB) {
 // Meaning says what a statement does. Texts that differ in their numbers only are looked at once;
 // whether the names behind dots are columns depends on the models that are in use.
 func (f *Footprints) Meaning(query string) sqltext.Statement {
-	meaning, known := f.meanings.get(query)
-	if !known {
-		folded, _ := f.withoutNumbers(query)
-		meaning = f.meanings.of(folded, func(text string) sqltext.Statement {
-			return sqltext.Classify(f.dialect, text, f.pure...)
-		})
-	}
+	meaning := f.known(query).Statement
 	if len(meaning.Attributes) > 0 && !f.catalog.HasColumns(meaning.Attributes, nil, true) {
 		meaning.Kind = sqltext.Everything
 	}

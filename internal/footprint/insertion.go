@@ -14,43 +14,60 @@ import (
 // insertion is rows that are inserted.
 type insertion struct {
 	table   string
-	columns []insertedColumn
+	columns []insertedColumn // whose values matter to anybody
 	rows    int
-	value   func(row, column int) coherence.Value // "" where it is not known
+	value   func(row int, c *insertedColumn) coherence.Value // "" where it is not known
 }
 
 type insertedColumn struct {
 	catalog.Column
-	known bool // and wanted
+	at    int // among the columns that the statement names
+	known bool
 }
 
-func (n *namer) inserted(name sqltext.Name) insertedColumn {
+// add adds a column of the statement, if its values matter to anybody.
+func (i *insertion) add(n *namer, name sqltext.Name, at int) {
+	folded := sqltext.Fold(name.Text)
+	if !n.wants(folded) {
+		return
+	}
 	col, ok := n.exact(name)
 	if !ok {
-		col = catalog.Column{Name: sqltext.Fold(name.Text)}
+		col = catalog.Column{Name: folded}
 	}
-	return insertedColumn{col, ok && n.wants(col.Name)}
+	i.columns = append(i.columns, insertedColumn{col, at, ok})
+}
+
+// column returns the column of a folded name; nil if it is none of those.
+func (i *insertion) column(name string) *insertedColumn {
+	for at := range i.columns {
+		if i.columns[at].Name == name {
+			return &i.columns[at]
+		}
+	}
+	return nil
 }
 
 // change returns the change that the insertion is. Columns that it does not name get defaults,
 // which are not known.
 func (i *insertion) change() coherence.Change {
 	change := coherence.Change{Table: i.table, Kinds: coherence.Insert}
-	for at, col := range i.columns {
-		if values := i.values(at); values != nil {
-			change.Set = append(change.Set, coherence.Pin{Column: col.Name, Values: values})
+	for at := range i.columns {
+		c := &i.columns[at]
+		if values := i.values(c); values != nil {
+			change.Set = append(change.Set, coherence.Pin{Column: c.Name, Values: values})
 		}
 	}
 	return change
 }
 
 // values returns the values of a column in all rows; nil where they are not known, or too many.
-func (i *insertion) values(at int) (values []coherence.Value) {
-	if !i.columns[at].known || i.rows > maxPinned {
+func (i *insertion) values(c *insertedColumn) (values []coherence.Value) {
+	if !c.known || i.rows > maxPinned {
 		return nil
 	}
 	for row := range i.rows {
-		v := i.value(row, at)
+		v := i.value(row, c)
 		if v == "" {
 			return nil
 		}
@@ -66,11 +83,11 @@ func (i *insertion) values(at int) (values []coherence.Value) {
 func (i *insertion) conflicting(n *namer, target []sqltext.Name) (where coherence.Pins) {
 	for _, name := range target {
 		col, ok := n.exact(name)
-		at := slices.IndexFunc(i.columns, func(c insertedColumn) bool { return c.known && c.Name == col.Name })
-		if !ok || at < 0 {
+		inserted := i.column(col.Name)
+		if !ok || inserted == nil {
 			continue
 		}
-		if values := i.values(at); values != nil {
+		if values := i.values(inserted); values != nil {
 			where = append(where, coherence.Pin{Column: col.Name, Values: values})
 		}
 	}
@@ -92,17 +109,17 @@ func (f *Footprints) insertion(stmt *gorm.Statement, all bool) ([]coherence.Chan
 		return nil, false
 	}
 	i := insertion{table: table, rows: max(1, len(values.Values))}
-	for _, c := range values.Columns {
+	for at := range values.Columns {
+		c := &values.Columns[at]
 		if c.Raw || c.Table != "" {
 			return nil, false
 		}
-		col := names.inserted(sqltext.Name{Text: c.Name, Quoted: true})
-		if slices.ContainsFunc(i.columns, func(other insertedColumn) bool { return other.Name == col.Name }) {
+		if i.column(sqltext.Fold(c.Name)) != nil {
 			return nil, false // one of both counts
 		}
-		i.columns = append(i.columns, col)
+		i.add(names, sqltext.Name{Text: c.Name, Quoted: true}, at)
 	}
-	i.value = func(row, column int) coherence.Value { return i.columns[column].Value(values.Values[row][column]) }
+	i.value = func(row int, c *insertedColumn) coherence.Value { return c.Value(values.Values[row][c.at]) }
 	changes := []coherence.Change{i.change()}
 	if c, ok := stmt.Clauses["ON CONFLICT"]; ok {
 		on, ok := c.Expression.(clause.OnConflict)
@@ -153,10 +170,10 @@ func (i *insertion) upsert(n *namer, on clause.OnConflict) coherence.Change {
 		}
 		var values []coherence.Value
 		if from, ok := a.Value.(clause.Column); ok {
-			at := slices.IndexFunc(i.columns, func(c insertedColumn) bool { return c.known && c.Name == sqltext.Fold(from.Name) })
+			inserted := i.column(sqltext.Fold(from.Name))
 			// The value of another column would be one of another kind.
-			if from.Table == "excluded" && !from.Raw && at >= 0 && from.Name == a.Column.Name {
-				values = i.values(at)
+			if from.Table == "excluded" && !from.Raw && inserted != nil && from.Name == a.Column.Name {
+				values = i.values(inserted)
 			}
 		} else if v := col.Value(a.Value); v != "" {
 			values = []coherence.Value{v}

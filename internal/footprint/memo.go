@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/gorm-preload/preload/internal/clone"
+	"github.com/gorm-preload/preload/internal/coherence"
 	"github.com/gorm-preload/preload/internal/sqltext"
 )
 
@@ -85,39 +86,59 @@ func (m *memo[T]) clear() {
 	m.byText, m.bytes = nil, 0
 }
 
-// simple returns the shape of a statement that is simple, nil for another one, once for all texts
-// that differ in their numbers only.
-func (f *Footprints) simple(query string) *sqltext.Shape {
-	if shape, ok := f.shapes.get(query); ok {
-		return shape
-	}
-	folded, numbers := f.withoutNumbers(query)
-	shape := f.shapes.of(folded, func(text string) *sqltext.Shape {
-		if shape, ok := sqltext.Simple(f.dialect, text); ok {
-			return &shape
-		}
-		return nil
-	})
-	if shape == nil {
-		return nil
-	}
-	return shape.With(numbers)
+// meaning is what is known of a statement by its text alone. It does not change.
+type meaning struct {
+	Statement sqltext.Statement
+	// Mentioned are the changes of a write of which no more is known than the names in it.
+	Mentioned []coherence.Change
 }
 
 // foldedText is a text without its numbers.
 type foldedText struct {
 	query, folded string
 	numbers       []string
+	meaning       *meaning
 }
 
-// withoutNumbers is sqltext.WithoutNumbers, once for a text that is asked for again at once.
-func (f *Footprints) withoutNumbers(query string) (folded string, numbers []string) {
+// known returns what is known of a statement by its text alone, once for all texts that differ in their numbers
+// only.
+func (f *Footprints) known(query string) *meaning {
 	if last := f.folded.Load(); last != nil && last.query == query {
-		return last.folded, last.numbers
+		return last.meaning
 	}
-	folded, numbers = sqltext.WithoutNumbers(query)
-	if len(query) <= maxText {
-		f.folded.Store(&foldedText{query, folded, numbers})
+	if known, ok := f.meanings.get(query); ok {
+		return known
 	}
-	return folded, numbers
+	folded, numbers := sqltext.WithoutNumbers(query)
+	known := f.meanings.of(folded, func(text string) *meaning {
+		m := &meaning{Statement: sqltext.Classify(f.dialect, text, f.pure...)}
+		if m.Statement.Kind == sqltext.Write {
+			m.Mentioned = ofTables(m.Statement.Names, coherence.Any)
+		}
+		return m
+	})
+	if len(numbers) > 0 && len(query) <= maxText {
+		f.folded.Store(&foldedText{query, folded, numbers, known})
+	}
+	return known
+}
+
+// simple returns the shape of a statement that is simple, nil for another one, once for all texts
+// that differ in their numbers only: these are returned, as others stand for them in the shape.
+func (f *Footprints) simple(query string) (shape *sqltext.Shape, numbers []string) {
+	var folded string
+	if last := f.folded.Load(); last != nil && last.query == query {
+		folded, numbers = last.folded, last.numbers
+	} else if known, ok := f.shapes.get(query); ok {
+		return known, nil
+	} else {
+		folded, numbers = sqltext.WithoutNumbers(query)
+	}
+	shape = f.shapes.of(folded, func(text string) *sqltext.Shape {
+		if shape, ok := sqltext.Simple(f.dialect, text); ok {
+			return &shape
+		}
+		return nil
+	})
+	return shape, numbers
 }

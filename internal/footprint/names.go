@@ -14,6 +14,7 @@ type namer struct {
 	dialect string
 	info    *catalog.Table
 	shape   *sqltext.Shape
+	numbers []string // for which others stand in the shape
 	// wanted are the columns whose values matter to anybody; nil for all.
 	wanted map[string]bool
 }

@@ -19,14 +19,15 @@ func (o operands) bound() bool {
 	return slices.ContainsFunc(o.Rows, func(row []sqltext.Operand) bool { return row[o.Column].Kind == sqltext.Bind })
 }
 
-// values returns what stands for them in a column; nil if that is not known of all of them.
-func (o operands) values(c *catalog.Column, vars []any) []coherence.Value {
+// values returns what stands for them in a column; nil if that is not known of all of them. numbers
+// are those that others stand for.
+func (o operands) values(c *catalog.Column, vars []any, numbers []string) []coherence.Value {
 	if len(o.Rows) > maxPinned {
 		return nil
 	}
 	values := make([]coherence.Value, 0, len(o.Rows))
 	for _, row := range o.Rows {
-		v := c.Operand(row[o.Column], vars)
+		v := c.Operand(row[o.Column].With(numbers), vars)
 		if v == "" {
 			return nil
 		}

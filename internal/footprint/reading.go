@@ -91,7 +91,7 @@ func (f *Footprints) understand(r *Reading, q Query) {
 			if operands.bound() {
 				about.Pinned = append(about.Pinned, col.Name)
 				r.Pinned = append(r.Pinned, PinnedColumn{col, operands})
-			} else if values := operands.values(&col, nil); values != nil {
+			} else if values := operands.values(&col, nil, nil); values != nil {
 				about.Fixed = append(about.Fixed, coherence.Pin{Column: col.Name, Values: values})
 			}
 		}
@@ -245,7 +245,7 @@ func Count(lists [][]coherence.Value) (n int) {
 func (r *Reading) Facts(vars []any) [][]coherence.Value {
 	pins := make([][]coherence.Value, len(r.Pinned))
 	for i := range r.Pinned {
-		pins[i] = r.Pinned[i].Values.values(&r.Pinned[i].Column, vars)
+		pins[i] = r.Pinned[i].Values.values(&r.Pinned[i].Column, vars, nil)
 	}
 	return pins
 }

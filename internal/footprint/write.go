@@ -13,7 +13,7 @@ import (
 
 // Write is what one statement changed.
 type Write struct {
-	Changes []coherence.Change
+	Changes []coherence.Change // they may be those of other statements, too, and are not changed
 	// Version is that of the catalog by which columns and values were read off. Under another one
 	// they may mean another thing, and only the tables count.
 	Version int64
@@ -35,12 +35,21 @@ func Loosen(changes []coherence.Change) (loose []coherence.Change) {
 	return loose
 }
 
-// Raw returns what a write that is given as SQL changes: where it is not simple, any of these names
-// that is a table, in any way.
-func (f *Footprints) Raw(stmt *gorm.Statement, names []string, all bool) Write {
-	return f.rendered(stmt, all, func(*gorm.Statement, bool) Write {
-		return Write{Changes: OfTables(names, coherence.Any)}
+// Raw returns what a write that is given as SQL changes: where it is not simple, any of the names in
+// it that is a table, in any way.
+func (f *Footprints) Raw(stmt *gorm.Statement, all bool) Write {
+	return f.rendered(stmt, all, func(stmt *gorm.Statement, _ bool) Write {
+		return Write{Changes: f.Mentioned(stmt.SQL.String())}
 	})
+}
+
+// Mentioned returns what a write changes of which no more is known than the names in its text. What is
+// returned is not changed.
+func (f *Footprints) Mentioned(query string) []coherence.Change {
+	if m := f.known(query); m.Mentioned != nil {
+		return m.Mentioned
+	}
+	return []coherence.Change{coherence.Everything} // it is no write
 }
 
 // Created returns what a create statement that GORM built changes, from the clauses that it is
@@ -93,11 +102,11 @@ func LooselyDeleted(stmt *gorm.Statement, _ bool) Write {
 // rendered reads off the SQL of a statement what it changes; loosely does where that is not simple.
 func (f *Footprints) rendered(stmt *gorm.Statement, all bool, loosely func(*gorm.Statement, bool) Write) Write {
 	version := f.catalog.Version()
-	if query := f.simple(stmt.SQL.String()); query != nil {
+	if query, numbers := f.simple(stmt.SQL.String()); query != nil {
 		if f.choose(query) {
 			version = f.catalog.Version()
 		}
-		if changes := f.understood(query, stmt, all); changes != nil {
+		if changes := f.understood(query, numbers, stmt, all); changes != nil {
 			return Write{changes, version}
 		}
 	}
@@ -116,14 +125,15 @@ func (f *Footprints) choose(query *sqltext.Shape) bool {
 	return len(columns) > 0 && f.catalog.Choose(catalog.TableName(query.Table.Name), columns)
 }
 
-// understood returns what a simple statement changes; nil if that is not known.
-func (f *Footprints) understood(query *sqltext.Shape, stmt *gorm.Statement, all bool) []coherence.Change {
+// understood returns what a simple statement changes; nil if that is not known. numbers are those
+// that others stand for in its shape.
+func (f *Footprints) understood(query *sqltext.Shape, numbers []string, stmt *gorm.Statement, all bool) []coherence.Change {
 	table, vars := catalog.TableName(query.Table.Name), stmt.Vars
 	names := f.namer(table, all)
 	if names == nil {
 		return nil
 	}
-	names.shape = query
+	names.shape, names.numbers = query, numbers
 	switch query.Verb {
 	case sqltext.Update:
 		return []coherence.Change{{
@@ -134,11 +144,11 @@ func (f *Footprints) understood(query *sqltext.Shape, stmt *gorm.Statement, all 
 		return []coherence.Change{{Table: table, Kinds: coherence.Delete, Where: names.pins(query.Pins, vars)}}
 	case sqltext.Insert:
 		i := insertion{table: table, rows: len(query.Rows)}
-		for _, name := range query.Columns {
-			i.columns = append(i.columns, names.inserted(name))
+		for at, name := range query.Columns {
+			i.add(names, name, at)
 		}
-		i.value = func(row, column int) coherence.Value {
-			return i.columns[column].Operand(query.Rows[row][column], vars)
+		i.value = func(row int, c *insertedColumn) coherence.Value {
+			return c.Operand(query.Rows[row][c.at].With(numbers), vars)
 		}
 		changes := []coherence.Change{i.change()}
 		if query.Conflict == sqltext.Updated {
@@ -160,7 +170,7 @@ func (n *namer) pins(pins []sqltext.Pin, vars []any) (all coherence.Pins) {
 			if _, has := all.Of(col.Name); !ok || has || !n.wants(col.Name) {
 				continue
 			}
-			if values := (operands{pin.Values, i}).values(&col, vars); values != nil {
+			if values := (operands{pin.Values, i}).values(&col, vars, n.numbers); values != nil {
 				all = append(all, coherence.Pin{Column: col.Name, Values: values})
 			}
 		}
@@ -188,7 +198,7 @@ func (n *namer) set(set []sqltext.Assignment, vars []any) (pins coherence.Pins) 
 		if !ok || !n.wants(col.Name) {
 			continue
 		}
-		if value := col.Operand(a.Value, vars); value != "" {
+		if value := col.Operand(a.Value.With(n.numbers), vars); value != "" {
 			pins = append(pins, coherence.Pin{Column: col.Name, Values: []coherence.Value{value}})
 		}
 	}
@@ -237,12 +247,12 @@ func tableChanges(stmt *gorm.Statement, on coherence.Kind) []coherence.Change {
 			return []coherence.Change{coherence.Everything}
 		}
 	}
-	return OfTables(names, on)
+	return ofTables(names, on)
 }
 
-// OfTables returns changes of these kinds to all rows of the tables with these names; to everything
+// ofTables returns changes of these kinds to all rows of the tables with these names; to everything
 // where there is no name.
-func OfTables(names []string, on coherence.Kind) []coherence.Change {
+func ofTables(names []string, on coherence.Kind) []coherence.Change {
 	changes := make([]coherence.Change, 0, len(names))
 	for _, name := range names {
 		if name != "" {
