@@ -179,7 +179,7 @@ func TestNothingThatOthersLeaveKeepsAProcessFromStarting(t *testing.T) {
 			altered[len(altered)/2]++
 			return append(lists, altered), nil
 		}, nil, "1 of 3 lists were altered", 0},
-		{"another version", sealed(`{"preload":99,"dialect":"sqlite","queries":[],"keys":[`+key+`]}`), nil, "of version 99: want", 2},
+		{"another version", sealed(`{"preload":99,"dialect":"sqlite","queries":[],"keys":[` + key + `]}`), nil, "of version 99: want", 2},
 		{"another database", sealed(`{"preload":3,"dialect":"none","queries":[{"sql":"SELECT 1","shape":""}],"keys":[` + key + `]}`), nil, "lists are damaged", 2},
 		{"cut off", sealed(hotBegin), nil, "cut off", 2},
 		{"no list", sealed("", "x", "[1]", strings.Repeat("[", hotfile.MaxList)), nil, "4 of 4 lists are damaged", 2},
