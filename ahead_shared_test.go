@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gorm-preload/preload/internal/batch"
@@ -21,7 +22,7 @@ import (
 type shelfOfTest struct {
 	mu    sync.Mutex
 	lists map[string][]byte
-	asked int
+	put   int
 	read  func(ctx context.Context, lists [][]byte) ([][]byte, error) // what is read in place of what was left
 }
 
@@ -44,7 +45,15 @@ func (f *shelfFeed) PutHot(_ context.Context, list []byte) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.lists[f.m.ID()] = slices.Clone(list)
+	f.put++
 	return nil
+}
+
+// puts returns how many lists were left.
+func (s *shelfOfTest) puts() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.put
 }
 
 func (f *shelfFeed) HotLists(ctx context.Context) (lists [][]byte, err error) {
@@ -52,7 +61,6 @@ func (f *shelfFeed) HotLists(ctx context.Context) (lists [][]byte, err error) {
 	for _, list := range f.lists {
 		lists = append(lists, list)
 	}
-	f.asked++
 	f.mu.Unlock()
 	if f.read == nil {
 		return lists, nil
@@ -267,6 +275,56 @@ func TestNothingIsLeftUnlessAsked(t *testing.T) {
 	if err := p.Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestAListIsLeftEveryMinute: while the mode is ModeOn, and until Close.
+func TestAListIsLeftEveryMinute(t *testing.T) {
+	d := dbtest.SQLite(t)
+	manySetup(t, d)
+	synctest.Test(t, func(t *testing.T) {
+		db := d.Open(t)
+		feed := &shelfFeed{shelfOfTest: &shelfOfTest{lists: map[string][]byte{}}}
+		p := New(WithFeed(feed), WithSecret(secretOfTest), WithSharedHot(), WithInterval(time.Hour), WithLogger(slog.New(slog.DiscardHandler)))
+		if err := db.Use(p); err != nil {
+			t.Fatal(err)
+		}
+		puts := func(minutes time.Duration) (n int) {
+			before := feed.puts()
+			time.Sleep(minutes * time.Minute) // of the bubble
+			return feed.puts() - before
+		}
+		if n := puts(5); n != 0 {
+			t.Errorf("%d lists were left, and nothing is hot", n)
+		}
+		for range 3 {
+			var item manyItem
+			if err := db.First(&item, 1).Error; err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := puts(20); n < 19 || n > 21 {
+			t.Errorf("%d lists were left in 20 minutes", n)
+		}
+		if err := p.SetMode(ModeOff); err != nil {
+			t.Fatal(err)
+		}
+		if n := puts(20); n != 0 {
+			t.Errorf("%d lists were left in ModeOff", n)
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+		if n := puts(20); n != 0 {
+			t.Errorf("%d lists were left after Close", n)
+		}
+		pool, err := db.DB()
+		if err == nil {
+			err = pool.Close()
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // TestListsAreNotLeftAtOnce: each is left once a minute, at a moment that is drawn.

@@ -13,8 +13,8 @@ import (
 )
 
 // Shelf is a Feed by which processes leave lists for each other: of keys that are hot, sealed, and
-// of 300 KiB at most (WithSharedHot). What is left may be lost, and need not be kept for longer than
-// an hour.
+// of 300 KiB at most (WithSharedHot). What is left may be lost, and need not be kept for longer
+// than an hour.
 type Shelf interface {
 	Feed
 	// PutHot leaves a list in place of the last one of this process.
@@ -37,8 +37,8 @@ const (
 
 // WithSharedHot has the process leave every minute, with the feed (a Shelf, such as those of
 // feed/redis), which of its keys are hottest, for LoadHotShared in processes that start. What is
-// left is what SaveHot writes, at most 256 KiB: SQL and bind values, which may be personal data, but
-// no answers. It is kept for an hour. WithSecret is required, since it encrypts the list, and
+// left is what SaveHot writes, at most 256 KiB: SQL and bind values, which may be personal data,
+// but no answers. It is kept for an hour. WithSecret is required, since it encrypts the list, and
 // whoever could write another one could have queries run. By default nothing is left.
 func WithSharedHot() Option { return func(c *config) { c.shareHot = true } }
 
@@ -107,8 +107,8 @@ func untilShared(now time.Time) time.Duration {
 	return now.Truncate(shareEvery).Add(shareEvery + rand.N(shareEvery)).Sub(now)
 }
 
-// endSharing waits until no list is left any more, but not for long where the feed hangs. The worker
-// has ended.
+// endSharing waits until no list is left any more, but not for long where the feed hangs. The
+// worker has ended.
 func (p *Plugin) endSharing() {
 	p.initialize.Lock()
 	ended := p.shared.ended
@@ -147,8 +147,8 @@ func (p *Plugin) leave() {
 //
 // It never keeps a process from starting: it takes half a minute at most, and whatever is wrong (a
 // feed that is out of reach or not ready, lists that are damaged, of another version or secret, a
-// database that is busy) is one line in the log, after which the start goes on with what was loaded.
-// The error says that the context ended, or that there is no WithSharedHot.
+// database that is busy) is one line in the log, after which the start goes on with what was
+// loaded. The error says that the context ended, or that there is no WithSharedHot.
 func (p *Plugin) LoadHotShared(ctx context.Context) error {
 	if err := p.inUse(); err != nil {
 		return err
@@ -161,7 +161,8 @@ func (p *Plugin) LoadHotShared(ctx context.Context) error {
 	}
 	within, cancel := context.WithTimeout(ctx, p.shared.within)
 	defer cancel()
-	// On a goroutine of its own, so that whatever hangs, it does not keep the process from starting.
+	// On a goroutine of its own, so that whatever hangs, it does not keep the process from
+	// starting.
 	done := make(chan error, 1)
 	go func() {
 		var err error
@@ -178,8 +179,8 @@ func (p *Plugin) LoadHotShared(ctx context.Context) error {
 	return nil
 }
 
-// endOf waits for what is done within a context, and a little longer, so that the error says what it
-// waited for.
+// endOf waits for what is done within a context, and a little longer, so that the error says what
+// it waited for.
 func endOf(within context.Context, done <-chan error) error {
 	const longer = 50 * time.Millisecond
 	select {
@@ -237,7 +238,8 @@ func (p *Plugin) listsLeft(ctx context.Context) (lists [][]byte, err error) {
 	return lists, err
 }
 
-// serves waits until the feeds have answers kept; false where the context or the worker ended first.
+// serves waits until the feeds have answers kept; false where the context or the worker ended
+// first.
 func (p *Plugin) serves(ctx context.Context) bool {
 	const step = 5 * time.Millisecond
 	for !p.cache.Open() {
