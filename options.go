@@ -68,7 +68,7 @@ type config struct {
 	partition        func(context.Context) string
 	raw              bool     // raw SQL is served
 	functions        []string // of the application's own that have no side effects, folded
-	worker           bool
+	worker, shareHot bool
 	transactionReads bool
 	waits            cache.Waits
 	maxIdleConns     int
@@ -149,7 +149,7 @@ const (
 func (c *config) graphBytes() int64 { return max(minGraphBytes, c.maxBytes/2) }
 func (c *config) ruleBytes() int64  { return max(minRuleBytes, c.maxBytes/8) }
 
-func (c *config) err() error { return errors.Join(c.errs...) }
+func (c *config) err() error { return errors.Join(errors.Join(c.errs...), c.checkShared()) }
 
 // require notes an error that names the option, unless ok.
 func (c *config) require(ok bool, option string, got any, want string) {

@@ -85,6 +85,7 @@ type ahead struct {
 	loaders  *loaders.Loaders
 	worker   *worker.Worker
 	learner  *association.Learner
+	shared   shared
 }
 
 // New returns a plugin. Options are checked; what is wrong with them is reported by Initialize,
@@ -234,6 +235,7 @@ func (p *Plugin) Initialize(db *gorm.DB) error {
 		Closed: &p.away, Report: p.config.report,
 	})
 	p.handover = p.newHandover()
+	p.shared = shared{shelf: p.config.shelf(), within: sharedFor}
 	if err := p.openFeeds(); err != nil {
 		p.close() // GORM's callbacks are replaced already: another plugin is to be made
 		return errors.Join(err, p.closeFeeds(p.feeds.cancel))
@@ -244,6 +246,7 @@ func (p *Plugin) Initialize(db *gorm.DB) error {
 	p.ready.Store(true)
 	if p.config.worker {
 		p.worker.Start()
+		p.share()
 	}
 	p.greet()
 	return nil
@@ -356,7 +359,9 @@ func (p *Plugin) Close() error {
 		p.farewell()
 	}
 	p.cache.Close()
-	err := errors.Join(p.worker.Stop(), p.closeFeeds(p.disconnect()))
+	err := p.worker.Stop()
+	p.endSharing()
+	err = errors.Join(err, p.closeFeeds(p.disconnect()))
 	p.log.Close()
 	p.log.Invalidate([]coherence.Change{coherence.Everything})
 	p.cache.ForgetPast()

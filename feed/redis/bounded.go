@@ -26,6 +26,7 @@ type BoundedFeed struct {
 	key    string
 	m      preload.Member
 	out    *outbox
+	shelf  *shelf // nil before Open
 
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
@@ -40,6 +41,7 @@ type BoundedFeed struct {
 var (
 	_ preload.Teller     = (*BoundedFeed)(nil)
 	_ preload.Positioner = (*BoundedFeed)(nil)
+	_ preload.Shelf      = (*BoundedFeed)(nil)
 )
 
 // beat is what a process knows of a beat of its own.
@@ -64,6 +66,7 @@ func (f *BoundedFeed) Open(_ context.Context, m preload.Member) error {
 		return errNoClient
 	}
 	f.m, f.key, f.out = m, "{"+f.name+"/"+m.Namespace()+"}:changes", newOutbox(m.Merge)
+	f.shelf = newShelf(f.client, f.name, m.Namespace(), m.ID())
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	f.workers.Go(f.send)
 	f.workers.Go(f.read)

@@ -26,5 +26,8 @@
 // have to outlive it, and no answers: a Redis that has lost all costs the processes what is in
 // their memory.
 //
+// With preload.WithSharedHot processes leave lists of their hot keys in Redis, sealed, for an hour:
+// what is lost of them costs a process that starts no more than the queries.
+//
 // Writers that do not use the package are not seen by either; package feed/postgres sees them.
 package redis

@@ -21,12 +21,14 @@ type StrictFeed struct {
 	names  *strict.Patient
 	teller *strict.Teller
 	ears   *ears
+	shelf  *shelf // nil before Open
 }
 
 var (
 	_ preload.Teller     = (*StrictFeed)(nil)
 	_ preload.Positioner = (*StrictFeed)(nil)
 	_ preload.Exact      = (*StrictFeed)(nil)
+	_ preload.Shelf      = (*StrictFeed)(nil)
 )
 
 // ErrCutOff is in the error of a Commit that was refused because other processes could not be told
@@ -50,6 +52,7 @@ func (f *StrictFeed) Open(ctx context.Context, m preload.Member) (err error) {
 		return err
 	}
 	f.id = m.ID()
+	f.shelf = newShelf(f.client, f.name, m.Namespace(), f.id)
 	f.names = &strict.Patient{Database: m.Arbiter(), After: f.patience}
 	b := newBroker(f.client, f.name, m.Namespace())
 	f.teller, err = strict.NewTeller(strict.Config{Lease: f.lease, Fail: f.fail}, f.id, b, f.names, m)

@@ -89,6 +89,7 @@ var tests = []struct {
 	{"Secrets", secrets},
 	{"Tokens", tokens},
 	{"Freshness", freshness},
+	{"HotKeys", hotKeys},
 }
 
 // right checks that a process answers as the database would: at once, or within the bound of time

@@ -16,6 +16,7 @@ import (
 type Strict struct {
 	Broker strict.LocalBroker
 	Config strict.Config
+	Shelf  Shelf
 }
 
 // Feed returns another feed of the broker.
@@ -167,7 +168,8 @@ func (b *cutBroker) Leave(ctx context.Context, seat strict.Seat) error {
 
 // Bounded connects plugins by a list of what happened, which each of them reads on its own.
 type Bounded struct {
-	N time.Duration // how old an answer may be
+	N     time.Duration // how old an answer may be
+	Shelf Shelf
 
 	mu    sync.Mutex // a leaf
 	list  []event

@@ -1,5 +1,5 @@
-// Package hotfile is the file of hot keys: what is in it, how it is read, and how one file takes
-// the place of another.
+// Package hotfile is the file of hot keys: what is in it, how it is read, how one file takes the
+// place of another, and how the files of several processes become one.
 //
 // What it guards: whatever a file holds, reading it takes bounded time and memory and never panics;
 // what is good of a damaged file is used, and what is damaged is told; and whenever a process or a

@@ -7,6 +7,7 @@ const Version = 3
 const (
 	MaxFile = 64 << 20  // bytes
 	MaxPart = 128 << 10 // bytes of one query or key
+	MaxList = 256 << 10 // bytes of the file that one process shares with others
 )
 
 // File is what SaveHot writes: queries, and the keys of the hottest of them, never values of
@@ -36,6 +37,8 @@ type Query struct {
 type Key struct {
 	Query int    `json:"query"` // its place among them
 	Args  []byte `json:"args"`
+	// Score is how hot the key is, as the scorer of the process has it. 0 says nothing.
+	Score float64 `json:"score,omitempty"`
 }
 
 // KeyOverhead is more than what is around the args of a key in the file, before they are in

@@ -29,6 +29,8 @@ type queue struct {
 	failed   map[*template.Template]int // how many of their loads failed
 	heaviest int64                      // the weight of what was loaded: as much may be that of the next
 	progress []func(done, total int)
+	// background runs a loader where loads in the background run; nil where they run at once.
+	background Background
 }
 
 // fill queues the keys that can be loaded and are not in memory. It is an error if the context
@@ -120,7 +122,7 @@ func (q *queue) next(room int) error {
 		return nil
 	}
 	_, before := q.Cache.Size()
-	err := q.load(loader)
+	err := q.load(keys, loader)
 	_, after := q.Cache.Size()
 	q.heaviest = max(q.heaviest, (after-before)/int64(len(keys)))
 	switch {
@@ -128,6 +130,8 @@ func (q *queue) next(room int) error {
 		return nil
 	case q.ctx.Err() != nil:
 		return q.interrupted(len(keys), q.ctx.Err())
+	case errors.Is(err, errNoPlace):
+		return q.interrupted(len(keys), err)
 	}
 	if gone := q.ping(); gone != nil {
 		return q.interrupted(len(keys), fmt.Errorf("%w: %w", failopen.ErrDatabase, failopen.PlainError(gone)))
@@ -164,17 +168,14 @@ func (q *queue) take(room int) (keys []string, loader cache.Loader) {
 	return append([]string{first}, with...), loader
 }
 
-// load runs a loader, and keeps for each key that was stored what loads it again.
-func (q *queue) load(loader cache.Loader) (err error) {
-	ctx, cancel := context.WithTimeout(q.ctx, q.LoadTimeout)
-	defer cancel()
+// errNoPlace says that nothing can be loaded in the background.
+var errNoPlace = errors.New("nothing is loaded in the background now")
+
+// load runs the loader of keys, and keeps for each that was stored what loads it again.
+func (q *queue) load(keys []string, loader cache.Loader) (err error) {
 	failopen.Guard(q.Report, "loading hot keys", func() {
-		run := loader(ctx)
-		if run == nil {
-			return // readers came first
-		}
 		var stored []*cache.Entry
-		stored, err = run()
+		stored, err = q.fetch(keys, loader)
 		for _, e := range stored {
 			if again, ok := q.LoaderOf(e.Key); ok {
 				q.Register(e.Key, again)
@@ -182,6 +183,23 @@ func (q *queue) load(loader cache.Loader) (err error) {
 		}
 	})
 	return err
+}
+
+// fetch runs a loader, and returns what was stored: nothing where readers came first.
+func (q *queue) fetch(keys []string, loader cache.Loader) (stored []*cache.Entry, err error) {
+	if q.background != nil {
+		stored, begun, err := q.background(q.ctx, keys, loader)
+		if !begun {
+			return nil, errNoPlace
+		}
+		return stored, err
+	}
+	ctx, cancel := context.WithTimeout(q.ctx, q.LoadTimeout)
+	defer cancel()
+	if run := loader(ctx); run != nil {
+		return run()
+	}
+	return nil, nil
 }
 
 // ping returns an error where the database does not answer.

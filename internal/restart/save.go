@@ -4,7 +4,9 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"math"
 
 	"github.com/gorm-preload/preload/internal/args"
 	"github.com/gorm-preload/preload/internal/catalog"
@@ -18,7 +20,7 @@ func (h *Handover) Save(to io.Writer) error {
 	if to == nil {
 		return errors.New("the io.Writer is nil: want what takes the keys, such as a file")
 	}
-	file := h.hottest()
+	file := h.hottest(hotfile.MaxFile)
 	if h.Closed() {
 		return errors.New("the plugin is closed and has forgotten which keys are hot: call it before Close")
 	}
@@ -30,11 +32,24 @@ func (h *Handover) Save(to io.Writer) error {
 	return err
 }
 
-// hottest returns the file of the hottest keys, as many as there may be in it.
-func (h *Handover) hottest() hotfile.File {
+// List returns what Save writes, as far as it fits into hotfile.MaxList; nil where no key is hot.
+func (h *Handover) List() ([]byte, error) {
+	file := h.hottest(hotfile.MaxList)
+	if h.Closed() || len(file.Keys) == 0 {
+		return nil, nil
+	}
+	list, err := json.Marshal(file)
+	if err == nil && len(list) > hotfile.MaxList { // SQL may be longer in JSON than it is
+		return nil, fmt.Errorf("the list of hot keys is of %d bytes: want %d at most", len(list), hotfile.MaxList)
+	}
+	return list, err
+}
+
+// hottest returns the file of the hottest keys, as many as there may be in one of so many bytes.
+func (h *Handover) hottest(most int) hotfile.File {
 	file := hotfile.File{Version: hotfile.Version, Dialect: h.Dialect}
 	known := map[*template.Template]int{}
-	left := hotfile.MaxFile / 2 // of the file, much of which is in base64
+	left := most / 2 // of the file, much of which is in base64
 	for _, hot := range h.Patterns.Hottest(h.MaxPatterns, 0, h.Cache.Now()) {
 		t := h.Templates.Of(hot.Key)
 		if t == nil {
@@ -55,12 +70,15 @@ func (h *Handover) hottest() hotfile.File {
 		}
 		text := hot.Key[len(t.Prefix):]
 		if _, ok := t.Binds.Load().Vars(text); ok && len(text) <= left {
-			file.Keys = append(file.Keys, hotfile.Key{Query: n, Args: []byte(text)})
+			file.Keys = append(file.Keys, hotfile.Key{Query: n, Args: []byte(text), Score: finite(hot.Score)})
 			left -= len(text) + hotfile.KeyOverhead
 		}
 	}
 	return file
 }
+
+// finite returns a score as JSON has it.
+func finite(score float64) float64 { return max(0, min(score, math.MaxFloat64)) }
 
 // writtenDown returns a template as it is in a file, if another process can use it.
 func writtenDown(t *template.Template) (q hotfile.Query, ok bool) {
