@@ -214,6 +214,60 @@ func TestTheFirstRowToComeInMayStayUnknown(t *testing.T) {
 	}
 }
 
+// Between the answer and the time at which the first row comes in, and right after that, writers
+// may write.
+func TestWritesWhileTheFirstRowIsAskedFor(t *testing.T) {
+	t.Parallel()
+	for _, when := range []string{"before", "after"} {
+		t.Run(when, func(t *testing.T) {
+			t.Parallel()
+			w := momentOpen(t, dbtest.Postgres(t), momentToken{ID: 1, Token: "a", Expires: comingAt(-10), Until: momentAfter(1e6)}, momentToken{ID: 2, Token: "a", Expires: comingAt(20), Until: momentAfter(1e6)})
+			wrote := 0
+			write := func(call dbtest.Call) {
+				if strings.HasPrefix(call.SQL, "SELECT MIN(") && wrote == 0 {
+					wrote++
+					worldtest.Must(t, w.DB.Create(&momentToken{ID: 3, Token: "a", Expires: comingAt(12), Until: momentAfter(1e6)}).Error)
+					worldtest.Must(t, w.DB.Delete(&momentToken{}, 2).Error)
+				}
+			}
+			if when == "before" {
+				w.Probe.Before(func(call dbtest.Call) error { write(call); return nil })
+			} else {
+				w.Probe.After(func(call dbtest.Call, err error) error { write(call); return err })
+			}
+			for _, seconds := range []float64{1, 2, 3, 13, 14, 21, 22} {
+				if got, want := comingAsk(t, w.DB, "a", seconds), comingAsk(t, w.Plain, "a", seconds); !slices.Equal(got, want) {
+					t.Errorf("after %g s: %v, want %v", seconds, got, want)
+				}
+			}
+			if wrote != 1 {
+				t.Error("the first row was not asked for")
+			}
+		})
+	}
+}
+
+// A column without a zone compares the wall clock: what comes in has another offset than a moment
+// of another zone.
+func TestARowComesInByTheWallClock(t *testing.T) {
+	t.Parallel()
+	w := momentOpen(t, dbtest.Postgres(t), momentToken{ID: 1, Token: "a", Until: momentAfter(1e6)})
+	worldtest.Must(t, w.Plain.Exec("ALTER TABLE moment_tokens ALTER expires TYPE timestamp").Error)
+	_, offset := momentStart.Zone()
+	zone := time.FixedZone("", offset+3600)
+	worldtest.Must(t, w.Plain.Exec("UPDATE moment_tokens SET expires = ?", momentAfter(20).In(zone)).Error)
+	for _, seconds := range []float64{1, 2, 3, 30, 31} {
+		count := func(db *gorm.DB) int {
+			var rows []momentToken
+			worldtest.Must(t, db.Where("expires <= ?", momentAfter(seconds).In(zone)).Find(&rows).Error)
+			return len(rows)
+		}
+		if got, want := count(w.DB), count(w.Plain); got != want {
+			t.Errorf("after %g s: %d rows, want %d", seconds, got, want)
+		}
+	}
+}
+
 // On databases whose moments are not compared, each moment has an answer of its own.
 func TestNoOtherDatabaseIsAskedForTheFirstRow(t *testing.T) {
 	t.Parallel()
