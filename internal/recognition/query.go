@@ -56,8 +56,8 @@ type Dest struct {
 
 // MayAnswer reports whether an entry may answer a statement. One without rows does not answer
 // FirstOrCreate: it would create what another process created since, and all who waited for one
-// query would create at once what they did not find. Nor does one that does not hold for the moments
-// that the statement gives, or is older than the call allows.
+// query would create at once what they did not find. Nor does one that does not hold for the
+// moments that the statement gives, or is older than the call allows.
 func (q *Query) MayAnswer(e *cache.Entry, stmt *gorm.Statement) bool {
 	if e != nil && !q.Since.Met(e) {
 		return false

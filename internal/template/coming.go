@@ -35,13 +35,15 @@ func (r *trial) pays(hits int64) bool {
 	return !r.slow.Load() && r.asked.Load() < triedFirsts+hits
 }
 
-// AskFirst finds out when the first row may come into the answer of a load whose query gave a moment
-// with which it gains rows, and was asked before: nothing is asked for one that may never be asked
-// again. took is how long the query of the answer took, and ask runs a statement as it was run.
+// AskFirst finds out when the first row may come into the answer of a load whose query gave a
+// moment with which it gains rows, and was asked before: nothing is asked for one that may never be
+// asked again. took is how long the query of the answer took, and ask runs a statement as that was
+// run.
 //
 // Both are asked under the lease of the load, so that it does not matter which is first: a write
 // between them that can make a difference kills the answer. This one is second because only then it
-// is known that the answer is worth it.
+// is known that the answer may be kept, and how long this one may take. The reader waits for it,
+// because an answer does not change once it is in memory.
 func (f *Load) AskFirst(ctx context.Context, took time.Duration, ask func(*gorm.DB) (general bool)) {
 	t := f.template
 	if f.Moments.Rising.IsZero() || f.Entry.Before < 1 || f.Entry.Guard.Dead() {
