@@ -266,7 +266,7 @@ func (r *reader) board(q *recognition.Query, stmt *gorm.Statement, past *cache.F
 		mine := q.Template.NewLoad(cache.NewEntry(q.Key, q.Template.Tally))
 		mine.Tags = q.Tags
 		mine.Leader.Store(self)
-		mine.Moment = q.Moment
+		mine.Moments = q.Moments
 		mine.Alone = q.Rows && !r.promptly(q, stmt)
 		if !mine.Lease(vars) {
 			r.log.GiveUpRaw()
@@ -322,6 +322,9 @@ func (r *reader) lead(db *gorm.DB, q *recognition.Query, f *template.Load, next 
 		f.Entry.Pattern = r.accesses.patterns.Touch(q.Key, q.Now)
 		f.Entry.Before = f.Entry.Pattern.Count() - 1
 		if general && steady && r.steady(q, vars) {
+			if answer != nil {
+				f.AskFirst(db.Statement.Context, took, func(tx *gorm.DB) bool { return r.log.Ask(tx, r.host.query) })
+			}
 			if stored := answer != nil && f.Fill(answer) && r.cache.Keep(&f.Flight); stored {
 				r.remember(q, vars)
 			} else if !stored && template.Succeeded(db) {

@@ -52,7 +52,7 @@ func (r *reader) within(db *gorm.DB, q *recognition.Query, next func(*gorm.DB)) 
 		}
 		load = q.Template.NewLoad(cache.NewEntry(q.Key, q.Template.Tally))
 		load.Tags = q.Tags
-		if load.Moment = q.Moment; !load.Lease(vars) || q.View.Shows(&load.Entry.Guard) {
+		if load.Moments = q.Moments; !load.Lease(vars) || q.View.Shows(&load.Entry.Guard) {
 			r.cache.Land(&load.Flight)
 			load = nil
 		} else if q.Refresh {

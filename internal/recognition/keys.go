@@ -227,7 +227,7 @@ func (k *Keys) identify(db *gorm.DB, policy *optin.Policy, q *Query, found *shap
 			return seen.ReasonLong
 		}
 		t = k.Templates.Add(k.Templates.Make(string(f.Shape), stmt, o, policy.LimitsOrNone(), q.terms))
-		t.LocateMoment(string(f.Args.Bytes), stmt.Vars)
+		t.LocateMoments(string(f.Args.Bytes), stmt.Vars)
 	}
 	return k.locate(db, q, t, found, f, o)
 }
@@ -252,11 +252,11 @@ func (k *Keys) locate(db *gorm.DB, q *Query, t *template.Template, found *shape.
 		q.Since = k.Since(stmt.Context, q.demand)
 	}
 	q.Now = k.Now()
-	key := k.keyOfMoment(q, t, &f.Args)
+	key := k.keyOfMoments(q, t, &f.Args)
 	if key == nil {
 		key = k.keyOf(q, t, &f.Args)
 	}
-	q.Reloadable = q.partition == "" && q.wrapper == "" && q.Moment.IsZero() && len(q.Tags) == 0
+	q.Reloadable = q.partition == "" && q.wrapper == "" && q.Moments.None() && len(q.Tags) == 0
 	if !q.Refresh {
 		if q.Hit = k.Cache.Find(args.Lent(key, k.KeepsKeys), q.Now); q.MayAnswer(q.Hit, stmt) {
 			return ""
@@ -310,25 +310,25 @@ func (k *Keys) keyOf(q *Query, t *template.Template, own *args.Text) []byte {
 	return own.Key(t.Prefix)
 }
 
-// keyOfMoment returns the key of a query without the moment that it gives; nil where it gives none,
-// or one that is older than that of the answer in memory: such a query has a key of its own.
-func (k *Keys) keyOfMoment(q *Query, t *template.Template, own *args.Text) []byte {
-	if q.Rows || q.Filled || !t.GivesMoment() {
+// keyOfMoments returns the key of a query without the moments that it gives; nil where it gives
+// none, or one that is older than that of the answer in memory: such a query has a key of its own.
+func (k *Keys) keyOfMoments(q *Query, t *template.Template, own *args.Text) []byte {
+	if q.Rows || q.Filled || !t.GivesMoments() {
 		return nil
 	}
-	rest, at, ok := t.CutMoment(string(own.Bytes))
+	rest, given, ok := t.CutMoments(string(own.Bytes), q.Now, q.partition == "" && q.wrapper == "")
 	if !ok {
 		return nil
 	}
 	full := own.Bytes
 	own.Bytes = rest
-	own.AddTagged('m', "")
+	own.AddTagged('m', given.Which())
 	key := k.keyOf(q, t, own)
-	if e := k.Cache.Find(args.Lent(key, k.KeepsKeys), q.Now); e != nil && at.Before(t.SpanOf(e.Value).From) {
+	if e := k.Cache.Find(args.Lent(key, k.KeepsKeys), q.Now); e != nil && given.Before(t.SpansOf(e.Value)) {
 		own.Bytes = full
 		return nil
 	}
-	q.Moment = at
+	q.Moments = given
 	return key
 }
 

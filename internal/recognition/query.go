@@ -39,7 +39,7 @@ type Call struct {
 
 // Origin is where a query comes from, and as of when it is asked. Its texts are parts of the key.
 type Origin struct {
-	Moment    time.Time // that it gives, if that is not part of the key; zero otherwise
+	Moments   template.Moments // that it gives, if these are not part of the key
 	partition string
 	wrapper   string       // names what others have put around the connection
 	View      *commit.View // of the transaction that it is asked in; nil outside of any
@@ -56,13 +56,13 @@ type Dest struct {
 
 // MayAnswer reports whether an entry may answer a statement. One without rows does not answer
 // FirstOrCreate: it would create what another process created since, and all who waited for one
-// query would create at once what they did not find. Nor does one that does not hold for the moment
-// that the statement gives, or is older than the call allows.
+// query would create at once what they did not find. Nor does one that does not hold for the
+// moments that the statement gives, or is older than the call allows.
 func (q *Query) MayAnswer(e *cache.Entry, stmt *gorm.Statement) bool {
 	if e != nil && !q.Since.Met(e) {
 		return false
 	}
-	if e != nil && !q.Moment.IsZero() && !q.Template.SpanOf(e.Value).Covers(q.Moment) {
+	if e != nil && !q.Moments.None() && !q.Template.SpansOf(e.Value).Cover(q.Moments) {
 		return false
 	}
 	return e != nil && (e.Rows > 0 || !shape.OrCreates(stmt)) && (!q.Filled || q.Template.Tells(stmt, e))

@@ -21,7 +21,7 @@ func (p *parser) selects() {
 	p.list(list)
 	if p.take("where") {
 		condition := p.where()
-		p.falling(condition, params)
+		p.moving(condition, params)
 	}
 	p.bare = nil
 	if p.take("group", "by") {

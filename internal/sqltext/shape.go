@@ -88,6 +88,8 @@ type Shape struct {
 
 	// Falling are bind values of the WHERE of a Select with which it only loses rows as they grow.
 	Falling []Falling
+	// Rising are those with which it only gains rows.
+	Rising []Rising
 
 	// Of a Select that is Joined: the other tables. All else is said of the first one; Filter has
 	// what the conditions of the joins name, too, and the names of which it is not certain whose

@@ -139,6 +139,10 @@ func (s *Short) Of(shape *Shape) *Shape {
 	for i := range of.Falling {
 		of.Falling[i].Param = first[of.Falling[i].Param-1] + 1
 	}
+	of.Rising = slices.Clone(of.Rising)
+	for i := range of.Rising {
+		of.Rising[i].Param = first[of.Rising[i].Param-1] + 1
+	}
 	of.Pins = slices.Clone(of.Pins)
 	for i, pin := range of.Pins {
 		of.Pins[i].Values = s.spread(pin.Values, moved)

@@ -23,7 +23,7 @@ func addressable(found reflect.Value) reflect.Value {
 }
 
 // image returns a private copy of what a query found, to be stored. What else is kept of the query,
-// if anything, is in front of it: what was recorded, or the span of moments that it holds for.
+// if anything, is in front of it: what was recorded, or the spans of moments that it holds for.
 func (t *Template) image(found reflect.Value, inFront any) (reflect.Value, error) {
 	image := reflect.New(found.Type())
 	if inFront != nil {

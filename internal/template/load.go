@@ -2,6 +2,7 @@ package template
 
 import (
 	"cmp"
+	"database/sql"
 	"log/slog"
 	"slices"
 	"strings"
@@ -26,8 +27,9 @@ type Load struct {
 	asked    time.Time          // when the query was asked, by the clock of the cache
 	// Recorded is what the query gave, where that was recorded.
 	Recorded *replay.Recording
-	// Moment is what the query gives, where the key is one without it; zero for others.
-	Moment time.Time
+	// Moments are what the query gives, where the key is one without them.
+	Moments Moments
+	first   *sql.NullTime // when the first row may come in; nil where that is not known
 }
 
 // Template returns the template of the query.
@@ -108,9 +110,9 @@ func (f *Load) Fill(db *gorm.DB) bool {
 	switch {
 	case f.Recorded != nil:
 		inFront = f.Recorded
-	case !f.Moment.IsZero():
-		inFront = t.spanFrom(db.Statement.Context, f.Moment, answer, db.RowsAffected)
-		weighs += int64(unsafe.Sizeof(Span{}))
+	case !f.Moments.None():
+		inFront = f.spansFrom(db.Statement.Context, answer, db.RowsAffected)
+		weighs += int64(unsafe.Sizeof(Spans{}))
 	}
 	image, err := t.image(answer, inFront)
 	if err != nil {

@@ -24,20 +24,73 @@ import (
 // long the answer holds. A limit changes nothing of that: the rows behind it could come in only
 // when one of those that are shown leaves. Such a query has a key without the moment, and its
 // answer the span of moments that it holds for. Moments are compared with one another, never with
-// a clock.
+// a clock (but see late).
+//
+// With another moment the condition may only gain rows as it grows: WHERE valid_from <= ?. Of those
+// that the answer does not show, none comes in before the first time in the whole table that the
+// condition did not choose: the database is asked for that with a query of its own, under the lease
+// of the answer. What else the condition asks of a row is left out there, which can only make that
+// time an earlier one. A write that makes it an earlier one for this answer kills the answer: it
+// makes a row, or sets a column that decides which rows are in the answer. A write that leaves the
+// answer alone either does none of that, so that no row comes in at another time than before, or
+// does it to rows with a value that the answer does not pin, which come in at no time.
 //
 // PostgreSQL compares the wall clock where a column has no zone. So all moments, given and shown,
 // must have one offset: then both orders are the same.
 
-// moment is how a moment stands in the queries of a template.
+// moment is how moments stand in the queries of a template: one with which the condition loses
+// rows, one with which it gains rows, or both.
 type moment struct {
-	param int           // the ordinal of its bind value, from 1
-	field *schema.Field // what it is compared with, in the destination
-	at    atomic.Int32  // the ordinal of its arg in keys, from 1; 0 while that is not known
+	falling, rising place
+	located         atomic.Pointer[located] // nil while that is not known
+	first           string                  // asks for the first time that a row can come in
+	trial           trial
 }
 
-// Span is what moments an answer holds for: From, and those of the same offset after it that are
-// more than a second before Until.
+// place is where a moment stands; the zero place is that of none.
+type place struct {
+	param int           // the ordinal of its bind value, from 1; 0 for none
+	field *schema.Field // what it is compared with
+}
+
+// located is where the args of moments are in keys, -1 for one that is not known. equal says that
+// it is not known which is which, as both were one value.
+type located struct {
+	falling, rising int
+	equal           bool
+}
+
+// Moments are those that a query gives, as far as they are not part of its key. They are zero
+// otherwise.
+type Moments struct{ Falling, Rising time.Time }
+
+// Which tells moments of one place from those of another.
+func (m Moments) Which() string {
+	switch {
+	case m.Rising.IsZero():
+		return ""
+	case m.Falling.IsZero():
+		return "r"
+	}
+	return "fr"
+}
+
+// None reports whether there are no moments.
+func (m Moments) None() bool { return m.Falling.IsZero() && m.Rising.IsZero() }
+
+// Before reports whether one of the moments is before what an answer holds from.
+func (m Moments) Before(s Spans) bool {
+	return m.Falling.Before(s.Falling.From) || m.Rising.Before(s.Rising.From)
+}
+
+// Spans are what moments an answer holds for.
+type Spans struct{ Falling, Rising Span }
+
+// Cover reports whether an answer holds for moments, which are given by queries of its key.
+func (s Spans) Cover(m Moments) bool { return s.Falling.Covers(m.Falling) && s.Rising.Covers(m.Rising) }
+
+// Span is the moments of one place that an answer holds for: From, and those of the same offset
+// after it that are more than a second before Until.
 type Span struct {
 	From, Until time.Time // Until is zero where there is no end
 }
@@ -80,76 +133,157 @@ func (t *Template) momentOf(stmt *gorm.Statement, o shape.Options) *moment {
 	if element != s.ModelType {
 		return nil
 	}
-	var found *moment
+	found, several := &moment{}, 0
 	for _, falling := range q.Falling {
-		field := s.FieldsByDBName[falling.Column.Text]
-		if field == nil || !field.Readable || field.Serializer != nil || falling.Param > len(stmt.Vars) {
+		field := timeOf(stmt, falling.Column, falling.Param)
+		if field == nil {
 			continue
 		}
-		switch field.FieldType {
-		case timeType, timePointer, nullTimeType:
-		default:
-			continue
-		}
-		if _, given := stmt.Vars[falling.Param-1].(time.Time); !given || !strings.HasPrefix(strings.ToLower(stmt.DB.Dialector.DataTypeOf(field)), "timestamp") {
-			continue
-		}
-		if found != nil {
+		if several++; several > 1 {
 			return nil // a row may leave by either
 		}
 		if q.Star || slices.ContainsFunc(q.Selected, func(n sqltext.Name) bool { return n.Text == field.DBName }) {
-			found = &moment{param: falling.Param, field: field}
+			found.falling.param, found.falling.field = falling.Param, field
 		}
+	}
+	several = 0
+	for _, rising := range q.Rising {
+		field := timeOf(stmt, rising.Column, rising.Param)
+		if field == nil {
+			continue
+		}
+		if several++; several > 1 || !rising.Column.Quoted && rising.Column.Text != strings.ToLower(rising.Column.Text) || stmt.TableExpr != nil || stmt.Table != s.Table {
+			found.rising.param = 0 // a row may come in by either, or the column is another one
+			break
+		}
+		sign := map[bool]string{true: ">", false: ">="}[rising.Equal]
+		column := stmt.Quote(field.DBName)
+		found.rising.param, found.rising.field = rising.Param, field
+		found.first = "SELECT MIN(" + column + ") FROM " + stmt.Quote(stmt.Table) + " WHERE " + column + " " + sign + " $1"
+	}
+	if found.falling.param == 0 && found.rising.param == 0 {
+		return nil
 	}
 	return found
 }
 
-// LocateMoment finds the moment among the args of a key, by a query that has this one.
-func (t *Template) LocateMoment(text string, vars []any) {
-	m := t.moment
-	if m == nil || m.at.Load() != 0 || m.param > len(vars) {
-		return
+// timeOf returns the field of a column that holds a time in the database and in the model, where
+// the bind value of this ordinal is one, too; nil otherwise.
+func timeOf(stmt *gorm.Statement, column sqltext.Name, param int) *schema.Field {
+	field := stmt.Schema.FieldsByDBName[column.Text]
+	if field == nil || !field.Readable || field.Serializer != nil || param > len(stmt.Vars) {
+		return nil
 	}
-	own, ok := args.Encode(vars[m.param-1])
-	values, whole := args.Split(text, nil)
-	if !ok || !whole {
-		return
+	switch field.FieldType {
+	case timeType, timePointer, nullTimeType:
+	default:
+		return nil
 	}
-	if i := slices.Index(values, own); i >= 0 && !slices.Contains(values[i+1:], own) {
-		m.at.Store(int32(i) + 1)
+	if _, given := stmt.Vars[param-1].(time.Time); !given || !strings.HasPrefix(strings.ToLower(stmt.DB.Dialector.DataTypeOf(field)), "timestamp") {
+		return nil
 	}
+	return field
 }
 
-// GivesMoment reports whether queries of the template give a moment.
-func (t *Template) GivesMoment() bool { return t.moment != nil }
-
-// CutMoment takes the moment out of the args of a query. It reports false where there is none.
-func (t *Template) CutMoment(text string) (rest []byte, at time.Time, ok bool) {
-	if t.moment == nil {
-		return nil, at, false
+// LocateMoments finds the moments among the args of a key, by a query that has these.
+func (t *Template) LocateMoments(text string, vars []any) {
+	m := t.moment
+	if m == nil || max(m.falling.param, m.rising.param) > len(vars) {
+		return
 	}
-	n := int(t.moment.at.Load()) - 1
 	values, whole := args.Split(text, nil)
-	if n < 0 || !whole || n >= len(values) || values[n][0] != 't' {
-		return nil, at, false
+	if !whole {
+		return
 	}
-	value, _ := args.Decode(values[n])
-	if at, ok = value.(time.Time); !ok {
-		return nil, at, false
+	// where returns all args that are the value of a place.
+	where := func(p *place) (all []int) {
+		if p.param > 0 {
+			own, ok := args.Encode(vars[p.param-1])
+			for i, value := range values {
+				if ok && value == own {
+					all = append(all, i)
+				}
+			}
+		}
+		return all
 	}
-	for i, v := range values {
-		if i != n {
-			rest = append(rest, v...)
+	falling, rising := where(&m.falling), where(&m.rising)
+	at := located{-1, -1, len(falling) == 2 && slices.Equal(falling, rising)}
+	switch {
+	case at.equal:
+		at.falling, at.rising = falling[0], falling[1]
+	default:
+		if len(falling) == 1 {
+			at.falling = falling[0]
+		}
+		if len(rising) == 1 {
+			at.rising = rising[0]
 		}
 	}
-	return rest, at, true
+	m.located.CompareAndSwap(nil, &at)
 }
 
-// spanFrom returns the span of an answer to a query that gave a moment.
+// late is how long ago the present is at most that a query gives as a moment with which it gains
+// rows. An earlier one is a place to go on reading from, as a rule, or was rounded: many ask for it
+// again, and each has an answer of its own.
+const late = time.Minute
+
+// GivesMoments reports whether queries of the template give moments.
+func (t *Template) GivesMoments() bool { return t.moment != nil }
+
+// CutMoments takes the moments out of the args of a query that is asked at now; one with which it
+// gains rows only where general says that the rows which it can see are those that anybody can. It
+// reports false where there are none.
+func (t *Template) CutMoments(text string, now time.Time, general bool) (rest []byte, m Moments, ok bool) {
+	if t.moment == nil {
+		return nil, m, false
+	}
+	at, values := t.moment.located.Load(), []string(nil)
+	if at == nil {
+		return nil, m, false
+	}
+	if values, ok = args.Split(text, nil); !ok || max(at.falling, at.rising) >= len(values) || at.equal && values[at.falling] != values[at.rising] {
+		return nil, m, false
+	}
+	given := func(n int) (at time.Time) {
+		if n >= 0 && values[n][0] == 't' {
+			value, _ := args.Decode(values[n])
+			at, _ = value.(time.Time)
+		}
+		return at
+	}
+	m = Moments{given(at.falling), given(at.rising)}
+	if !general || m.Rising.Before(now.Add(-late)) || !t.moment.trial.pays(t.Tally.Hits.Load()) {
+		m.Rising = time.Time{}
+	}
+	for i, v := range values {
+		if i == at.falling && !m.Falling.IsZero() || i == at.rising && !m.Rising.IsZero() {
+			continue
+		}
+		rest = append(rest, v...)
+	}
+	return rest, m, !m.None()
+}
+
+// spansFrom returns the spans of an answer to the query of a load that gave moments.
+func (f *Load) spansFrom(ctx context.Context, answer reflect.Value, rows int64) (s Spans) {
+	if at := f.Moments.Falling; !at.IsZero() {
+		s.Falling = f.template.spanFrom(ctx, at, answer, rows)
+	}
+	if at := f.Moments.Rising; !at.IsZero() {
+		s.Rising = Span{From: at, Until: at}
+		if f.first != nil && (!f.first.Valid || sameOffset(at, f.first.Time)) {
+			s.Rising.Until = f.first.Time // zero where no row will come in
+		}
+	}
+	return s
+}
+
+// spanFrom returns the moments with which an answer loses no row that it had with one.
 func (t *Template) spanFrom(ctx context.Context, from time.Time, answer reflect.Value, rows int64) Span {
 	s := Span{From: from}
 	shown := func(row reflect.Value) {
-		value, _ := t.moment.field.ValueOf(ctx, reflect.Indirect(row))
+		value, _ := t.moment.falling.field.ValueOf(ctx, reflect.Indirect(row))
 		var at time.Time
 		switch v := value.(type) {
 		case time.Time:
@@ -178,8 +312,9 @@ func (t *Template) spanFrom(ctx context.Context, from time.Time, answer reflect.
 	return s
 }
 
-// SpanOf returns the span of an answer that was loaded for a moment: it is in front of the value.
-func (t *Template) SpanOf(value unsafe.Pointer) Span {
-	size, align := unsafe.Sizeof(Span{}), uintptr(t.Plan.Type().Align())
-	return *(*Span)(unsafe.Add(value, -int((size+align-1)/align*align)))
+// SpansOf returns the spans of an answer that was loaded for moments: they are in front of the
+// value.
+func (t *Template) SpansOf(value unsafe.Pointer) Spans {
+	size, align := unsafe.Sizeof(Spans{}), uintptr(t.Plan.Type().Align())
+	return *(*Spans)(unsafe.Add(value, -int((size+align-1)/align*align)))
 }

@@ -321,6 +321,10 @@ func (t *Template) bytes() int64 {
 	if t.Terms != nil {
 		texts = append(texts, t.Terms.Tables...)
 	}
+	if t.moment != nil {
+		size += int64(unsafe.Sizeof(*t.moment))
+		texts = append(texts, t.moment.first)
+	}
 	for _, text := range texts {
 		size += clone.TextSize(len(text)) + int64(unsafe.Sizeof(text))
 	}

@@ -12,30 +12,42 @@ type Falling struct {
 	Param  int // the ordinal of the bind value, from 1
 }
 
-// falling finds the bind values of a condition with which it only loses rows. params are those of
-// the whole statement, with how often each is there.
-func (p *parser) falling(condition []piece, params map[int]int) {
+// Rising is a bind value with which a condition only gains rows as the value grows: it stands in
+// `column < ?` or `column <= ?`, and otherwise as a Falling does.
+type Rising struct {
+	Column Name
+	Param  int  // the ordinal of the bind value, from 1
+	Equal  bool // it is `<=`
+}
+
+// moving finds the bind values of a condition with which it only loses rows, or only gains some.
+// params are those of the whole statement, with how often each is there.
+func (p *parser) moving(condition []piece, params map[int]int) {
 	for _, param := range slices.Sorted(maps.Keys(params)) {
 		if params[param] != 1 {
 			continue
 		}
-		if column, ok := p.falls(condition, param); ok {
+		switch column, sign := p.compared(condition, param); sign {
+		case ">", ">=":
 			p.shape.Falling = append(p.shape.Falling, Falling{column, param})
+		case "<", "<=":
+			p.shape.Rising = append(p.shape.Rising, Rising{column, param, sign == "<="})
 		}
 	}
 }
 
-// falls reports whether a condition that holds a bind value can only become less true as the value
-// grows, and the column that the value is compared with.
-func (p *parser) falls(pieces []piece, param int) (column Name, ok bool) {
+// compared returns the column that a bind value is compared with, and by what sign, where that
+// alone decides what becomes of a condition as the value grows: it can only become less true with
+// `>` and `>=`, and more true with `<` and `<=`. The sign is "" elsewhere.
+func (p *parser) compared(pieces []piece, param int) (column Name, sign string) {
 	if len(pieces) == 1 && pieces[0].mark("(") {
-		return p.falls(pieces[0].inside, param)
+		return p.compared(pieces[0].inside, param)
 	}
 	var or, and bool
 	for _, t := range pieces {
 		switch {
 		case t.is("xor"), t.is("between"), t.is("case"), t.mark("|"), t.mark(","), t.mark(":"), t.mark("&"):
-			return Name{}, false // of which it is not certain what binds more than what
+			return Name{}, "" // of which it is not certain what binds more than what
 		case t.is("or"):
 			or = true
 		case t.is("and"):
@@ -49,21 +61,25 @@ func (p *parser) falls(pieces []piece, param int) (column Name, ok bool) {
 				continue
 			}
 			if part := pieces[start:i]; has(part, param) {
-				return p.falls(part, param)
+				return p.compared(part, param)
 			}
 			start = i + 1
 		}
-		return Name{}, false
+		return Name{}, ""
 	}
 	path, n := p.path(pieces)
 	rest := pieces[n:]
-	if n == 0 || n == 1 && p.isConstant(pieces[0]) || len(rest) < 2 || !rest[0].mark(">") || !p.qualifies(path[:len(path)-1]) {
-		return Name{}, false
+	if n == 0 || n == 1 && p.isConstant(pieces[0]) || len(rest) < 2 || !rest[0].mark(">") && !rest[0].mark("<") || !p.qualifies(path[:len(path)-1]) {
+		return Name{}, ""
 	}
+	sign = rest[0].text
 	if rest = rest[1:]; len(rest) == 2 && rest[0].mark("=") && rest[0].joined {
-		rest = rest[1:]
+		sign, rest = sign+"=", rest[1:]
 	}
-	return path[len(path)-1], len(rest) == 1 && rest[0].param == param
+	if len(rest) != 1 || rest[0].param != param {
+		return Name{}, ""
+	}
+	return path[len(path)-1], sign
 }
 
 // has reports whether there is a bind value in pieces.

@@ -1,6 +1,9 @@
 package sqltext
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 // With which bind values a condition only loses rows as they grow.
 func TestFalling(t *testing.T) {
@@ -44,6 +47,45 @@ func TestFalling(t *testing.T) {
 		}
 		if got.Param != c.param || got.Column.Text != c.column {
 			t.Errorf("%s: %v of a simple one (%t), want %s, %d", c.sql, s.Falling, ok, c.column, c.param)
+		}
+	}
+}
+
+// With which bind values a condition only gains rows as they grow.
+func TestRising(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		sql  string
+		want []Rising
+	}{
+		{"SELECT * FROM t WHERE starts <= $1", []Rising{{Name{Text: "starts"}, 1, true}}},
+		{`SELECT * FROM t WHERE "t"."starts" < $1`, []Rising{{Name{Text: "starts", Quoted: true}, 1, false}}},
+		{"SELECT * FROM t WHERE starts <= $1 AND ends > $2 AND n IN ($3,$4)", []Rising{{Name{Text: "starts"}, 1, true}}},
+		{"SELECT * FROM t WHERE n IN ($1,$2) AND (starts < $3 OR starts IS NULL)", []Rising{{Name{Text: "starts"}, 3, false}}},
+		{"SELECT * FROM t WHERE a < $1 AND b <= $2", []Rising{{Name{Text: "a"}, 1, false}, {Name{Text: "b"}, 2, true}}},
+		{"SELECT * FROM t WHERE NOT starts <= $1", nil},
+		{"SELECT * FROM t WHERE NOT (starts <= $1)", nil},
+		{"SELECT * FROM t WHERE (starts <= $1) IS NULL", nil},
+		{"SELECT * FROM t WHERE starts <> $1", nil},
+		{"SELECT * FROM t WHERE starts << $1", nil},
+		{"SELECT * FROM t WHERE starts <@ $1", nil},
+		{"SELECT * FROM t WHERE starts < - $1", nil},
+		{"SELECT * FROM t WHERE starts < = $1", nil},
+		{"SELECT * FROM t WHERE starts <= $1 AND ends > $1", nil},
+		{"SELECT * FROM t WHERE starts <= $1 + 1", nil},
+		{"SELECT * FROM t WHERE $1 < starts", nil},
+		{"SELECT * FROM t WHERE starts <= ANY($1)", nil},
+		{"SELECT * FROM t WHERE n < starts < $1", nil},
+		{"SELECT * FROM t WHERE date(starts) <= $1", nil},
+		{"SELECT * FROM t WHERE n BETWEEN 1 AND starts <= $1", nil},
+	} {
+		short := Shorten(postgres, c.sql)
+		s, _ := Simple(postgres, c.sql)
+		if !slices.Equal(s.Rising, c.want) {
+			t.Errorf("%s: %v, want %v", c.sql, s.Rising, c.want)
+		}
+		if of, ok := Simple(postgres, short.Text); ok && !slices.Equal(short.Of(&of).Rising, c.want) {
+			t.Errorf("%s: %v by its short text, want %v", c.sql, short.Of(&of).Rising, c.want)
 		}
 	}
 }
