@@ -100,8 +100,8 @@ type foldedText struct {
 	meaning       *meaning
 }
 
-// known returns what is known of a statement by its text alone, once for all texts that differ in their numbers
-// only.
+// known returns what is known of a statement by its text alone, once for all texts that differ in
+// their numbers only.
 func (f *Footprints) known(query string) *meaning {
 	if last := f.folded.Load(); last != nil && last.query == query {
 		return last.meaning

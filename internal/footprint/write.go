@@ -35,16 +35,16 @@ func Loosen(changes []coherence.Change) (loose []coherence.Change) {
 	return loose
 }
 
-// Raw returns what a write that is given as SQL changes: where it is not simple, any of the names in
-// it that is a table, in any way.
+// Raw returns what a write that is given as SQL changes: where it is not simple, any of the names
+// in it that is a table, in any way.
 func (f *Footprints) Raw(stmt *gorm.Statement, all bool) Write {
 	return f.rendered(stmt, all, func(stmt *gorm.Statement, _ bool) Write {
 		return Write{Changes: f.Mentioned(stmt.SQL.String())}
 	})
 }
 
-// Mentioned returns what a write changes of which no more is known than the names in its text. What is
-// returned is not changed.
+// Mentioned returns what a write changes of which no more is known than the names in its text. What
+// is returned is not changed.
 func (f *Footprints) Mentioned(query string) []coherence.Change {
 	if m := f.known(query); m.Mentioned != nil {
 		return m.Mentioned
