@@ -3,6 +3,9 @@
 //
 //	p := preload.New(preload.WithFeed(postgres.New("postgres://app@db.example.com/shop")))
 //
+// Strict returns another feed: by that, once a write of the application itself has returned, no
+// process serves what was there before it. What follows is about New.
+//
 // The feed reads the server's write-ahead log by logical replication. No process serves an answer
 // that is older than a bound (WithBound, one second), whoever wrote; usually some milliseconds pass
 // between a commit and the moment from which on nobody serves what was there before it. A write
