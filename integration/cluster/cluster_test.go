@@ -160,25 +160,35 @@ func TestTheJudgeFails(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			s := started(t)
-			b := bed{kind: c.kind, redis: s, environment: []string{envWhen + "=commit", envSpoil + "=" + c.spoil}}
-			b.start(t)
-			b.serves(t, "at the start")
-			if c.kind == "bounded" {
-				s.proxy.delay(bound / 50)
+			// On a machine that is busy little is read while it would show.
+			for range 5 {
+				if len(misjudged(t, c.kind, c.spoil)) > 0 {
+					return
+				}
 			}
-			time.Sleep(bound / 2)
-			b.more(t, "write", false, "with what is wrong")
-			if c.spoil == needsNoLease {
-				s.proxy.cut(true)
-				time.Sleep(bound * 5 / 2)
-				s.proxy.cut(false)
-			}
-			if wrong := b.judge(t, 0); len(wrong) == 0 {
-				t.Error("all is right: the judge sees nothing")
-			}
+			t.Error("all is right: the judge sees nothing")
 		})
 	}
+}
+
+// misjudged returns what the judge sees of processes whose feed is spoiled.
+func misjudged(t *testing.T, kind, spoil string) []string {
+	t.Helper()
+	s := started(t)
+	b := bed{kind: kind, redis: s, environment: []string{envWhen + "=commit", envSpoil + "=" + spoil}}
+	b.start(t)
+	b.serves(t, "at the start")
+	if kind == "bounded" {
+		s.proxy.delay(bound / 50)
+	}
+	time.Sleep(bound / 2)
+	b.more(t, "write", false, "with what is wrong")
+	if spoil == needsNoLease {
+		s.proxy.cut(true)
+		time.Sleep(bound * 5 / 2)
+		s.proxy.cut(false)
+	}
+	return b.judge(t, 0)
 }
 
 // lateness is how late Redis is told on a busy machine.
