@@ -256,8 +256,17 @@ func TestTheWorkerWaitsWhileThePoolIsBusy(t *testing.T) {
 		t.Error("loaded while the application held every connection")
 	}
 	_ = busy.Close()
-	if b.tick(); b.plugin.Stats().PreloadCount != 1 {
-		t.Error("not loaded when the pool was free again")
+	// Where reads are slow, as on a loaded machine, the one connection is left to the application
+	// until some have been quick.
+	for tries := 1; ; tries++ {
+		if b.tick(); b.plugin.Stats().PreloadCount == 1 {
+			return
+		}
+		if tries == 500 {
+			t.Fatal("not loaded when the pool was free again")
+		}
+		b.read(t, 1)
+		_ = b.plugin.Invalidate(&workerUser{})
 	}
 }
 

@@ -342,7 +342,13 @@ func TestVersionsOfRowsThatAreWrittenByLane(t *testing.T) {
 				}
 			})
 		}
-		time.AfterFunc(worldtest.Budget(t, 700*time.Millisecond), func() { over.Store(true) })
+		running.Go(func() {
+			time.Sleep(worldtest.Budget(t, 700*time.Millisecond))
+			for end := time.Now().Add(worldtest.Patience); w.Plugin.Stats().Hits == 0 && !over.Load() && time.Now().Before(end); {
+				time.Sleep(time.Millisecond)
+			}
+			over.Store(true)
+		})
 		running.Wait()
 		s := w.Plugin.Stats()
 		t.Logf("%d hits, %d misses, lanes came to %d, %d, %d", s.Hits, s.Misses, acked[0].Load(), acked[1].Load(), acked[2].Load())
