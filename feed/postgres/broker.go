@@ -51,8 +51,11 @@ func newBroker(dial *pgx.ConnConfig, schema, group string) (*broker, error) {
 	b := &broker{schema: pgx.Identifier{schema}.Sanitize(), group: group, channel: channelOf(schema, group)}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.settle(settings.ConnConfig)
-	b.pool, err = pgxpool.NewWithConfig(context.Background(), settings)
-	return b, err
+	if b.pool, err = pgxpool.NewWithConfig(context.Background(), settings); err != nil {
+		b.cancel()
+		return nil, err
+	}
+	return b, nil
 }
 
 // settle sets what the functions and the ears need, whatever the role or the database has.
@@ -86,20 +89,17 @@ func (b *broker) call(function, args string) string {
 	return "SELECT * FROM " + b.schema + ".strict_" + function + "(" + args + ")"
 }
 
-// make makes what is missing. Processes that start at once do it one after the other.
+// make makes what is missing. Processes that start at once do it one after the other. Unlike all
+// else it has to survive the server.
 func (b *broker) make(ctx context.Context) error {
 	var there bool
-	err := b.pool.QueryRow(ctx, "SELECT to_regprocedure($1) IS NOT NULL", b.schema+".strict_leave(text,text,bigint,text,text)").Scan(&there)
+	err := b.ask(ctx, "SELECT to_regprocedure($1) IS NOT NULL", []any{b.schema + ".strict_leave(text,text,bigint,text,text)"}, &there)
 	if err != nil || there {
 		return err
 	}
 	_, err = b.pool.Exec(ctx, "SET LOCAL synchronous_commit = on; SELECT pg_advisory_xact_lock("+lockOfMaking+");\n"+b.sql())
-	if err == nil {
-		return nil
-	}
-	var answer *pgconn.PgError
-	if errors.As(err, &answer) {
-		return fmt.Errorf("postgres: the schema %s is missing or not complete, and this role cannot make it (%w): have an administrator run what StrictSQL returns, and GRANT USAGE ON SCHEMA and ALL ON ALL TABLES IN SCHEMA to the role", b.schema, err)
+	if codeOf(err) == "42501" {
+		return fmt.Errorf("the schema %s is missing or not complete, and this role may not make it (%w): have an administrator run what StrictSQL returns, and GRANT USAGE ON SCHEMA and ALL ON ALL TABLES IN SCHEMA to the role", b.schema, err)
 	}
 	return err
 }
@@ -107,10 +107,29 @@ func (b *broker) make(ctx context.Context) error {
 // lockOfMaking is an advisory lock: the letters of "preload".
 const lockOfMaking = "31640349853479268"
 
+// codeOf is the code of an error that the server gave; "" of another one.
+func codeOf(err error) string {
+	var answer *pgconn.PgError
+	if errors.As(err, &answer) {
+		return answer.Code
+	}
+	return ""
+}
+
 // missing reports whether an error says that the functions are not there.
 func missing(err error) bool {
-	var answer *pgconn.PgError
-	return errors.As(err, &answer) && (answer.Code == "42883" || answer.Code == "3F000" || answer.Code == "42P01")
+	switch codeOf(err) {
+	case "42883", "3F000", "42P01": // function, schema, table
+		return true
+	}
+	return false
+}
+
+// final reports whether an error is an answer that trying again does not change: who may not
+// connect, a database that there is not, what is not allowed.
+func final(err error) bool {
+	code := codeOf(err)
+	return strings.HasPrefix(code, "28") || strings.HasPrefix(code, "3D") || strings.HasPrefix(code, "42")
 }
 
 // lost is the error of a step: where there are no functions, there is no run.
@@ -121,9 +140,9 @@ func lost(err error) error {
 	return err
 }
 
-// ask sends a query of one row. Who does not wait any longer leaves it to end by itself: cut off, it
-// would cost the connection, which is dearer than the query, and the next ones would be late for
-// that. into is written to after ask has returned then.
+// ask sends a query of one row. Who does not wait any longer leaves it to end by itself: a query that
+// is cut off costs its connection, and while another one is made the next queries are late, too.
+// into may then be written to after ask has returned, so that it is not to be read.
 func (b *broker) ask(ctx context.Context, sql string, args []any, into ...any) error {
 	conn, err := b.pool.Acquire(ctx)
 	if err != nil {
@@ -304,7 +323,7 @@ func (b *broker) open(ctx context.Context, letter string) (notice string) {
 		return letter
 	}
 	var text []byte
-	if b.pool.QueryRow(ctx, "SELECT announcement FROM "+b.schema+".strict_pending WHERE grp = $1 AND id = $2", b.group, id).Scan(&text) != nil {
+	if b.ask(ctx, "SELECT announcement FROM "+b.schema+".strict_pending WHERE grp = $1 AND id = $2", []any{b.group, id}, &text) != nil {
 		return ""
 	}
 	a, err := strict.AnnouncementFrom(string(text))
@@ -349,8 +368,7 @@ func (b *broker) listen(process string, to strict.Listener, heard func()) *ears 
 // hear hears as long as the connection lasts. What is told meanwhile, and not heard, comes with a
 // renewal.
 func (b *broker) hear(ctx context.Context, process string, to strict.Listener, heard func()) {
-	dial := b.pool.Config().ConnConfig
-	conn, err := pgx.ConnectConfig(ctx, dial)
+	conn, err := pgx.ConnectConfig(ctx, b.pool.Config().ConnConfig)
 	if err != nil {
 		return
 	}
@@ -359,7 +377,7 @@ func (b *broker) hear(ctx context.Context, process string, to strict.Listener, h
 		defer cancel()
 		_ = conn.Close(ctx)
 	}()
-	if _, err = conn.Exec(ctx, "LISTEN "+b.channel+"; LISTEN "+b.acknowledgements(process)); err != nil {
+	if b.attend(ctx, conn, process) != nil {
 		return
 	}
 	heard()
@@ -374,6 +392,14 @@ func (b *broker) hear(ctx context.Context, process string, to strict.Listener, h
 			return
 		}
 	}
+}
+
+// attend has a connection be told what is sent.
+func (b *broker) attend(ctx context.Context, conn *pgx.Conn, process string) error {
+	ctx, cancel := context.WithTimeout(ctx, slowest)
+	defer cancel()
+	_, err := conn.Exec(ctx, "LISTEN "+b.channel+"; LISTEN "+b.acknowledgements(process))
+	return err
 }
 
 // wait waits for a notification, for a while.

@@ -138,6 +138,16 @@ func TestStrictSaysWhatItMayNotMake(t *testing.T) {
 	if _, err := open(); err == nil || !strings.Contains(err.Error(), "StrictSQL") {
 		t.Fatalf("db.Use: %v", err)
 	}
+	for _, wrong := range []string{"nobody_of_this_name", "no_database_of_this_name"} {
+		there := dsn
+		if dsn = strings.Replace(b.dsn(b.name), "postgres@", wrong+"@", 1); strings.HasPrefix(wrong, "no_database") {
+			dsn = b.dsn(wrong)
+		}
+		if _, err := open(); err == nil || !strings.Contains(err.Error(), wrong) {
+			t.Errorf("db.Use with %s: %v", wrong, err)
+		}
+		dsn = there
+	}
 	conn := b.connect(b.name)
 	b.exec(conn, StrictSQL("preload"))
 	b.exec(conn, "GRANT USAGE ON SCHEMA preload TO "+role+"; GRANT ALL ON ALL TABLES IN SCHEMA preload TO "+role)

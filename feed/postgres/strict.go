@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/gorm-preload/preload"
@@ -57,7 +56,8 @@ func StrictSQL(schema string) string {
 	return (&broker{schema: pgx.Identifier{schema}.Sanitize()}).sql()
 }
 
-// Open implements preload.Feed. The server need not be there yet.
+// Open implements preload.Feed. The server need not be there yet, but one that is there and refuses
+// is an error.
 func (f *StrictFeed) Open(ctx context.Context, m preload.Member) (err error) {
 	dial, err := pgx.ParseConfig(f.dsn)
 	if err != nil {
@@ -69,16 +69,19 @@ func (f *StrictFeed) Open(ctx context.Context, m preload.Member) (err error) {
 	f.id = m.ID()
 	f.names = &strict.Patient{Database: m.Arbiter(), After: f.patience}
 	if f.broker, err = newBroker(dial, f.schema, m.Namespace()); err != nil {
-		return err
+		return fmt.Errorf("postgres: %w", err)
 	}
-	if f.teller, err = strict.NewTeller(strict.Config{Lease: f.lease, Fail: f.fail}, f.id, f.broker, f.names, m); err != nil {
-		return err
-	}
+	defer func() {
+		if err != nil {
+			f.broker.close()
+		}
+	}()
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	if err := f.broker.make(ctx); err != nil && strings.Contains(err.Error(), "StrictSQL") {
-		_ = f.teller.Close()
-		f.broker.close()
+	if err := f.broker.make(ctx); final(err) {
+		return fmt.Errorf("postgres: %w", err)
+	}
+	if f.teller, err = strict.NewTeller(strict.Config{Lease: f.lease, Fail: f.fail}, f.id, f.broker, f.names, m); err != nil {
 		return err
 	}
 	f.ears = f.broker.listen(f.id, f.teller, func() {})
