@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"sync"
 	"time"
@@ -68,6 +69,26 @@ func (b *broker) settle(c *pgx.ConnConfig) {
 	} {
 		c.RuntimeParams[name] = value
 	}
+	dial := c.DialFunc
+	c.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return line{conn, context.AfterFunc(b.ctx, func() { _ = conn.Close() })}, nil
+	}
+}
+
+// line is a connection that ends with the broker: pgx takes leave of a server for 15 seconds, where
+// that does not answer.
+type line struct {
+	net.Conn
+	stop func() bool
+}
+
+func (l line) Close() error {
+	l.stop()
+	return l.Conn.Close()
 }
 
 // channelOf is the name of a channel: PostgreSQL cuts names at 63 bytes.
@@ -289,7 +310,7 @@ func (b *broker) Leave(ctx context.Context, seat strict.Seat) error {
 	return err
 }
 
-// close ends the connections.
+// close ends the connections. Ears are closed after cancel and before it.
 func (b *broker) close() { b.cancel(); b.pool.Close() }
 
 // A notification is a text of less than 8,000 bytes: a notice that is no text is sealed, and one

@@ -15,6 +15,7 @@ import (
 	"github.com/gorm-preload/preload/internal/strict/stricttest"
 	"github.com/gorm-preload/preload/internal/worldtest"
 	"github.com/jackc/pgx/v5"
+	"go.uber.org/goleak"
 )
 
 // broker returns one of a database of its own.
@@ -168,6 +169,36 @@ func TestStrictNamesBadOptions(t *testing.T) {
 			t.Errorf("want an error about %s, got %v", option, err)
 		}
 	}
+}
+
+// TestStrictEndsThoughTheServerIsSilent: with all goroutines, in about half a lease.
+func TestStrictEndsThoughTheServerIsSilent(t *testing.T) {
+	b := common(t).bed(t)
+	behind, proxy := b.d.Behind(t)
+	db := b.d.Open(t)
+	worldtest.Must(t, db.Exec("CREATE TABLE strict_things (id integer PRIMARY KEY)").Error)
+	before := goleak.IgnoreCurrent()
+	const lease = time.Second
+	p := preload.New(preload.WithFeed(Strict(behind.DSN(), WithLease(lease))), preload.WithLogger(worldtest.Quiet()))
+	worldtest.Must(t, db.Use(p))
+	for end := time.Now().Add(worldtest.Patience); ; time.Sleep(time.Millisecond) {
+		// A write is told, so that some connections are there.
+		if db.Exec("INSERT INTO strict_things VALUES (1) ON CONFLICT DO NOTHING").Error == nil && proxy.Links() > 1 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the feed does not connect")
+		}
+	}
+	proxy.Rule(func(dbtest.Packet) dbtest.Verdict { return dbtest.Silence })
+	proxy.SilenceAll()
+	time.Sleep(lease / 2) // for steps to wait for an answer
+	closing := time.Now()
+	_ = p.Close()
+	if took := time.Since(closing); took > 10*time.Second {
+		t.Errorf("Close took %v", took)
+	}
+	goleak.VerifyNone(t, before, goleak.IgnoreTopFunction("database/sql.(*DB).connectionOpener"), goleak.IgnoreAnyFunction("github.com/gorm-preload/preload/internal/dbtest.(*Proxy).carry"))
 }
 
 // TestStrictAwaitsAServerThatIsGone: db.Use does not fail, and Close ends.

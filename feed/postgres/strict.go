@@ -127,9 +127,8 @@ func (f *StrictFeed) Close() error {
 		return nil
 	}
 	err := f.teller.Close()
-	if f.ears != nil {
-		f.ears.close()
-	}
+	f.broker.cancel()
+	f.ears.close()
 	f.broker.close()
 	return err
 }

@@ -118,6 +118,7 @@ func (d *Database) Behind(t testing.TB) (*Database, *Proxy) {
 	behind := *d
 	behind.Probe = &Probe{}
 	behind.dsn = d.dsnAt(p.listener.Addr().String())
+	behind.source = behind.dsn
 	drv := d.driver
 	if d.Dialect == "mysql" {
 		drv = quietMySQL{}
