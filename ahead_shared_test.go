@@ -346,3 +346,36 @@ func TestListsAreNotLeftAtOnce(t *testing.T) {
 		t.Errorf("100 lists are left in %d different seconds of the minute: %s", len(moments), fmt.Sprint(moments))
 	}
 }
+
+// TestALoadOfHotKeysWaitsForNoConnectionForLong: while the application holds the only one that the
+// pool may open, the start goes on without them, and readers ask for them when it is free.
+func TestALoadOfHotKeysWaitsForNoConnectionForLong(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, d *dbtest.Database) {
+		s := warmed(t, d)
+		b, log := s.joins(t, d)
+		pool, err := b.db.DB()
+		if err != nil {
+			t.Fatal(err)
+		}
+		pool.SetMaxOpenConns(1)
+		held, err := pool.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if err := b.plugin.LoadHotShared(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took > time.Minute {
+			t.Errorf("the start waited %v", took)
+		}
+		if log.Len() == 0 {
+			t.Error("it is not said that nothing was loaded")
+		}
+		_ = held.Close()
+		if n := b.asks(t, "c1", "c5"); n != 2 {
+			t.Errorf("%d queries for two keys that could not be loaded", n)
+		}
+	})
+}

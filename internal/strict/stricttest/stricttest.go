@@ -359,37 +359,58 @@ func anotherRun(t *testing.T, b Bed) {
 	}
 }
 
-// atOnce has many do the same at a time: no two seats are equal, and nothing is lost.
+// atOnce has many do the same at a time: no two seats are equal, and nothing is lost. Of a process
+// that joins and one that announces, one knows of the other: else neither would wait.
 func atOnce(t *testing.T, b Bed) {
 	const processes, writes = 8, 20
 	b.join(t, "first")
 	var (
 		mu      sync.Mutex
-		seats   = map[strict.Seat]bool{}
+		seats   = map[strict.Seat]map[string]bool{} // and which writes were pending for whom
+		waited  = map[string]map[strict.Seat]bool{} // for whom a write waits
 		workers sync.WaitGroup
 	)
 	for n := range processes {
 		workers.Go(func() {
 			name := fmt.Sprintf("process %d", n)
 			for i := range writes {
-				seat, state, err := b.Broker.Join(t.Context(), name, strict.Seat{})
+				write := fmt.Sprintf("%s/%d", name, i)
+				seat, joined, err := b.Broker.Join(t.Context(), name, strict.Seat{})
+				var announced strict.State
 				if err == nil {
-					_, err = b.Broker.Announce(t.Context(), state.Run, strict.Announcement{ID: fmt.Sprintf("%s/%d", name, i), Process: name, Batch: []byte("x")})
+					announced, err = b.Broker.Announce(t.Context(), joined.Run, strict.Announcement{ID: write, Process: name, Batch: []byte("x")})
 				}
 				if err != nil {
 					t.Error(err)
 					return
 				}
 				mu.Lock()
-				if seats[seat] {
+				if seats[seat] != nil {
 					t.Errorf("the seat %v was given twice", seat)
 				}
-				seats[seat] = true
+				seats[seat], waited[write] = map[string]bool{}, map[strict.Seat]bool{}
+				for _, a := range joined.Pending {
+					seats[seat][a.ID] = true
+				}
+				for _, m := range announced.Members {
+					waited[write][m.Seat] = true
+				}
 				mu.Unlock()
 			}
 		})
 	}
 	workers.Wait()
+	unknown := 0
+	for seat, pending := range seats {
+		for write, members := range waited {
+			if !pending[write] && !members[seat] {
+				unknown++
+			}
+		}
+	}
+	if unknown > 0 {
+		t.Errorf("%d times neither knew of the other", unknown)
+	}
 	if _, state := b.join(t, "last"); len(state.Members) != processes*writes+2 || len(state.Pending) != processes*writes {
 		t.Errorf("%d members, %d pending: want %d, %d", len(state.Members), len(state.Pending), processes*writes+2, processes*writes)
 	}
