@@ -26,9 +26,9 @@ func Half(of []time.Duration) float64 {
 	return float64(of[len(of)/2].Nanoseconds()) / 1e3
 }
 
-// Writes measures what a write costs with feeds by their names, nil for none, in turns: an update in
-// a transaction, of one of a few processes that all have the row in memory. Each has a database of
-// its own. It reports the medians.
+// Writes measures what a write costs with feeds by their names, nil for none, in turns: an update
+// in a transaction, of one of a few processes that all have the row in memory. Each feed has a
+// database of its own. It reports the medians.
 func Writes(b *testing.B, open func(testing.TB) *dbtest.Database, feeds map[string]func(*dbtest.Database) func() preload.Feed) {
 	names := slices.Sorted(maps.Keys(feeds))
 	for _, members := range []int{2, 4} {
