@@ -161,6 +161,7 @@ func (p *Plugin) LoadHotShared(ctx context.Context) error {
 	}
 	within, cancel := context.WithTimeout(ctx, p.shared.within)
 	defer cancel()
+	defer context.AfterFunc(p.worker.Context(), cancel)()
 	// On a goroutine of its own, so that whatever hangs, it does not keep the process from
 	// starting.
 	done := make(chan error, 1)

@@ -9,9 +9,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorm-preload/preload/internal/strict"
@@ -33,6 +35,9 @@ type broker struct {
 	channel string // of what all are told
 	ctx     context.Context
 	cancel  context.CancelFunc
+
+	logger *slog.Logger
+	spoken atomic.Int64 // when it was last said what is wrong
 }
 
 const (
@@ -43,13 +48,15 @@ const (
 )
 
 // newBroker returns a broker. It connects with the server when it is needed.
-func newBroker(dial *pgx.ConnConfig, schema, group string) (*broker, error) {
-	settings, err := pgxpool.ParseConfig("")
+func newBroker(dsn, schema, group string, logger *slog.Logger) (*broker, error) {
+	settings, err := pgxpool.ParseConfig(dsn)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the data source name: %w", err)
 	}
-	settings.ConnConfig, settings.MaxConns = dial.Copy(), steps
-	b := &broker{schema: pgx.Identifier{schema}.Sanitize(), group: group, channel: channelOf(schema, group)}
+	settings.MaxConns = steps
+	// A ping that is cut off would keep its place in the pool for as long as pgx takes leave.
+	settings.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false }
+	b := &broker{logger: logger, schema: pgx.Identifier{schema}.Sanitize(), group: group, channel: channelOf(schema, group)}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.settle(settings.ConnConfig)
 	if b.pool, err = pgxpool.NewWithConfig(context.Background(), settings); err != nil {
@@ -62,6 +69,9 @@ func newBroker(dial *pgx.ConnConfig, schema, group string) (*broker, error) {
 // settle sets what the functions and the ears need, whatever the role or the database has.
 func (b *broker) settle(c *pgx.ConnConfig) {
 	c.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
+	if c.ConnectTimeout <= 0 || c.ConnectTimeout > slowest {
+		c.ConnectTimeout = slowest
+	}
 	for name, value := range map[string]string{
 		"application_name": "preload strict", "search_path": "pg_catalog", "client_encoding": "UTF8",
 		"default_transaction_isolation": "read committed", "default_transaction_read_only": "off",
@@ -110,20 +120,36 @@ func (b *broker) call(function, args string) string {
 	return "SELECT * FROM " + b.schema + ".strict_" + function + "(" + args + ")"
 }
 
-// make makes what is missing. Processes that start at once do it one after the other. Unlike all
-// else it has to survive the server.
+// make makes what is missing, and returns an error if the role may not use it. Processes that start
+// at once do it one after the other. Unlike all else it has to survive the server.
 func (b *broker) make(ctx context.Context) error {
+	err := b.makeMissing(ctx)
+	var may bool
+	if err == nil {
+		err = b.ask(ctx, mayUse, []any{b.schema}, &may)
+	}
+	if err == nil && may || err != nil && codeOf(err) != "42501" {
+		return err
+	}
+	return fmt.Errorf("this role may not make the schema %s, or not use what is in it (%w): have an administrator run what StrictSQL returns, then GRANT USAGE ON SCHEMA, ALL ON ALL TABLES IN SCHEMA and EXECUTE ON ALL FUNCTIONS IN SCHEMA to the role", b.schema, errors.Join(errMayNot, err))
+}
+
+func (b *broker) makeMissing(ctx context.Context) error {
 	var there bool
 	err := b.ask(ctx, "SELECT to_regprocedure($1) IS NOT NULL", []any{b.schema + ".strict_leave(text,text,bigint,text,text)"}, &there)
 	if err != nil || there {
 		return err
 	}
 	_, err = b.pool.Exec(ctx, "SET LOCAL synchronous_commit = on; SELECT pg_advisory_xact_lock("+lockOfMaking+");\n"+b.sql())
-	if codeOf(err) == "42501" {
-		return fmt.Errorf("the schema %s is missing or not complete, and this role may not make it (%w): have an administrator run what StrictSQL returns, and GRANT USAGE ON SCHEMA and ALL ON ALL TABLES IN SCHEMA to the role", b.schema, err)
-	}
 	return err
 }
+
+// mayUse asks whether the role may do what the functions do.
+const mayUse = `SELECT (SELECT bool_and(has_table_privilege($1 || t, p))
+	FROM unnest(ARRAY['.strict_run', '.strict_member', '.strict_pending']) t, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) p)
+	AND (SELECT bool_and(has_function_privilege(oid, 'EXECUTE')) FROM pg_proc WHERE pronamespace = $1::regnamespace)`
+
+var errMayNot = errors.New("permission denied")
 
 // lockOfMaking is an advisory lock: the letters of "preload".
 const lockOfMaking = "31640349853479268"
@@ -149,6 +175,9 @@ func missing(err error) bool {
 // final reports whether an error is an answer that trying again does not change: who may not
 // connect, a database that there is not, what is not allowed.
 func final(err error) bool {
+	if errors.Is(err, errMayNot) {
+		return true
+	}
 	code := codeOf(err)
 	return strings.HasPrefix(code, "28") || strings.HasPrefix(code, "3D") || strings.HasPrefix(code, "42")
 }
@@ -171,10 +200,15 @@ func (b *broker) ask(ctx context.Context, sql string, args []any, into ...any) e
 	}
 	answered := make(chan error, 1)
 	go func() {
-		defer conn.Release()
 		ctx, cancel := context.WithTimeout(b.ctx, slowest)
 		defer cancel()
-		answered <- conn.QueryRow(ctx, sql, args...).Scan(into...)
+		err := conn.QueryRow(ctx, sql, args...).Scan(into...)
+		if ctx.Err() != nil {
+			conn.Hijack() // pgx takes leave of a silent server for long: others have its place meanwhile
+		} else {
+			conn.Release()
+		}
+		answered <- err
 	}()
 	select {
 	case err := <-answered:
@@ -233,10 +267,19 @@ func (b *broker) Join(ctx context.Context, process string, left strict.Seat) (se
 		}
 	}
 	if err != nil {
+		b.complain(err)
 		return seat, told, err
 	}
 	told, err = s.told()
 	return strict.Seat{Run: told.Run, Process: process, Number: s.number}, told, err
+}
+
+// complain logs why the process is no member, once a minute.
+func (b *broker) complain(err error) {
+	now, last := time.Now().UnixNano(), b.spoken.Load()
+	if b.ctx.Err() == nil && now-last >= int64(time.Minute) && b.spoken.CompareAndSwap(last, now) {
+		b.logger.Warn("preload: nothing is served from memory: the server does not take the process in", "feed", "postgres strict", "err", err)
+	}
 }
 
 // step takes a step that says what the state is.
@@ -343,6 +386,8 @@ func (b *broker) open(ctx context.Context, letter string) (notice string) {
 	if !ok {
 		return letter
 	}
+	ctx, cancel := context.WithTimeout(ctx, slowest)
+	defer cancel()
 	var text []byte
 	if b.ask(ctx, "SELECT announcement FROM "+b.schema+".strict_pending WHERE grp = $1 AND id = $2", []any{b.group, id}, &text) != nil {
 		return ""

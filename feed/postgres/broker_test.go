@@ -14,16 +14,13 @@ import (
 	"github.com/gorm-preload/preload/internal/strict"
 	"github.com/gorm-preload/preload/internal/strict/stricttest"
 	"github.com/gorm-preload/preload/internal/worldtest"
-	"github.com/jackc/pgx/v5"
 	"go.uber.org/goleak"
 )
 
 // broker returns one of a database of its own.
 func (b *bed) broker(t *testing.T) *broker {
 	t.Helper()
-	dial, err := pgx.ParseConfig(b.dsn(b.name))
-	worldtest.Must(t, err)
-	br, err := newBroker(dial, "preload", "test")
+	br, err := newBroker(b.dsn(b.name), "preload", "test", worldtest.Quiet())
 	worldtest.Must(t, err)
 	t.Cleanup(br.close)
 	return br
@@ -151,6 +148,14 @@ func TestStrictSaysWhatItMayNotMake(t *testing.T) {
 	}
 	conn := b.connect(b.name)
 	b.exec(conn, StrictSQL("preload"))
+	for _, granted := range []string{"", "USAGE ON SCHEMA preload"} {
+		if granted != "" {
+			b.exec(conn, "GRANT "+granted+" TO "+role)
+		}
+		if _, err := open(); err == nil || !strings.Contains(err.Error(), "GRANT") {
+			t.Errorf("db.Use where %q is granted: %v", granted, err)
+		}
+	}
 	b.exec(conn, "GRANT USAGE ON SCHEMA preload TO "+role+"; GRANT ALL ON ALL TABLES IN SCHEMA preload TO "+role)
 	p, err := open()
 	worldtest.Must(t, err)
@@ -199,6 +204,45 @@ func TestStrictEndsThoughTheServerIsSilent(t *testing.T) {
 		t.Errorf("Close took %v", took)
 	}
 	goleak.VerifyNone(t, before, goleak.IgnoreTopFunction("database/sql.(*DB).connectionOpener"), goleak.IgnoreAnyFunction("github.com/gorm-preload/preload/internal/dbtest.(*Proxy).carry"))
+}
+
+// strictThing is a row that is read.
+type strictThing struct {
+	_  struct{} `preload:""`
+	ID int
+}
+
+// TestStrictServesSoonAfterSilence: steps that a silent server did not answer hold no others up once
+// it answers.
+func TestStrictServesSoonAfterSilence(t *testing.T) {
+	t.Parallel()
+	b := common(t).bed(t)
+	behind, proxy := b.d.Behind(t)
+	db := b.d.Open(t)
+	worldtest.Must(t, db.AutoMigrate(&strictThing{}))
+	worldtest.Must(t, db.Create(&strictThing{ID: 1}).Error)
+	p := preload.New(preload.WithFeed(Strict(behind.DSN(), WithLease(time.Second))), preload.WithLogger(worldtest.Quiet()))
+	worldtest.Must(t, db.Use(p))
+	t.Cleanup(func() { _ = p.Close() })
+	serves := func() time.Duration {
+		before, begun := p.Stats().Hits, time.Now()
+		for p.Stats().Hits == before {
+			if time.Since(begun) > worldtest.Patience {
+				t.Fatal("nothing is served")
+			}
+			worldtest.Must(t, db.First(&strictThing{}, 1).Error)
+			time.Sleep(time.Millisecond)
+		}
+		return time.Since(begun)
+	}
+	serves()
+	proxy.Rule(func(dbtest.Packet) dbtest.Verdict { return dbtest.Silence })
+	proxy.SilenceAll()
+	time.Sleep(slowest + time.Second)
+	proxy.Rule(nil)
+	if took := serves(); took > 2*slowest {
+		t.Errorf("it serves %v after the server answers", took)
+	}
 }
 
 // TestStrictAwaitsAServerThatIsGone: db.Use does not fail, and Close ends.

@@ -59,16 +59,12 @@ func StrictSQL(schema string) string {
 // Open implements preload.Feed. The server need not be there yet, but one that is there and refuses
 // is an error.
 func (f *StrictFeed) Open(ctx context.Context, m preload.Member) (err error) {
-	dial, err := pgx.ParseConfig(f.dsn)
-	if err != nil {
-		f.errs = append(f.errs, fmt.Errorf("postgres: the data source name: %w", err))
-	}
 	if err := errors.Join(f.errs...); err != nil {
 		return err
 	}
 	f.id = m.ID()
 	f.names = &strict.Patient{Database: m.Arbiter(), After: f.patience}
-	if f.broker, err = newBroker(dial, f.schema, m.Namespace()); err != nil {
+	if f.broker, err = newBroker(f.dsn, f.schema, m.Namespace(), f.logger); err != nil {
 		return fmt.Errorf("postgres: %w", err)
 	}
 	defer func() {

@@ -22,6 +22,8 @@ const (
 	// keeperProof is how many looks have to find that the pool has closed connections since the one
 	// before. By then it has been seen with as many idle ones as it keeps, if not at each.
 	keeperProof = 8
+	// keeperRest is how many looks in a row find nothing before it is as at the beginning.
+	keeperRest = 1024
 )
 
 // keeper has a pool keep as many idle connections as the application uses at a time, for as long as
@@ -46,6 +48,7 @@ type keeper struct {
 	seen   int   // how many were idle at a time since then
 	closed int64 // how many the pool had closed at the last look
 	proof  int   // looks at which it had closed more
+	idle   int   // looks since the last of these
 	peak   peak  // of those that were in use at a time
 	theirs bool  // it is none of the keeper's business, or not any more
 	timer  *time.Timer
@@ -68,12 +71,13 @@ func (k *keeper) look(now time.Time) {
 	peak := k.peak.note(stats.InUse+1, now)
 	k.seen = max(k.seen, stats.Idle)
 	if k.seen > k.kept {
-		k.theirs = true
-		k.watch.Store(false)
+		k.abandon()
 		return
 	}
-	if stats.MaxIdleClosed > k.closed {
-		k.proof++
+	if k.idle++; stats.MaxIdleClosed > k.closed {
+		k.proof, k.idle = k.proof+1, 0
+	} else if k.idle >= keeperRest {
+		k.proof, k.idle = 0, 0
 	}
 	k.closed = stats.MaxIdleClosed
 	k.watch.Store(0 < k.proof && k.proof < keeperProof)
@@ -87,6 +91,12 @@ func (k *keeper) look(now time.Time) {
 		}
 		k.keep(pool, n)
 	}
+}
+
+// abandon leaves the pool alone for good. mu is held.
+func (k *keeper) abandon() {
+	k.theirs = true
+	k.watch.Store(false)
 }
 
 // wanted returns how many connections the pool is to keep.
@@ -122,7 +132,7 @@ func (k *keeper) reviewAt(now time.Time) {
 	}
 	stats := pool.Stats()
 	if stats.Idle > k.kept {
-		k.theirs = true
+		k.abandon()
 		return
 	}
 	k.keep(pool, min(k.kept, k.wanted(k.peak.note(stats.InUse, now), stats)))
@@ -140,5 +150,5 @@ func (k *keeper) end() {
 			pool.SetMaxIdleConns(usualIdle)
 		}
 	}
-	k.theirs = true
+	k.abandon()
 }

@@ -105,6 +105,24 @@ func TestAPoolIsNotLetChurnForLong(t *testing.T) {
 	}
 }
 
+// TestAPoolThatClosesNoMoreIsLookedAtSeldomAgain: a burst at the start is not paid for for ever.
+func TestAPoolThatClosesNoMoreIsLookedAtSeldomAgain(t *testing.T) {
+	t.Parallel()
+	r, pool, _, _ := setupConns(t, func(c *Config) { c.MaxIdle = 10 })
+	for left := 100 * keeperLooks; !r.keeper.watch.Load(); left-- {
+		if left == 0 {
+			t.Fatal("no look has found that connections are closed")
+		}
+		statements(t, r, pool, 3)
+	}
+	for range keeperRest + 1 {
+		statements(t, r, pool, 1)
+	}
+	if r.keeper.watch.Load() {
+		t.Error("it looks before each statement although nothing is closed")
+	}
+}
+
 // TestWhatTheApplicationSetsLaterStays when it has more kept than the keeper did.
 func TestWhatTheApplicationSetsLaterStays(t *testing.T) {
 	t.Parallel()

@@ -152,8 +152,8 @@ func (t *Template) momentOf(stmt *gorm.Statement, o shape.Options) *moment {
 		if field == nil {
 			continue
 		}
-		if several++; several > 1 || !rising.Column.Quoted && rising.Column.Text != strings.ToLower(rising.Column.Text) || stmt.TableExpr != nil || stmt.Table != s.Table {
-			found.rising.param = 0 // a row may come in by either, or the column is another one
+		if several++; several > 1 || !rising.Column.Quoted && rising.Column.Text != strings.ToLower(rising.Column.Text) || stmt.TableExpr != nil || stmt.Table != s.Table || q.Table.Name != s.Table {
+			found.rising.param = 0 // a row may come in by either, or the column or the table is another one
 			break
 		}
 		sign := map[bool]string{true: ">", false: ">="}[rising.Equal]
@@ -219,6 +219,9 @@ func (t *Template) LocateMoments(text string, vars []any) {
 		if len(rising) == 1 {
 			at.rising = rising[0]
 		}
+	}
+	if at.falling == at.rising {
+		at.falling, at.rising = -1, -1 // one value for both: neither can be left out by itself
 	}
 	m.located.CompareAndSwap(nil, &at)
 }

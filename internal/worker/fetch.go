@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/gorm-preload/preload/internal/cache"
@@ -15,7 +16,7 @@ const (
 	// fetchAgain is how long Fetch waits before it asks for room again, and fetchPatience is for
 	// how long it does.
 	fetchAgain    = 20 * time.Millisecond
-	fetchPatience = 3 * time.Second
+	fetchPatience = 5 * time.Second // longer than loads pause after two that failed
 )
 
 // Fetch has the loader of keys run in the background, as soon as there is room, and waits until it
@@ -43,34 +44,35 @@ func (w *Worker) Fetch(ctx context.Context, keys []string, load cache.Loader) (s
 	if t := w.Templates.Of(keys[0]); t != nil {
 		j.Slow = t.Pace.Slow()
 	}
-	for patience := time.Now().Add(fetchPatience); ; {
+	for patience := time.Now().Add(fetchPatience); time.Now().Before(patience); {
 		if w.Away.Load() || ctx.Err() != nil {
 			return nil, false, nil
 		}
-		if w.Run(j) {
+		began := w.Run(j)
+		if late || !began && slices.ContainsFunc(keys, w.Runs) {
+			return nil, true, nil // somebody else loads it
+		}
+		if began {
+			select {
+			case err = <-ended:
+			case <-ctx.Done():
+				return nil, true, ctx.Err()
+			}
+			switch {
+			case err == nil:
+				return kept, true, nil
+			case errors.Is(err, failopen.ErrDatabase):
+				w.Pause()
+			}
+			if !errors.Is(err, runner.ErrNoConn) {
+				return nil, true, err
+			}
+		}
+		if !w.pauses(ctx) {
 			break
 		}
-		if late {
-			return nil, true, nil
-		}
-		if time.Now().After(patience) || !w.pauses(ctx) {
-			return nil, false, nil
-		}
 	}
-	select {
-	case err = <-ended:
-	case <-ctx.Done():
-		return nil, true, ctx.Err()
-	}
-	switch {
-	case err == nil:
-		return kept, true, nil
-	case errors.Is(err, runner.ErrNoConn):
-		return nil, false, nil
-	case errors.Is(err, failopen.ErrDatabase):
-		w.Pause()
-	}
-	return nil, true, err
+	return nil, false, nil
 }
 
 // pauses waits a little; false where the context or the worker ended.
