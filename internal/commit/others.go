@@ -81,7 +81,7 @@ func (l *Log) InvalidateEverywhere(changes []coherence.Change) {
 func (l *Log) Elsewhere(w footprint.Write) (finish func(strict.End)) {
 	writes := []footprint.Write{w}
 	altered := l.altered(writes)
-	announced, all, _ := l.announced(writes)
+	announced, all, dead := l.announced(writes)
 	return func(end strict.End) {
 		if altered {
 			l.altered(writes)
@@ -92,6 +92,7 @@ func (l *Log) Elsewhere(w footprint.Write) (finish func(strict.End)) {
 		}
 		l.Index.Finish(announced, hold.For)
 		l.keepOut(all, hold)
+		l.Killed(dead)
 	}
 }
 

@@ -90,6 +90,7 @@ var tests = []struct {
 	{"Tokens", tokens},
 	{"Freshness", freshness},
 	{"HotKeys", hotKeys},
+	{"Again", again},
 }
 
 // right checks that a process answers as the database would: at once, or within the bound of time

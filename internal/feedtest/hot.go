@@ -2,7 +2,9 @@ package feedtest
 
 import (
 	"bytes"
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/batch"
@@ -43,6 +45,39 @@ func hotKeys(t *testing.T, d *dbtest.Database, b Bed) {
 			var orgs []worldtest.WriteOrg
 			if db.Find(&orgs); len(orgs) > 0 && orgs[0].Name == "changed" {
 				return
+			}
+		}
+	})
+}
+
+// again: a key that is read here time and again is loaded again when another process has written
+// what it depends on, so that nobody waits for it.
+func again(t *testing.T, d *dbtest.Database, b Bed) {
+	plain := worldtest.MigrateWrites(t, d)
+	worldtest.SeedWrites(t, plain)
+	writer := b.open(t, d, plain)
+	db, reader := d.Again().Open(t), preload.New(preload.WithFeed(b.Feed()), preload.WithLogger(worldtest.Quiet()))
+	worldtest.Must(t, db.Use(reader))
+	t.Cleanup(func() { _ = reader.Close() })
+	name := func() string {
+		var orgs []worldtest.WriteOrg
+		db.Find(&orgs)
+		if len(orgs) == 0 {
+			return ""
+		}
+		return orgs[0].Name
+	}
+	worldtest.Within(t, worldtest.Patience, "a key that is loaded again", func() {
+		for n := 0; reader.Stats().PreloadHits == 0; n++ {
+			want := fmt.Sprint("name ", n)
+			if writer.DB.Model(&worldtest.WriteOrg{}).Where("1 = 1").Update("name", want).Error != nil {
+				continue // SQLite, while a load reads
+			}
+			time.Sleep(time.Millisecond) // a load can begin before somebody asks
+			for name() != want {
+			}
+			for hits := reader.Stats().Hits; reader.Stats().Hits == hits; {
+				name()
 			}
 		}
 	})
