@@ -93,6 +93,42 @@ func TestNothingTooOldInBounded(t *testing.T) {
 	b.right(t, bound+lateness)
 }
 
+// TestNothingTooOldByReplication: no read shows what was there before a write that returned longer
+// than the bound before the read began, whoever wrote, one of the processes without the plugin; and
+// whatever befalls processes, and the server.
+func TestNothingTooOldByReplication(t *testing.T) {
+	b := bed{kind: replication, postgres: logical(t), bare: 1}
+	b.start(t)
+	b.serves(t, "at the start")
+	b.befall(t, *long, func(t *testing.T) {
+		switch b.faults.IntN(6) {
+		case 0:
+			b.told(t, "SELECT count(pg_terminate_backend(active_pid)) FROM pg_replication_slots WHERE active")
+			b.serves(t, "after the WAL senders were terminated")
+		case 1:
+			b.postgres.Crash()
+			if err := b.postgres.Start(); err != nil {
+				t.Fatal(err)
+			}
+			b.serves(t, "after the server was started anew")
+		default:
+			b.stopOrKill(t)
+		}
+	})
+	b.right(t, bound)
+}
+
+// logical returns a PostgreSQL of the test's own.
+func logical(t *testing.T) *dbtest.Server {
+	t.Helper()
+	s, err := dbtest.StartPostgres()
+	if err != nil {
+		t.Skipf("PostgreSQL: no server of the test's own: %v", err)
+	}
+	t.Cleanup(s.Remove)
+	return s
+}
+
 // TestWritersThatDieOrStopInTheMiddle: a writer is killed between the announcement of a transaction
 // and its commit, or is stopped while it has a row locked.
 func TestWritersThatDieOrStopInTheMiddle(t *testing.T) {
@@ -156,7 +192,7 @@ func TestRedisItselfFails(t *testing.T) {
 func TestTheJudgeFails(t *testing.T) {
 	for _, c := range []struct{ name, kind, spoil string }{
 		{"bounded, judged as strict", "bounded", ""}, {tellsLate, "strict", tellsLate}, {needsNoLease, "strict", needsNoLease},
-		{tellsLate + ", over PostgreSQL", strictOverPostgres, tellsLate},
+		{tellsLate + ", over PostgreSQL", strictOverPostgres, tellsLate}, {needsNoLease + ", by replication", replication, needsNoLease},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -174,21 +210,35 @@ func TestTheJudgeFails(t *testing.T) {
 // misjudged returns what the judge sees of processes whose feed is spoiled.
 func misjudged(t *testing.T, kind, spoil string) []string {
 	t.Helper()
-	s := started(t)
-	b := bed{kind: kind, redis: s, environment: []string{envWhen + "=commit", envSpoil + "=" + spoil}}
+	b := bed{kind: kind, environment: []string{envWhen + "=commit", envSpoil + "=" + spoil}}
+	var s server
+	allowed := time.Duration(0)
+	if kind == replication {
+		b.postgres, allowed = logical(t), bound
+	} else {
+		s = started(t)
+		b.redis = s
+	}
 	b.start(t)
 	b.serves(t, "at the start")
+	for i := range b.alive {
+		if kind == replication {
+			_ = b.alive[i].Process.Signal(syscall.SIGSTOP)
+			time.Sleep(bound * 3 / 2)
+			_ = b.alive[i].Process.Signal(syscall.SIGCONT)
+		}
+	}
 	if kind == "bounded" {
 		s.proxy.delay(bound / 50)
 	}
 	time.Sleep(bound / 2)
 	b.more(t, "write", false, "with what is wrong")
-	if spoil == needsNoLease {
+	if spoil == needsNoLease && s.proxy != nil {
 		s.proxy.cut(true)
 		time.Sleep(bound * 5 / 2)
 		s.proxy.cut(false)
 	}
-	return b.judge(t, 0)
+	return b.judge(t, allowed)
 }
 
 // lateness is how late Redis is told on a busy machine.
@@ -240,7 +290,9 @@ func (p *process) look(t *testing.T) map[string]int64 {
 type bed struct {
 	kind        string
 	redis       server
-	readers     int // so many of the processes only read, and they alone are stopped and killed
+	readers     int            // so many of the processes only read, and they alone are stopped and killed
+	bare        int            // so many of the processes have no plugin
+	postgres    *dbtest.Server // one of the test's own, or nil
 	environment []string
 
 	dsn, name       string
@@ -255,7 +307,7 @@ const processes = 4
 
 func (b *bed) start(t *testing.T) {
 	t.Helper()
-	d := dbtest.Postgres(t)
+	d := b.database(t)
 	plain := d.Plain(t)
 	if err := plain.AutoMigrate(&counter{}); err != nil {
 		t.Fatal(err)
@@ -274,8 +326,11 @@ func (b *bed) start(t *testing.T) {
 		for _, p := range b.alive {
 			_ = p.end(syscall.SIGKILL)
 		}
-		if b.kind == strictOverPostgres {
+		switch b.kind {
+		case strictOverPostgres:
 			b.told(t, fmt.Sprintf("DROP SCHEMA IF EXISTS %q CASCADE", b.name))
+			return
+		case replication:
 			return
 		}
 		client := goredis.NewClient(&goredis.Options{Addr: b.redis.addr})
@@ -290,6 +345,14 @@ func (b *bed) start(t *testing.T) {
 	}
 }
 
+func (b *bed) database(t *testing.T) *dbtest.Database {
+	t.Helper()
+	if b.postgres != nil {
+		return dbtest.PostgresAt(t, b.postgres.DSN("postgres"))
+	}
+	return dbtest.Postgres(t)
+}
+
 var names atomic.Int64
 
 // run starts a process in the place of another one.
@@ -299,6 +362,9 @@ func (b *bed) run(t *testing.T, place int) *process {
 	p.Env = append(os.Environ(), envKind+"="+b.kind, envDSN+"="+b.dsn, envRedis+"="+b.redis.addr, envName+"="+b.name, envLog+"="+p.log)
 	if p.Env = append(p.Env, b.environment...); b.readsOnly(place) {
 		p.Env = append(p.Env, envReads+"=yes")
+	}
+	if place < b.bare {
+		p.Env = append(p.Env, envBare+"=yes")
 	}
 	p.Stderr = os.Stderr
 	if err := p.Start(); err != nil {
@@ -408,7 +474,7 @@ func (b *bed) more(t *testing.T, kind string, all bool, when string) {
 	patiently(t, fmt.Sprintf("more %s of the processes, %s", kind, when), func() bool {
 		grown := 0
 		for i, n := range b.count(t, kind) {
-			if n > before[i] {
+			if n > before[i] || kind == "hits" && i < b.bare {
 				grown++
 			}
 		}

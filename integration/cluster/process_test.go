@@ -37,12 +37,13 @@ const counters = 4
 
 // What a process is told by its environment.
 const (
-	envKind  = "PRELOAD_CLUSTER_KIND" // bounded or strict; this process is none of the test where it is empty
+	envKind  = "PRELOAD_CLUSTER_KIND" // of the feed; this process is none of the test where it is empty
 	envDSN   = "PRELOAD_CLUSTER_DSN"
 	envRedis = "PRELOAD_CLUSTER_REDIS"
 	envName  = "PRELOAD_CLUSTER_NAME"
 	envLog   = "PRELOAD_CLUSTER_LOG"
 	envReads = "PRELOAD_CLUSTER_READS"   // the process only reads
+	envBare  = "PRELOAD_CLUSTER_BARE"    // the process has no plugin
 	envWhen  = "PRELOAD_CLUSTER_CUT_OFF" // what becomes of a write that cannot be told: fail, or commit
 	envSpoil = "PRELOAD_CLUSTER_SPOIL"   // what is wrong with the feed, or befalls the process
 )
@@ -90,12 +91,23 @@ func work() error {
 			when = redis.Fail
 		}
 		feed = spoiled(os.Getenv(envSpoil), redis.Strict(client, redis.WithName(os.Getenv(envName)), redis.WithLease(bound), redis.WhenCutOff(when)))
+	case replication:
+		feed = feedpostgres.New(os.Getenv(envDSN), feedpostgres.WithBound(bound))
+		if os.Getenv(envSpoil) == needsNoLease {
+			feed = endless{feed}
+		}
 	case strictOverPostgres:
 		feed = spoiled(os.Getenv(envSpoil), feedpostgres.Strict(os.Getenv(envDSN), feedpostgres.WithSchema(os.Getenv(envName)), feedpostgres.WithLease(bound), feedpostgres.WhenCutOff(feedpostgres.Fail)))
 	}
-	p := preload.New(preload.WithFeed(feed), preload.WithLogger(slog.New(slog.DiscardHandler)))
-	if err := db.Use(p); err != nil {
-		return err
+	// No server goes on for long here with what a client that it lost had asked of it.
+	p := preload.New(preload.WithFeed(feed), preload.WithLogger(slog.New(slog.DiscardHandler)), preload.WithHoldOut(bound/20))
+	if os.Getenv(envBare) == "" {
+		if err := db.Use(p); err != nil {
+			return err
+		}
+		if err := p.Register(&counter{}); err != nil {
+			return err
+		}
 	}
 	var ended atomic.Bool
 	var workers sync.WaitGroup
@@ -148,6 +160,9 @@ func work() error {
 	s := p.Stats()
 	note("hits", 0, s.Hits, time.Now())
 	note("misses", 0, s.Misses, time.Now())
+	if os.Getenv(envBare) != "" {
+		return nil
+	}
 	return p.Close()
 }
 
@@ -160,8 +175,11 @@ const (
 	stopsLocked   = "is stopped while it has a row locked"
 )
 
-// strictOverPostgres is a kind of feed, beside "strict" and "bounded" of Redis.
-const strictOverPostgres = "strict over PostgreSQL"
+// Kinds of feeds, beside "strict" and "bounded" of Redis.
+const (
+	strictOverPostgres = "strict over PostgreSQL"
+	replication        = "replication"
+)
 
 // strictFeed is what both kinds of strict feeds are.
 type strictFeed interface {
@@ -208,6 +226,12 @@ type leaseless struct{ strictFeed }
 
 func (f leaseless) Open(ctx context.Context, m preload.Member) error {
 	return f.strictFeed.Open(ctx, unbounded{m})
+}
+
+type endless struct{ preload.Feed }
+
+func (f endless) Open(ctx context.Context, m preload.Member) error {
+	return f.Feed.Open(ctx, unbounded{m})
 }
 
 type unbounded struct{ preload.Member }
