@@ -330,7 +330,7 @@ const (
 	surviveStreams  = 50
 	surviveHistory  = 30
 	surviveLatest   = 20
-	surviveWrites   = 250
+	surviveWrites   = 100
 	survivePlatform = "qq"
 )
 

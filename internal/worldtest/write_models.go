@@ -189,7 +189,8 @@ var writeTables = []string{"write_comments", "write_posts", "write_profiles", "w
 func MigrateWrites(t testing.TB, d *dbtest.Database) *gorm.DB {
 	t.Helper()
 	plain := d.Plain(t)
-	if err := plain.AutoMigrate(WriteModels...); err != nil {
+	// In one transaction, which takes a server less time than one for each statement.
+	if err := plain.Transaction(func(tx *gorm.DB) error { return tx.AutoMigrate(WriteModels...) }); err != nil {
 		t.Fatalf("AutoMigrate: %v", err)
 	}
 	if d.Dialect == "postgres" {
