@@ -47,8 +47,9 @@ type PinnedColumn struct {
 }
 
 // Reading works out what the answers of a query depend on, as far as the catalog knows at a
-// version. before is what it was before, or nil: where nothing changed both have one group.
-func (f *Footprints) Reading(q Query, version int64, before *Reading) *Reading {
+// version. It is in the group of the first of others, such as what it was before, that depends on
+// the same; nil is none.
+func (f *Footprints) Reading(q Query, version int64, others ...*Reading) *Reading {
 	r := &Reading{Version: version, Loose: slices.Concat(q.Tables, q.Further)}
 	if q.Shape != nil {
 		name := catalog.TableName(q.Shape.Table.Name)
@@ -58,11 +59,13 @@ func (f *Footprints) Reading(q Query, version int64, before *Reading) *Reading {
 			f.catalog.Want(&r.About)
 		}
 	}
-	if before != nil && before.same(r) {
-		r.Group = before.Group
-	} else {
-		r.Group = coherence.NewGroup(r.About, r.Loose...)
+	for _, other := range others {
+		if other != nil && other.same(r) {
+			r.Group = other.Group
+			return r
+		}
 	}
+	r.Group = coherence.NewGroup(r.About, r.Loose...)
 	return r
 }
 

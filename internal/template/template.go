@@ -54,6 +54,7 @@ func (t *Terms) String() string { return t.TTL.String() + "\x00" + strings.Join(
 func (ts *Set) Make(form string, stmt *gorm.Statement, o shape.Options, own *Limits, terms *Terms) *Template {
 	t := &Template{
 		set:      ts,
+		family:   &family{},
 		Shape:    form,
 		own:      own,
 		Terms:    terms,
@@ -66,7 +67,7 @@ func (ts *Set) Make(form string, stmt *gorm.Statement, o shape.Options, own *Lim
 	}
 	sql, ends := t.paged(stmt)
 	t.SQL = strings.Clone(sql) // and not what it was built in
-	text, simple, joined := ts.Footprints.Text(t.SQL)
+	text, simple, joined, short := ts.Footprints.Text(t.SQL)
 	t.from = text.From
 	if t.Text = o.Text; t.Text {
 		t.ofText(o.First)
@@ -75,7 +76,7 @@ func (ts *Set) Make(form string, stmt *gorm.Statement, o shape.Options, own *Lim
 		t.First = o.Row
 		t.Asks = t.Asks || o.Rows
 	}
-	t.Prefix = ts.prefix(t.Table, form)
+	t.Prefix = ts.prefix(t.Table, shape.Family(stmt, o, t.page, short), form)
 	if t.reason = t.refusalOf(text); !ends {
 		t.reason = notPlain
 	}
@@ -231,11 +232,12 @@ var countAll = regexp.MustCompile(`(?i)count\(\s*\*\s*\)`)
 // Template is the shape of a query: all that decides its SQL and its result type, except the bind
 // values.
 type Template struct {
-	set    *Set
-	Shape  string
-	Prefix string  // of the keys of its queries
-	Table  string  // under which they are counted
-	reason Refusal // why its answers cannot be kept; "" if they can
+	*family // its own until it is put into the set
+	set     *Set
+	Shape   string
+	Prefix  string  // of the keys of its queries
+	Table   string  // under which they are counted
+	reason  Refusal // why its answers cannot be kept; "" if they can
 	// Text says that its queries are told by their SQL, whatever they are read into: then its
 	// answers are recordings. First says that no more than the first row is read, by a
 	// reader of such a query or by the application.
@@ -253,11 +255,6 @@ type Template struct {
 	// attributes are the names behind a dot in its SQL if one was the column of no model in use
 	// when the template was met. It may be a function.
 	attributes []sqltext.Attribute
-	// Tally is what happened to the answers of the template; repeats judges by it whether its
-	// queries are asked again.
-	Tally   *cache.Tally
-	repeats repeats
-
 	// Asks says that code of the application runs while the answer is scanned, and may ask the
 	// same.
 	Asks bool
