@@ -177,24 +177,24 @@ func TestListsAreAnsweredAsByPlainGORM(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *dbtest.Database) {
 		plugin, db, plain := listedWorld(t, d)
 		random := rand.New(rand.NewPCG(3, 4))
-		for round := range 60 {
-			l := drawLists(random)
-			if round%2 == 1 {
-				// Both fail where a list of no values is one of tuples.
+		var l lists
+		for round := range 80 {
+			// Each is asked for before and after some writes. (A list of no tuples is a mistake.)
+			if round%5 == 0 {
+				l = drawLists(random)
+			} else {
 				_ = listWrites[random.IntN(len(listWrites))](db, drawLists(random), random.IntN(100)).Error
 			}
 			for name, read := range listReads(l) {
 				want, wantTx := read(plain)
-				for range 2 {
-					got, tx := read(db)
-					if !reflect.DeepEqual(got, want) || tx.RowsAffected != wantTx.RowsAffected || fmt.Sprint(tx.Error) != fmt.Sprint(wantTx.Error) {
-						t.Fatalf("%s of %+v in round %d: %v, %d rows, %v, want %v, %d rows, %v", name, l, round, got, tx.RowsAffected, tx.Error, want, wantTx.RowsAffected, wantTx.Error)
-					}
+				got, tx := read(db)
+				if !reflect.DeepEqual(got, want) || tx.RowsAffected != wantTx.RowsAffected || fmt.Sprint(tx.Error) != fmt.Sprint(wantTx.Error) {
+					t.Fatalf("%s of %+v in round %d: %v, %d rows, %v, want %v, %d rows, %v", name, l, round, got, tx.RowsAffected, tx.Error, want, wantTx.RowsAffected, wantTx.Error)
 				}
 			}
 		}
-		if plugin.Stats().Hits < 1_000 {
-			t.Errorf("%d hits, want one for nearly each list that was read again", plugin.Stats().Hits)
+		if plugin.Stats().Hits < 500 {
+			t.Errorf("%d hits, want many more: most writes leave most of the answers alone", plugin.Stats().Hits)
 		}
 	})
 }
