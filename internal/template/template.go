@@ -124,7 +124,7 @@ func (t *Template) ofModel(stmt *gorm.Statement) {
 		join := &t.Proto.Joins[i]
 		join.Conds, join.On, join.Expression, join.Selects, join.Omits = nil, nil, nil, nil, nil
 	}
-	t.Asks = asks(stmt.ReflectValue.Type(), map[reflect.Type]bool{}) || slices.ContainsFunc(stmt.Schema.Fields, func(f *schema.Field) bool { return f.Serializer != nil })
+	t.Asks = asking(stmt.ReflectValue.Type()) || slices.ContainsFunc(stmt.Schema.Fields, func(f *schema.Field) bool { return f.Serializer != nil })
 }
 
 // ofText makes the template one whose answers are recordings, whatever they are read into. It runs
@@ -157,8 +157,20 @@ func (t *Template) refusalOf(text sqltext.Query) Refusal {
 	return ""
 }
 
-// asks reports whether scanning into a type runs code of the application. seen holds the types that
-// were looked at.
+// askingTypes remembers of which types asking is true.
+var askingTypes sync.Map
+
+// asking reports whether scanning into a type runs code of the application.
+func asking(t reflect.Type) bool {
+	if known, ok := askingTypes.Load(t); ok {
+		return known.(bool)
+	}
+	found := asks(t, map[reflect.Type]bool{})
+	askingTypes.Store(t, found)
+	return found
+}
+
+// asks is asking for a type that may be part of others; seen holds those that were looked at.
 func asks(t reflect.Type, seen map[reflect.Type]bool) bool {
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Array {
 		t = t.Elem()
