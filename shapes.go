@@ -12,7 +12,8 @@ const (
 	maxUnserved = 200
 )
 
-// ShapeStats is what happened to the queries of one shape: those that differ by their values only.
+// ShapeStats is what happened to the queries of one shape: those that differ by their values only,
+// and by how many there are in their lists.
 type ShapeStats struct {
 	ID    string // "other" of those beyond the limit, which are told together
 	SQL   string // with "?" in place of values; "" where it cannot be shown without them
@@ -49,7 +50,7 @@ func (p *Plugin) Shapes(limit int) []ShapeStats {
 	all := make([]ShapeStats, len(some), len(some)+1)
 	for i := range some {
 		all[i] = shapeStats(&some[i])
-		all[i].describe(p)
+		all[i].describe(p, some[i].Of)
 	}
 	if others != nil {
 		others.Label = "other"
@@ -76,12 +77,10 @@ func shapeStats(r *template.Reads) ShapeStats {
 }
 
 // describe adds the SQL, and what invalidates the answers.
-func (s *ShapeStats) describe(p *Plugin) {
-	if t, ok := p.templates.Named(s.ID + ":"); ok {
-		p.config.guard("describing a shape", func() {
-			s.SQL, s.InvalidatedBy = sqltext.Plain(p.dialect, t.SQL), t.InvalidatedBy()
-		})
-	}
+func (s *ShapeStats) describe(p *Plugin, t *template.Template) {
+	p.config.guard("describing a shape", func() {
+		s.SQL, s.InvalidatedBy = sqltext.Plain(p.dialect, t.SQL), t.InvalidatedBy()
+	})
 }
 
 // UnservedStats is what is told of reads that went to the database untouched, for one reason and,

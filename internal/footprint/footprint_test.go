@@ -381,3 +381,46 @@ func TestEverythingIsWhatNobodyUnderstands(t *testing.T) {
 		t.Errorf("everything is %+v", w)
 	}
 }
+
+// TestAReadingServesOtherLengths: what is made of the reading of a list of another length is what
+// is found out about the query alone, also where one has one value and the other several.
+func TestAReadingServesOtherLengths(t *testing.T) {
+	t.Parallel()
+	f, db := footprints(t)
+	stmt := &gorm.Statement{DB: db}
+	if err := stmt.Parse(&printedBook{}); err != nil {
+		t.Fatal(err)
+	}
+	f.catalog.Learn(stmt.Schema)
+	vars := []any{5, 6, 7, 8, 9, 10, 11}
+	for _, form := range []string{
+		"SELECT * FROM `printed_books` WHERE id IN (%s)",
+		"SELECT * FROM `printed_books` WHERE id NOT IN (%s) AND price = ?",
+		"SELECT * FROM `printed_books` WHERE price = ? AND id IN (%s) AND price IN (?,?) LIMIT ?",
+		"SELECT * FROM `printed_books` WHERE id IN (%s) LIMIT 1",
+		"SELECT * FROM `printed_books` WHERE id IN (%s) AND title = 5 ORDER BY price LIMIT 3",
+		"SELECT id, title FROM `printed_books` WHERE title IN (%s) LIMIT 2",
+	} {
+		var all []Query
+		for n := range 4 {
+			_, shape, _, _ := f.Text(fmt.Sprintf(form, strings.Repeat("?,", n)+"?"))
+			if shape == nil {
+				t.Fatalf("%s is not simple", form)
+			}
+			all = append(all, Query{Shape: shape, Tables: []string{"printed_books"}, Dest: reflect.TypeFor[*[]printedBook](), Schema: stmt.Schema})
+		}
+		for _, q := range all {
+			want := f.Reading(q, 1)
+			for _, other := range all {
+				got := f.Reading(q, 1, f.Reading(other, 1))
+				if !reflect.DeepEqual(got.About, want.About) || !slices.Equal(got.Loose, want.Loose) || !reflect.DeepEqual(got.Shown, want.Shown) || got.Unique != want.Unique ||
+					!reflect.DeepEqual(got.Facts(vars), want.Facts(vars)) || got.Limit(vars) != want.Limit(vars) {
+					t.Errorf("%s, of %d pins: %+v with %v, want %+v with %v", form, len(q.Shape.Pins), got, got.Facts(vars), want, want.Facts(vars))
+				}
+			}
+		}
+		if one, other := f.Reading(all[2], 1), f.Reading(all[3], 1); f.Reading(all[2], 1, other).Group != other.Group || one.Group == other.Group {
+			t.Errorf("%s: the answers of lists of 3 and of 4 do not stand in one group", form)
+		}
+	}
+}

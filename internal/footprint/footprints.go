@@ -68,8 +68,8 @@ func (f *Footprints) Meaning(query string) sqltext.Statement {
 
 // Text returns what is known of a query by its text: what it reads, and its shape where it is
 // simple, or would be but for the tables that it joins. Texts that differ in the lengths of their
-// lists and in their limits are looked at once. What is returned is not changed.
-func (f *Footprints) Text(query string) (read sqltext.Query, simple, joined *sqltext.Shape) {
+// lists and in their limits have one form, and are looked at once. What is returned is not changed.
+func (f *Footprints) Text(query string) (read sqltext.Query, simple, joined *sqltext.Shape, form string) {
 	short := sqltext.Shorten(f.dialect, query)
 	known := f.texts.of(short.Text, func(query string) (known text) {
 		known.Query = sqltext.Analyze(f.dialect, query)
@@ -79,9 +79,9 @@ func (f *Footprints) Text(query string) (read sqltext.Query, simple, joined *sql
 		return known
 	})
 	if len(query) > maxText {
-		return known.Query, nil, nil
+		return known.Query, nil, nil, short.Text
 	}
-	return known.Query, short.Of(known.Simple), short.Of(known.Joined)
+	return known.Query, short.Of(known.Simple), short.Of(known.Joined), short.Text
 }
 
 // SimpleQuery returns the shape of a query that is simple, and not so long that it hardly comes

@@ -38,32 +38,61 @@ type Reading struct {
 	limited bool              // an answer may show less than there is
 	most    sqltext.Operand   // the limit of the query
 	single  bool              // the destination holds one row
+	shape   *sqltext.Shape    // of the query; nil where it is not understood
 }
 
 // PinnedColumn is a column that the bind values of a query pin.
 type PinnedColumn struct {
 	Column catalog.Column
 	Values operands
+	pin    int // that has them, of the shape
 }
 
 // Reading works out what the answers of a query depend on, as far as the catalog knows at a
-// version. before is what it was before, or nil: where nothing changed both have one group.
-func (f *Footprints) Reading(q Query, version int64, before *Reading) *Reading {
+// version. others, of which nil is none, are of the same query but for the lengths of lists and the
+// number of a limit, such as what it was before: it is in the group of the first that depends on
+// the same, and what that found out is not looked for again.
+func (f *Footprints) Reading(q Query, version int64, others ...*Reading) *Reading {
 	r := &Reading{Version: version, Loose: slices.Concat(q.Tables, q.Further)}
 	if q.Shape != nil {
 		name := catalog.TableName(q.Shape.Table.Name)
 		if info := f.catalog.Table(name); info != nil {
-			r.Loose, r.Info = slices.Concat(q.others(name), q.Further), info
+			r.Loose, r.Info, r.shape = slices.Concat(q.others(name), q.Further), info, q.Shape
+			for _, other := range others {
+				if other != nil && other.serves(r) {
+					return other.with(q.Shape)
+				}
+			}
 			f.understand(r, q)
 			f.catalog.Want(&r.About)
 		}
 	}
-	if before != nil && before.same(r) {
-		r.Group = before.Group
-	} else {
-		r.Group = coherence.NewGroup(r.About, r.Loose...)
+	for _, other := range others {
+		if other != nil && other.same(r) {
+			r.Group = other.Group
+			return r
+		}
 	}
+	r.Group = coherence.NewGroup(r.About, r.Loose...)
 	return r
+}
+
+// serves reports whether with makes the reading of a query of one that is the same but for the
+// lengths of lists and the number of a limit, where no more is known of it than its tables. Whether
+// a list has one value or several makes a difference: one may pin a key.
+func (r *Reading) serves(other *Reading) bool {
+	return r.Version == other.Version && r.Info == other.Info && r.shape != nil && slices.Equal(r.Loose, other.Loose) &&
+		slices.EqualFunc(r.shape.Pins, other.shape.Pins, func(a, b sqltext.Pin) bool { return (len(a.Values) == 1) == (len(b.Values) == 1) })
+}
+
+// with returns the reading of a query of another shape, for which r serves.
+func (r *Reading) with(shape *sqltext.Shape) *Reading {
+	of := *r
+	of.shape, of.most, of.Pinned = shape, shape.Limit, slices.Clone(r.Pinned)
+	for i := range of.Pinned {
+		of.Pinned[i].Values.Rows = shape.Pins[of.Pinned[i].pin].Values
+	}
+	return &of
 }
 
 // understand fills in what is known of a query on one table.
@@ -78,7 +107,7 @@ func (f *Footprints) understand(r *Reading, q Query) {
 	r.limited = shape.Limited || r.single
 	about.Rows = q.coarse() == ""
 	r.Coarse = q.coarse()
-	for _, pin := range shape.Pins {
+	for at, pin := range shape.Pins {
 		for i, name := range pin.Columns {
 			col, ok := n.exact(name)
 			if !ok || col.Class == catalog.Opaque || slices.Contains(about.Pinned, col.Name) {
@@ -90,7 +119,7 @@ func (f *Footprints) understand(r *Reading, q Query) {
 			operands := operands{pin.Values, i}
 			if operands.bound() {
 				about.Pinned = append(about.Pinned, col.Name)
-				r.Pinned = append(r.Pinned, PinnedColumn{col, operands})
+				r.Pinned = append(r.Pinned, PinnedColumn{col, operands, at})
 			} else if values := operands.values(&col, nil, nil); values != nil {
 				about.Fixed = append(about.Fixed, coherence.Pin{Column: col.Name, Values: values})
 			}

@@ -188,6 +188,19 @@ func (f *Fingerprint) head(stmt *gorm.Statement) {
 	f.terms()
 }
 
+// Family returns a text that statements have in common which are alike but for what form leaves out
+// of their SQL.
+func Family(stmt *gorm.Statement, o Options, page Page, form string) string {
+	f := New()
+	defer f.Free()
+	if f.options, f.page = o, page; o.Text {
+		f.headOfText()
+	} else {
+		f.head(stmt)
+	}
+	return string(append(f.Shape, form...))
+}
+
 // terms captures the terms of a call. What follows never begins like them.
 func (f *Fingerprint) terms() {
 	if f.options.Terms != "" {

@@ -49,7 +49,7 @@ func (f *Load) AskFirst(ctx context.Context, took time.Duration, ask func(*gorm.
 	if f.Moments.Rising.IsZero() || f.Entry.Before < 1 || f.Entry.Guard.Dead() {
 		return
 	}
-	r := &t.moment.trial
+	r := &t.trial
 	r.asked.Add(1)
 	r.hits.Store(t.Tally.Hits.Load())
 	limited, cancel := context.WithTimeout(ctx, max(firstTime, 2*took))

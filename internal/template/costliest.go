@@ -10,7 +10,8 @@ import (
 
 // Reads are what was counted of the reads of one shape, or of several.
 type Reads struct {
-	Label, Table string // "" of several
+	Label, Table string    // "" of several
+	Of           *Template // one of the shape; nil of several
 	seen.Figures
 	Hits, Misses, Entries int64
 	Saved                 time.Duration // that the hits would have taken, as far as the misses tell
@@ -20,7 +21,7 @@ type Reads struct {
 // was saved or spent on, and what the others have in all, nil where there are no others. A shape of
 // which nothing was read is not told.
 func (ts *Set) Costliest(limit int) (all []Reads, others *Reads) {
-	ts.Each(func(t *Template) {
+	ts.EachFamily(func(t *Template) {
 		if r := t.reads(); r.Hits+r.Misses > 0 || r.Entries > 0 {
 			all = append(all, r)
 		}
@@ -38,10 +39,10 @@ func (ts *Set) Costliest(limit int) (all []Reads, others *Reads) {
 	return all[:limit], others
 }
 
-// reads returns what was counted of the reads of a template.
+// reads returns what was counted of the reads of a template's family.
 func (t *Template) reads() Reads {
 	r := Reads{
-		Label: Label(t.Prefix), Table: t.Table,
+		Label: t.Tally.Label, Table: t.Table, Of: t,
 		Hits: t.Tally.Hits.Load(), Misses: t.Tally.Misses.Load(), Entries: t.Tally.Entries.Load(),
 	}
 	t.Tally.Seen.Into(&r.Figures)

@@ -15,11 +15,11 @@ const KeyPrefix = "sql:"
 const NotOfTemplate = KeyPrefix + "#"
 
 // Label returns what a key may be called in a log or an error: of a query its table and the sum of
-// its shape, without the args; of own data a sum.
+// its family, without the args; of own data a sum.
 func Label(key string) string {
 	if rest, ok := strings.CutPrefix(key, KeyPrefix); ok && !strings.HasPrefix(key, NotOfTemplate) {
 		// No table's name holds a '#' followed by a sum and a ':' by accident that would matter:
-		// the first one ends the shape.
+		// the first one ends the family.
 		if at := strings.IndexByte(rest, '#'); at >= 0 {
 			if end := strings.IndexByte(rest[at:], ':'); end >= 0 {
 				return key[:len(KeyPrefix)+at+end]

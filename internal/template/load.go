@@ -159,11 +159,13 @@ func (t *Template) ReadingOf(version int64) *footprint.Reading {
 	if before != nil && before.Version >= version {
 		return before
 	}
+	// Answers of the family stand in one group where they depend on the same.
 	r := t.set.Footprints.Reading(footprint.Query{
 		Shape: cmp.Or(t.query, t.joined), Tables: t.tables, Dest: t.DestType, Rows: t.rows, Schema: t.Proto.Schema, Mapped: len(t.Proto.ColumnMapping) > 0,
 		First: t.First, Further: t.further(),
-	}, version, before)
+	}, version, t.depends.Load(), before)
 	t.reading.Store(r)
+	t.depends.Store(r)
 	return r
 }
 

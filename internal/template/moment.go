@@ -44,7 +44,6 @@ type moment struct {
 	falling, rising place
 	located         atomic.Pointer[located] // nil while that is not known
 	first           string                  // asks for the first time that a row can come in
-	trial           trial
 }
 
 // place is where a moment stands; the zero place is that of none.
@@ -256,7 +255,7 @@ func (t *Template) CutMoments(text string, now time.Time, general bool) (rest []
 		return at
 	}
 	m = Moments{given(at.falling), given(at.rising)}
-	if !general || m.Rising.Before(now.Add(-late)) || !t.moment.trial.pays(t.Tally.Hits.Load()) {
+	if !general || m.Rising.Before(now.Add(-late)) || !t.trial.pays(t.Tally.Hits.Load()) {
 		m.Rising = time.Time{}
 	}
 	for i, v := range values {

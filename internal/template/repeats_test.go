@@ -11,7 +11,7 @@ import (
 func TestWhatIsNeverAskedAgainIsKeptSeldom(t *testing.T) {
 	t.Parallel()
 	c := cache.New(cache.Config{Waits: cache.UsualWaits})
-	tmpl := &Template{set: &Set{Config: Config{Cache: c}}, Tally: new(cache.Tally)}
+	tmpl := &Template{set: &Set{Config: Config{Cache: c}}, family: &family{Tally: new(cache.Tally)}}
 	// ask asks so many queries, with so many hits after each hundred, and returns how many answers
 	// are kept and how often it was news that most are not.
 	ask := func(n, hits int, evicts bool) (kept, news int) {

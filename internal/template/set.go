@@ -25,12 +25,13 @@ type Set struct {
 	pool     gorm.ConnPool
 	prepares bool // statements of db, before they are sent
 
-	seed    maphash.Seed
-	buckets [templateBuckets]atomic.Pointer[Template]
-	held    atomic.Int64 // what they hold in bytes; written under mu
-	mu      sync.Mutex
-	hand    int  // the bucket that is emptied next; guarded by mu
-	closed  bool // nothing is put in any more; guarded by mu
+	seed     maphash.Seed
+	buckets  [templateBuckets]atomic.Pointer[Template]
+	held     atomic.Int64 // what they hold in bytes; written under mu
+	mu       sync.Mutex
+	hand     int                // the bucket that is emptied next; guarded by mu
+	closed   bool               // nothing is put in any more; guarded by mu
+	families map[string]*family // of the templates, by their labels; guarded by mu
 	// byPrefix has the templates in the buckets by the prefix of their keys.
 	byPrefix sync.Map
 	// withdrawn has, by table, whether the answers of its model are not served: *atomic.Bool.
@@ -83,22 +84,29 @@ const (
 	// templateOverhead is about what a template takes besides its texts and what is known of its
 	// query: its places in the set, and what its answers depend on.
 	templateOverhead = 15 << 7
-	// prefixSum is how long the sum of the shape is in the prefix of keys.
-	prefixSum = 16
+	// prefixSum is how long a sum is in the prefix of keys; the two have prefixSums bytes with what
+	// is around them.
+	prefixSum  = 16
+	prefixSums = len("#") + prefixSum + len(":") + prefixSum + len(":")
 	// maxUntold is how many queries of a template are looked at for how it is bound.
 	maxUntold = 16
 )
 
-// prefix returns what the keys of a shape begin with. It is the same again when a template was
-// dropped and is met once more, and different in each plugin.
-func (ts *Set) prefix(table, shape string) string {
-	sum := sha256.Sum256([]byte(ts.Salt + shape))
-	return KeyPrefix + table + "#" + base64.RawURLEncoding.EncodeToString(sum[:12]) + ":"
+// prefix returns what the keys of a shape begin with: the sum of its family, by which it is told,
+// and its own. It is the same again when a template was dropped and is met once more, and different
+// in each plugin.
+func (ts *Set) prefix(table, family, shape string) string {
+	prefix := append(make([]byte, 0, len(KeyPrefix)+len(table)+prefixSums), KeyPrefix+table+"#"...)
+	for _, text := range []string{family, shape} {
+		sum := sha256.Sum256([]byte(ts.Salt + text))
+		prefix = append(base64.RawURLEncoding.AppendEncode(prefix, sum[:12]), ':')
+	}
+	return string(prefix)
 }
 
 // NewSet returns a set without templates.
 func NewSet(config Config) *Set {
-	return &Set{Config: config, seed: maphash.MakeSeed()}
+	return &Set{Config: config, seed: maphash.MakeSeed(), families: map[string]*family{}}
 }
 
 // Serve sets the handle that templates run on, the pool behind it, and whether the handle prepares
@@ -166,7 +174,6 @@ func (ts *Set) Add(t *Template) *Template {
 		t.Tally = ts.Cache.Counts.Tally(t.Table)
 		return t
 	}
-	t.Tally = ts.Cache.Counts.NewTally(t.Table, Label(t.Prefix))
 	if n >= templatesPerBucket {
 		ts.empty(bucket)
 	}
@@ -174,6 +181,7 @@ func (ts *Set) Add(t *Template) *Template {
 		ts.empty(&ts.buckets[ts.hand])
 		ts.hand = (ts.hand + 1) % templateBuckets
 	}
+	t.family = ts.join(t)
 	t.next = bucket.Load()
 	bucket.Store(t)
 	ts.held.Add(t.weight)
@@ -210,7 +218,7 @@ func (ts *Set) empty(bucket *atomic.Pointer[Template]) {
 	for gone := bucket.Swap(nil); gone != nil; gone = gone.next {
 		ts.byPrefix.CompareAndDelete(gone.Prefix, gone)
 		ts.held.Add(-gone.weight)
-		ts.Cache.Counts.Over(gone.Table, gone.Tally)
+		ts.leave(gone)
 	}
 }
 
@@ -221,7 +229,7 @@ func (ts *Set) Of(key string) *Template {
 	}
 	// The name of the table may be anything; what follows it is of one length.
 	for i := len(KeyPrefix); i < len(key); i++ {
-		if end := i + prefixSum + 2; key[i] == '#' && end <= len(key) && key[end-1] == ':' {
+		if end := i + prefixSums; key[i] == '#' && end <= len(key) && key[end-1] == ':' {
 			if t, ok := ts.Named(key[:end]); ok {
 				return t
 			}
@@ -237,7 +245,7 @@ func PrefixOf(key string) int {
 		return 0
 	}
 	for i := len(KeyPrefix); i < len(key); i++ {
-		if end := i + prefixSum + 2; key[i] == '#' && end <= len(key) && key[end-1] == ':' {
+		if end := i + prefixSums; key[i] == '#' && end <= len(key) && key[end-1] == ':' {
 			return end
 		}
 	}

@@ -54,6 +54,7 @@ func (t *Terms) String() string { return t.TTL.String() + "\x00" + strings.Join(
 func (ts *Set) Make(form string, stmt *gorm.Statement, o shape.Options, own *Limits, terms *Terms) *Template {
 	t := &Template{
 		set:      ts,
+		family:   &family{},
 		Shape:    form,
 		own:      own,
 		Terms:    terms,
@@ -66,7 +67,7 @@ func (ts *Set) Make(form string, stmt *gorm.Statement, o shape.Options, own *Lim
 	}
 	sql, ends := t.paged(stmt)
 	t.SQL = strings.Clone(sql) // and not what it was built in
-	text, simple, joined := ts.Footprints.Text(t.SQL)
+	text, simple, joined, short := ts.Footprints.Text(t.SQL)
 	t.from = text.From
 	if t.Text = o.Text; t.Text {
 		t.ofText(o.First)
@@ -75,7 +76,7 @@ func (ts *Set) Make(form string, stmt *gorm.Statement, o shape.Options, own *Lim
 		t.First = o.Row
 		t.Asks = t.Asks || o.Rows
 	}
-	t.Prefix = ts.prefix(t.Table, form)
+	t.Prefix = ts.prefix(t.Table, shape.Family(stmt, o, t.page, short), form)
 	if t.reason = t.refusalOf(text); !ends {
 		t.reason = notPlain
 	}
@@ -123,7 +124,7 @@ func (t *Template) ofModel(stmt *gorm.Statement) {
 		join := &t.Proto.Joins[i]
 		join.Conds, join.On, join.Expression, join.Selects, join.Omits = nil, nil, nil, nil, nil
 	}
-	t.Asks = asks(stmt.ReflectValue.Type(), map[reflect.Type]bool{}) || slices.ContainsFunc(stmt.Schema.Fields, func(f *schema.Field) bool { return f.Serializer != nil })
+	t.Asks = asking(stmt.ReflectValue.Type()) || slices.ContainsFunc(stmt.Schema.Fields, func(f *schema.Field) bool { return f.Serializer != nil })
 }
 
 // ofText makes the template one whose answers are recordings, whatever they are read into. It runs
@@ -156,8 +157,20 @@ func (t *Template) refusalOf(text sqltext.Query) Refusal {
 	return ""
 }
 
-// asks reports whether scanning into a type runs code of the application. seen holds the types that
-// were looked at.
+// askingTypes remembers of which types asking is true.
+var askingTypes sync.Map
+
+// asking reports whether scanning into a type runs code of the application.
+func asking(t reflect.Type) bool {
+	if known, ok := askingTypes.Load(t); ok {
+		return known.(bool)
+	}
+	found := asks(t, map[reflect.Type]bool{})
+	askingTypes.Store(t, found)
+	return found
+}
+
+// asks is asking for a type that may be part of others; seen holds those that were looked at.
 func asks(t reflect.Type, seen map[reflect.Type]bool) bool {
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Array {
 		t = t.Elem()
@@ -231,11 +244,12 @@ var countAll = regexp.MustCompile(`(?i)count\(\s*\*\s*\)`)
 // Template is the shape of a query: all that decides its SQL and its result type, except the bind
 // values.
 type Template struct {
-	set    *Set
-	Shape  string
-	Prefix string  // of the keys of its queries
-	Table  string  // under which they are counted
-	reason Refusal // why its answers cannot be kept; "" if they can
+	*family // its own until it is put into the set
+	set     *Set
+	Shape   string
+	Prefix  string  // of the keys of its queries
+	Table   string  // under which they are counted
+	reason  Refusal // why its answers cannot be kept; "" if they can
 	// Text says that its queries are told by their SQL, whatever they are read into: then its
 	// answers are recordings. First says that no more than the first row is read, by a
 	// reader of such a query or by the application.
@@ -253,11 +267,6 @@ type Template struct {
 	// attributes are the names behind a dot in its SQL if one was the column of no model in use
 	// when the template was met. It may be a function.
 	attributes []sqltext.Attribute
-	// Tally is what happened to the answers of the template; repeats judges by it whether its
-	// queries are asked again.
-	Tally   *cache.Tally
-	repeats repeats
-
 	// Asks says that code of the application runs while the answer is scanned, and may ask the
 	// same.
 	Asks bool

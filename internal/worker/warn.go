@@ -9,12 +9,12 @@ import (
 // warn says in the log what somebody should look at.
 func (w *Worker) warn() {
 	var hits, reads int64
-	w.Templates.Each(func(t *template.Template) {
+	w.Templates.EachFamily(func(t *template.Template) {
 		hit, missed := t.Tally.Hits.Load(), t.Tally.Misses.Load()
 		hits, reads = hits+hit, reads+hit+missed
-		if w.watch.NeverHits(t.Prefix, hit, missed) {
+		if w.watch.NeverHits(t.Tally.Label, hit, missed) {
 			w.Report(slog.LevelWarn, "preload: no read of this shape was answered from memory: is it asked again at all, and what invalidates it? See Shapes",
-				template.Label(t.Prefix), "misses", missed)
+				t.Tally.Label, "misses", missed)
 		}
 	})
 	entries, bytes := w.Cache.Size()
