@@ -186,7 +186,7 @@ func TestFaults(t *testing.T) {
 		}},
 		{"the publication is dropped", func() { b.write("DROP PUBLICATION preload") }},
 		{"a table leaves the publication", func() { b.write("ALTER PUBLICATION preload DROP TABLE items") }},
-		{"the server is restarted", func() { s.stop(); worldtest.Must(t, s.start()); reconnect() }},
+		{"the server is restarted", func() { s.Stop(); worldtest.Must(t, s.Start()); reconnect() }},
 		{"a column comes", func() { b.write("ALTER TABLE items ADD COLUMN more int DEFAULT 7") }},
 		{"a column is rewritten", func() { b.write("ALTER TABLE items ALTER COLUMN name TYPE varchar(100) USING name || '!'") }},
 		{"a column goes", func() { b.write("ALTER TABLE items DROP COLUMN more") }},
@@ -460,11 +460,11 @@ func TestWhatIsMissingIsSaid(t *testing.T) {
 			if c.prepare != "" {
 				b.write(c.prepare)
 			}
-			dsn := b.dsn(b.name)
+			dsn := b.DSN(b.name)
 			switch c.user {
 			case "":
 			case "postgres@":
-				dsn = b.dsn("postgres")
+				dsn = b.DSN("postgres")
 			default:
 				dsn = strings.Replace(dsn, "postgres@", c.user+"@", 1)
 			}

@@ -108,10 +108,12 @@ func (f *Feed) run() {
 		if served {
 			pause = shortestPause
 		}
-		if taken := errors.Is(err, errTaken); !taken || f.follower.deaf() {
+		taken := errors.Is(err, errTaken)
+		if !taken || f.follower.deaf() {
 			f.complain("nothing is served from memory: the changes of the database are not told", err)
-		} else if taken {
-			pause = min(pause, max(f.bound, shortestPause))
+		}
+		if taken {
+			pause = min(pause, f.bound) // the place may be vacant soon
 		}
 		sleep(f.ctx, pause)
 		pause = min(2*pause, longestPause)

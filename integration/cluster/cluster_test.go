@@ -243,6 +243,7 @@ type bed struct {
 	readers     int // so many of the processes only read, and they alone are stopped and killed
 	environment []string
 
+	server          *dbtest.Server // nil where it is the one of the machine
 	dsn, name       string
 	plain           *gorm.DB
 	alive           []*process
@@ -255,17 +256,28 @@ const processes = 4
 
 func (b *bed) start(t *testing.T) {
 	t.Helper()
-	d := dbtest.Postgres(t)
-	plain := d.Plain(t)
+	d := dbtest.Postgres
+	if b.server != nil {
+		d = func(t testing.TB) *dbtest.Database { return dbtest.PostgresAt(t, b.server.DSN("postgres")) }
+	}
+	database := d(t)
+	plain := database.Plain(t)
 	if err := plain.AutoMigrate(&counter{}); err != nil {
 		t.Fatal(err)
+	}
+	for place := range processes {
+		if b.server != nil {
+			if err := plain.Exec("CREATE ROLE " + role(place) + " SUPERUSER LOGIN").Error; err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 	for id := range counters {
 		if err := plain.Create(&counter{ID: id + 1}).Error; err != nil {
 			t.Fatal(err)
 		}
 	}
-	b.plain, b.dsn, b.name = plain, d.DSN(), fmt.Sprint("preload-test-", os.Getpid(), "-", names.Add(1))
+	b.plain, b.dsn, b.name = plain, database.DSN(), fmt.Sprint("preload-test-", os.Getpid(), "-", names.Add(1))
 	b.faults = rand.New(rand.NewPCG(*seed, 1))
 	for i := range processes {
 		b.alive = append(b.alive, b.run(t, i))
@@ -295,8 +307,12 @@ var names atomic.Int64
 // run starts a process in the place of another one.
 func (b *bed) run(t *testing.T, place int) *process {
 	t.Helper()
+	dsn := b.dsn
+	if b.server != nil {
+		dsn = strings.Replace(dsn, "postgres@", role(place)+"@", 1)
+	}
 	p := &process{Cmd: exec.Command(os.Args[0]), log: filepath.Join(t.TempDir(), fmt.Sprint("process", len(b.logs))), done: make(chan struct{})}
-	p.Env = append(os.Environ(), envKind+"="+b.kind, envDSN+"="+b.dsn, envRedis+"="+b.redis.addr, envName+"="+b.name, envLog+"="+p.log)
+	p.Env = append(os.Environ(), envKind+"="+b.kind, envDSN+"="+dsn, envRedis+"="+b.redis.addr, envName+"="+b.name, envLog+"="+p.log)
 	if p.Env = append(p.Env, b.environment...); b.readsOnly(place) {
 		p.Env = append(p.Env, envReads+"=yes")
 	}
@@ -308,6 +324,9 @@ func (b *bed) run(t *testing.T, place int) *process {
 	b.logs = append(b.logs, p.log)
 	return p
 }
+
+// role is that of a process, on a server of the test's own: so the server tells processes apart.
+func role(place int) string { return fmt.Sprint("process", place) }
 
 func (b *bed) readsOnly(place int) bool { return place >= processes-b.readers }
 

@@ -92,6 +92,9 @@ func work() error {
 		feed = spoiled(os.Getenv(envSpoil), redis.Strict(client, redis.WithName(os.Getenv(envName)), redis.WithLease(bound), redis.WhenCutOff(when)))
 	case strictOverPostgres:
 		feed = spoiled(os.Getenv(envSpoil), feedpostgres.Strict(os.Getenv(envDSN), feedpostgres.WithSchema(os.Getenv(envName)), feedpostgres.WithLease(bound), feedpostgres.WhenCutOff(feedpostgres.Fail)))
+	case throughRelay:
+		relay := redis.Relay(client, redis.WithName(os.Getenv(envName)))
+		feed = feedpostgres.New(os.Getenv(envDSN), feedpostgres.Through(relay), feedpostgres.WithBound(bound), feedpostgres.WithLogger(slog.New(slog.DiscardHandler)))
 	}
 	p := preload.New(preload.WithFeed(feed), preload.WithLogger(slog.New(slog.DiscardHandler)))
 	if err := db.Use(p); err != nil {
@@ -162,6 +165,10 @@ const (
 
 // strictOverPostgres is a kind of feed, beside "strict" and "bounded" of Redis.
 const strictOverPostgres = "strict over PostgreSQL"
+
+// throughRelay is the kind of which one process reads the server's log, and tells the others by way
+// of Redis.
+const throughRelay = "PostgreSQL's log through Redis"
 
 // strictFeed is what both kinds of strict feeds are.
 type strictFeed interface {
