@@ -148,6 +148,35 @@ func TestAnAnswerServesFromWhenItWasAsked(t *testing.T) {
 	})
 }
 
+// TestALeaderAnswersWhatItHasHeardBefore it asked the server, and nothing else.
+func TestALeaderAnswersWhatItHasHeardBefore(t *testing.T) {
+	t.Parallel()
+	f, _ := follow()
+	l := leaderOf(f)
+	now := time.Now()
+	for i, a := range []ask{{"one", 3}, {"other", 7}, {"one", 2}, {"one", 4}} {
+		l.asked = append(l.asked, heard{a, false, now.Add(time.Duration(i) * time.Second)})
+	}
+	for _, c := range []struct {
+		at   time.Duration
+		want []ask
+	}{
+		{-1, nil}, {2 * time.Second, []ask{{"one", 3}, {"other", 7}}}, {2 * time.Second, nil}, {3 * time.Second, []ask{{"one", 4}}}, {time.Hour, nil},
+	} {
+		l.Serve(now.Add(c.at), 0)
+		var got []ask
+		for l.take() {
+			e, err := entryFrom(l.sending[0])
+			worldtest.Must(t, err)
+			got, l.sending = append(got, e.asks...), nil
+		}
+		slices.SortFunc(got, func(a, b ask) int { return strings.Compare(a.process, b.process) })
+		if !slices.Equal(got, c.want) {
+			t.Errorf("asked at %v it answers %v, want %v", c.at, got, c.want)
+		}
+	}
+}
+
 // leaderOf returns a leader that tells what a test says.
 func leaderOf(f *follower) *leader {
 	s := newSession(f.Feed, nil)

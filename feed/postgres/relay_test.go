@@ -95,6 +95,11 @@ func (m *memory) Read(ctx context.Context, stream, after string, wait time.Durat
 	return entries, last, err
 }
 
+// unmade is a relay that was made in a wrong way.
+type unmade struct{ *memory }
+
+func (unmade) Add(context.Context, string, [][]byte) error { return errors.New("unmade") }
+
 // each does something to each stream.
 func (m *memory) each(do func(*lane)) {
 	m.mu.Lock()

@@ -62,6 +62,7 @@ func TestNothingTooOldThroughARelay(t *testing.T) {
 			}
 		}},
 		{"the stream is trimmed", func() {
+			s.ask(t, "XINFO", "STREAM", fmt.Sprintf("{%s/postgres/postgres/preload/told}", b.name)) // it is there
 			s.ask(t, "XTRIM", fmt.Sprintf("{%s/postgres/postgres/preload/told}", b.name), "MAXLEN", "0")
 		}},
 	} {
