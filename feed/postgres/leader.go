@@ -192,7 +192,7 @@ func (l *leader) send(ctx context.Context) error {
 			l.sending, reached = nil, time.Now()
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case time.Since(reached) > max(silence/10, 4*l.bound):
+		case time.Since(reached) > l.absence():
 			return fmt.Errorf("postgres: the relay cannot be reached: %w", err)
 		default:
 			sleep(ctx, l.bound/16)
@@ -219,6 +219,10 @@ func (l *leader) hear(ctx context.Context) error {
 	})
 	return ctx.Err()
 }
+
+// absence is how long a leader may not be heard, by the server or by the relay, before another process
+// takes its place.
+func (f *Feed) absence() time.Duration { return max(4*f.bound, 3*time.Second) }
 
 // takePlace takes the place of the process that reads the server's log for all, where it is vacant.
 // The lock is that of the side connection, and the server gives it to another process when that is
@@ -254,7 +258,7 @@ func (s *session) keepPlace(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	_, err := s.side.Exec(ctx, "SELECT set_config(name, $1, false) FROM pg_settings WHERE name = 'idle_session_timeout'",
-		strconv.FormatInt(max(4*s.bound, 3*time.Second).Milliseconds(), 10))
+		strconv.FormatInt(s.absence().Milliseconds(), 10))
 	if err != nil {
 		return fmt.Errorf("postgres: bounding how long the connection may be idle: %w", err)
 	}

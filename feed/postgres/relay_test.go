@@ -292,6 +292,8 @@ func TestALeaderThatIsStopped(t *testing.T) {
 	// It asks nothing any more, while its stream goes on.
 	s := first.feed.session.Load()
 	s.mu.Lock()
+	wake := sync.OnceFunc(s.mu.Unlock)
+	defer wake()
 	stopped := time.Now()
 	until(t, "another leader", func() bool { return b.slots() == 2 })
 	b.write("UPDATE items SET name = 'while it is stopped' WHERE id = 1")
@@ -302,7 +304,7 @@ func TestALeaderThatIsStopped(t *testing.T) {
 	}
 	other.serving(t, items)
 	t.Logf("another one leads, and serves, %v after it was stopped", time.Since(stopped).Round(time.Millisecond))
-	s.mu.Unlock()
+	wake()
 	for n := 0; time.Since(written) < 2*quick || n < 50; n++ {
 		for _, p := range p {
 			begun := time.Now()
