@@ -37,6 +37,7 @@ type leader struct {
 	writes uint64            // the number of the last one
 	open   map[uint64][]byte // the batches of those that have not ended
 	asked  []heard
+	heard  time.Time // when the last question was heard
 	over   bool
 }
 
@@ -173,31 +174,44 @@ func (l *leader) take() bool {
 }
 
 // send adds what is told until the context is done. What could not be added is added again: who has
-// taken it in passes it over. A leader that cannot reach the relay for long leaves its place to
-// another process.
+// taken it in passes it over. A leader that hears no question for long, not even of its own process,
+// leaves its place to another one: it cannot reach the relay.
 func (l *leader) send(ctx context.Context) error {
-	for reached := time.Now(); ; {
-		if !l.take() {
-			reached = time.Now()
+	l.hears()
+	for {
+		var err error
+		if l.take() {
+			if err = l.add(ctx, l.telling, l.sending); err == nil {
+				l.sending = nil
+				continue
+			}
+			sleep(ctx, l.bound/16)
+		} else {
+			timer := time.NewTimer(l.bound)
 			select {
 			case <-l.wake:
+			case <-timer.C:
 			case <-ctx.Done():
-				return ctx.Err()
 			}
-			continue
+			timer.Stop()
 		}
-		err := l.add(ctx, l.telling, l.sending)
+		l.mu.Lock()
+		deaf := time.Since(l.heard)
+		l.mu.Unlock()
 		switch {
-		case err == nil:
-			l.sending, reached = nil, time.Now()
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case time.Since(reached) > l.absence():
-			return fmt.Errorf("postgres: the relay cannot be reached: %w", err)
-		default:
-			sleep(ctx, l.bound/16)
+		case deaf > l.absence():
+			return errors.Join(fmt.Errorf("postgres: nothing was heard by way of the relay for %v", deaf.Round(time.Second)), err)
 		}
 	}
+}
+
+// hears notes that the relay was heard.
+func (l *leader) hears() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.heard = time.Now()
 }
 
 // hear hears what processes ask until the context is done.
@@ -207,6 +221,7 @@ func (l *leader) hear(ctx context.Context) error {
 		if err != nil || e.kind < kindAsk {
 			return // who has asked asks again
 		}
+		l.hears()
 		l.mu.Lock()
 		if len(l.asked) >= maxAsked {
 			l.asked = nil
