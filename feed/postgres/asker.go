@@ -73,12 +73,7 @@ func (s *session) ask(ctx context.Context) error {
 	}
 }
 
-func (s *session) rouse() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
-}
+func (s *session) rouse() { rouse(s.wake) }
 
 // settle ends what is visible by now. left says that some is not, settled that some was.
 func (s *session) settle(ctx context.Context) (left, settled bool, err error) {

@@ -20,7 +20,7 @@ import (
 // broker returns one of a database of its own.
 func (b *bed) broker(t *testing.T) *broker {
 	t.Helper()
-	br, err := newBroker(b.dsn(b.name), "preload", "test", worldtest.Quiet())
+	br, err := newBroker(b.DSN(b.name), "preload", "test", worldtest.Quiet())
 	worldtest.Must(t, err)
 	t.Cleanup(br.close)
 	return br
@@ -32,9 +32,9 @@ func TestBroker(t *testing.T) {
 	t.Parallel()
 	crashes, ends := alone(t), alone(t)
 	for how, s := range map[string]*server{"crash": crashes, "end": ends} {
-		stop := s.stop
+		stop := s.Stop
 		if how == "end" {
-			stop = s.end
+			stop = s.End
 		}
 		t.Run(how, func(t *testing.T) {
 			stricttest.Run(t, func(t *testing.T) stricttest.Bed {
@@ -59,7 +59,7 @@ func TestBroker(t *testing.T) {
 					},
 					Restart: func() {
 						stop()
-						worldtest.Must(t, s.start())
+						worldtest.Must(t, s.Start())
 						br.pool.Reset()
 					},
 					Empty: func() {
@@ -110,7 +110,7 @@ func TestStrict(t *testing.T) {
 		b := s.bed(t)
 		const lease = time.Second
 		return b.d, feedtest.Bed{
-			Feed: func() preload.Feed { return Strict(b.dsn(b.name), WithLease(lease)) },
+			Feed: func() preload.Feed { return Strict(b.DSN(b.name), WithLease(lease)) },
 			Long: lease,
 			Faults: map[string]func(){
 				"emptied": func() { b.write("TRUNCATE preload.strict_run, preload.strict_member, preload.strict_pending") },
@@ -128,7 +128,7 @@ func TestStrictSaysWhatItMayNotMake(t *testing.T) {
 	b := common(t).bed(t)
 	role := "app_" + b.name
 	b.write("CREATE ROLE " + role + " LOGIN")
-	dsn := strings.Replace(b.dsn(b.name), "postgres@", role+"@", 1)
+	dsn := strings.Replace(b.DSN(b.name), "postgres@", role+"@", 1)
 	open := func() (*preload.Plugin, error) {
 		p := preload.New(preload.WithFeed(Strict(dsn)), preload.WithLogger(worldtest.Quiet()))
 		return p, b.d.Open(t).Use(p)
@@ -138,8 +138,8 @@ func TestStrictSaysWhatItMayNotMake(t *testing.T) {
 	}
 	for _, wrong := range []string{"nobody_of_this_name", "no_database_of_this_name"} {
 		there := dsn
-		if dsn = strings.Replace(b.dsn(b.name), "postgres@", wrong+"@", 1); strings.HasPrefix(wrong, "no_database") {
-			dsn = b.dsn(wrong)
+		if dsn = strings.Replace(b.DSN(b.name), "postgres@", wrong+"@", 1); strings.HasPrefix(wrong, "no_database") {
+			dsn = b.DSN(wrong)
 		}
 		if _, err := open(); err == nil || !strings.Contains(err.Error(), wrong) {
 			t.Errorf("db.Use with %s: %v", wrong, err)

@@ -24,6 +24,11 @@
 // log says which. A publication FOR ALL TABLES has them all, but the server then refuses updates
 // and deletes of tables without a replica identity.
 //
+// With many processes one reads the log for all of them, and tells the others by way of a relay, such
+// as that of package feed/redis (Through). Then there is one slot, one WAL sender and one more
+// connection for all processes together. That pays from about five processes on: each slot costs the
+// server the decoding of its whole log.
+//
 // While the server cannot be reached, or lets nobody replicate, nothing is served from memory. The
 // feed tries again for ever, and logs what is wrong once a minute. After that it waits, before
 // anything is served, until all transactions are over that were writing when it came back.

@@ -77,13 +77,17 @@ func until(t testing.TB, what string, is func() bool) {
 // served for ever after.
 func TestWhatIsToldIsNotServedBeforeItIsVisible(t *testing.T) {
 	t.Parallel()
-	for _, unguarded := range []bool{false, true} {
-		t.Run(fmt.Sprint("without the guard ", unguarded), func(t *testing.T) {
+	for _, c := range []struct{ unguarded, through bool }{{false, false}, {true, false}, {false, true}, {true, true}} {
+		t.Run(fmt.Sprintf("without the guard %v, through a relay %v", c.unguarded, c.through), func(t *testing.T) {
 			t.Parallel()
+			unguarded, options := c.unguarded, []Option{func(f *config) { f.unguarded = c.unguarded }}
+			if c.through {
+				options = append(options, Through(newMemory()))
+			}
 			b := alone(t, "synchronous_standby_names=nobody", "synchronous_commit=local").bed(t)
 			plain := b.items()
 			worldtest.Must(t, plain.Exec("CREATE TABLE others (id int PRIMARY KEY, name text)").Error)
-			p := b.open(plain, func(c *config) { c.unguarded = unguarded })
+			p := b.open(plain, options...)
 			others := worldtest.Named{Name: "item 3 and nothing else", Query: worldtest.First[item](worldtest.All, 3)}
 			p.serving(t, items)
 			p.serving(t, others)
@@ -186,7 +190,7 @@ func TestFaults(t *testing.T) {
 		}},
 		{"the publication is dropped", func() { b.write("DROP PUBLICATION preload") }},
 		{"a table leaves the publication", func() { b.write("ALTER PUBLICATION preload DROP TABLE items") }},
-		{"the server is restarted", func() { s.stop(); worldtest.Must(t, s.start()); reconnect() }},
+		{"the server is restarted", func() { s.Stop(); worldtest.Must(t, s.Start()); reconnect() }},
 		{"a column comes", func() { b.write("ALTER TABLE items ADD COLUMN more int DEFAULT 7") }},
 		{"a column is rewritten", func() { b.write("ALTER TABLE items ALTER COLUMN name TYPE varchar(100) USING name || '!'") }},
 		{"a column goes", func() { b.write("ALTER TABLE items DROP COLUMN more") }},
@@ -429,6 +433,14 @@ func TestCloseLeavesNothing(t *testing.T) {
 	closing(b.feed(quiet), func(*preload.Plugin) { until(t, "a slot that is being made", func() bool { return left() == 3 }) })
 	b.exec(idle, "ROLLBACK")
 	closing(New("postgres://postgres@127.0.0.1:1/"+b.name, quiet), func(*preload.Plugin) {})
+	relay := newMemory()
+	closing(b.feed(quiet, Through(relay)), func(*preload.Plugin) {})
+	closing(b.feed(quiet, Through(relay)), func(*preload.Plugin) { until(t, "a session", func() bool { return left() == 3 }) })
+	closing(b.feed(quiet, Through(relay)), func(*preload.Plugin) {
+		until(t, "a session", func() bool { return left() == 3 })
+		relay.reach(false)
+	})
+	relay.reach(true)
 	_ = plain
 	goleak.VerifyNone(t, before, goleak.IgnoreTopFunction("database/sql.(*DB).connectionOpener"))
 }
@@ -460,11 +472,11 @@ func TestWhatIsMissingIsSaid(t *testing.T) {
 			if c.prepare != "" {
 				b.write(c.prepare)
 			}
-			dsn := b.dsn(b.name)
+			dsn := b.DSN(b.name)
 			switch c.user {
 			case "":
 			case "postgres@":
-				dsn = b.dsn("postgres")
+				dsn = b.DSN("postgres")
 			default:
 				dsn = strings.Replace(dsn, "postgres@", c.user+"@", 1)
 			}
@@ -528,6 +540,8 @@ func TestBadOptionsAreErrors(t *testing.T) {
 		{b.feed(WithBound(0)), "WithBound"},
 		{b.feed(WithPublication("")), "WithPublication"},
 		{b.feed(WithLogger(nil)), "WithLogger"},
+		{b.feed(Through(nil)), "Through"},
+		{b.feed(Through(unmade{})), "the relay: unmade"},
 		{b.feed(nil), "nil"},
 		{New("postgres://[::1"), "data source name"},
 	} {

@@ -32,9 +32,14 @@ type Feed struct {
 	cancel context.CancelFunc
 	worker sync.WaitGroup
 
-	session atomic.Pointer[session] // the one whose stream is read; nil if there is none
-	spoken  time.Time               // when it was last said what is wrong; the worker's, as said is
-	said    string                  // which tables were last said not to be told
+	session  atomic.Pointer[session] // the one whose stream is read; nil if there is none
+	said     string                  // which tables were last said not to be told; the worker's
+	follower *follower               // nil where this process reads the server's log itself
+
+	telling, asking string // the streams of the relay
+
+	speaking sync.Mutex // a leaf
+	spoken   time.Time  // when it was last said what is wrong
 }
 
 var _ preload.Positioner = (*Feed)(nil)
@@ -52,11 +57,23 @@ func (f *Feed) Open(_ context.Context, m preload.Member) error {
 	if dialect != "postgres" {
 		f.errs = append(f.errs, fmt.Errorf("postgres: the plugin's handle is one of %s: want PostgreSQL", dialect))
 	}
+	if f.relay != nil {
+		if err := f.relay.Add(context.Background(), "", nil); err != nil {
+			f.errs = append(f.errs, fmt.Errorf("postgres: the relay: %w", err))
+		}
+	}
 	if err := errors.Join(f.errs...); err != nil {
 		return err
 	}
 	f.dial, f.m, f.database = dial, m, database
 	f.ctx, f.cancel = context.WithCancel(context.Background())
+	if f.relay != nil {
+		name := m.Namespace() + "/" + f.publication
+		f.telling, f.asking = name+"/told", name+"/asked"
+		f.follower = newFollower(f)
+		f.worker.Go(func() { f.follower.follow(f.ctx) })
+		f.worker.Go(func() { f.follower.ask(f.ctx) })
+	}
 	f.worker.Go(f.run)
 	return nil
 }
@@ -81,6 +98,9 @@ const (
 func (f *Feed) run() {
 	pause := shortestPause
 	for f.ctx.Err() == nil {
+		if f.follower != nil {
+			f.follower.awaitVacancy(f.ctx)
+		}
 		served, err := f.once()
 		if f.ctx.Err() != nil {
 			return
@@ -88,13 +108,14 @@ func (f *Feed) run() {
 		if served {
 			pause = shortestPause
 		}
-		f.complain("nothing is served from memory: the changes of the database are not told", err)
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-f.ctx.Done():
+		taken := errors.Is(err, errTaken)
+		if !taken || f.follower.deaf() {
+			f.complain("nothing is served from memory: the changes of the database are not told", err)
 		}
-		timer.Stop()
+		if taken {
+			pause = min(pause, f.bound) // the place may be vacant soon
+		}
+		sleep(f.ctx, pause)
 		pause = min(2*pause, longestPause)
 	}
 }
@@ -124,6 +145,8 @@ var errAgain = errors.New("postgres: the publication has other tables now")
 
 // complain logs what is wrong, once a minute.
 func (f *Feed) complain(what string, err error) {
+	f.speaking.Lock()
+	defer f.speaking.Unlock()
 	if now := time.Now(); !errors.Is(err, errAgain) && now.Sub(f.spoken) >= time.Minute {
 		f.spoken = now
 		f.logger.Warn("preload: "+what, "feed", "postgres", "publication", f.publication, "err", err)
@@ -134,8 +157,11 @@ func (f *Feed) complain(what string, err error) {
 var errNotConnected = errors.New("postgres: the feed is not connected with the server")
 
 // Position names all that is committed by now, in this process or elsewhere, for Await of any
-// process that is connected with the same server.
+// process that is connected with the same server, by way of the same relay if there is one.
 func (f *Feed) Position(ctx context.Context) (string, error) {
+	if f.follower != nil {
+		return f.follower.position(ctx)
+	}
 	s := f.session.Load()
 	if s == nil {
 		return "", errNotConnected
@@ -151,6 +177,9 @@ func (f *Feed) Position(ctx context.Context) (string, error) {
 // there before it is not served any more. It returns an error when the context is done, or the
 // connection with the server is lost.
 func (f *Feed) Await(ctx context.Context, position string) error {
+	if f.follower != nil {
+		return f.follower.await(ctx, position)
+	}
 	lsn, err := pglogrepl.ParseLSN(position)
 	if err != nil {
 		return fmt.Errorf("postgres: the position %q: %w", position, err)

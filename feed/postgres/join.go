@@ -51,6 +51,9 @@ func (f *Feed) join(ctx context.Context) (*session, error) {
 	if err = s.check(ctx); err != nil {
 		return s, err
 	}
+	if err = s.takePlace(ctx); err != nil {
+		return s, err
+	}
 	if err = s.publish(ctx); err != nil {
 		return s, err
 	}
@@ -80,6 +83,9 @@ func (f *Feed) join(ctx context.Context) (*session, error) {
 	})
 	if err != nil {
 		return s, fmt.Errorf("postgres: starting to replicate: %w", err)
+	}
+	if err = s.keepPlace(ctx); err != nil {
+		return s, err
 	}
 	s.stream, err = s.replication.Hijack()
 	return s, err

@@ -17,6 +17,7 @@ type config struct {
 	lease       time.Duration
 	patience    time.Duration
 	fail        bool
+	relay       Relay // nil where each process reads the server's log itself
 	logger      *slog.Logger
 	unguarded   bool // what is told counts as visible: a fault that a test makes
 	errs        []error

@@ -23,7 +23,9 @@ import (
 // question.
 type session struct {
 	*Feed
-	side        *pgx.Conn // the asker's
+	m           preload.Member // the plugin, or the leader that stands for it
+	lead        *leader        // nil where this process reads for itself only
+	side        *pgx.Conn      // the asker's
 	role        string
 	adds        bool              // the publication is one that the feed adds tables to
 	refused     map[string]string // tables that could not be added to it, and why
@@ -42,7 +44,7 @@ type session struct {
 	hurry     atomic.Bool   // somebody waits for the next goal
 	over      chan struct{} // closed when the session has ended
 
-	mu      sync.Mutex    // no lock of the feed's is taken under it
+	mu      sync.Mutex    // no lock of the feed's is taken under it, but the leader's
 	at      pglogrepl.LSN // what the stream tells of what was committed before it is taken in
 	sure    pglogrepl.LSN // so is what it does not tell: the last goal that was reached
 	heard   time.Time     // when the stream was last heard of
@@ -79,7 +81,7 @@ type awaited struct {
 
 func newSession(f *Feed, side *pgx.Conn) *session {
 	return &session{
-		Feed: f, side: side, relations: map[uint32]*relation{}, refused: map[string]string{}, wake: make(chan struct{}, 1),
+		Feed: f, m: f.m, side: side, relations: map[uint32]*relation{}, refused: map[string]string{}, wake: make(chan struct{}, 1),
 		questions: make(chan question), over: make(chan struct{}), heard: time.Now(), blocked: map[uint32]block{},
 	}
 }
@@ -91,7 +93,7 @@ func (s *session) follow(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, s.terminate)
 	defer stop()
 	s.session.Store(s)
-	lost := make(chan error, 2)
+	lost := make(chan error, 4) // one for each worker
 	run := func(do func(context.Context) error) {
 		defer cancel()
 		defer func() {
@@ -104,6 +106,10 @@ func (s *session) follow(ctx context.Context) error {
 	var workers sync.WaitGroup
 	workers.Go(func() { run(s.listen) })
 	workers.Go(func() { run(s.ask) })
+	if s.lead != nil {
+		workers.Go(func() { run(s.lead.send) })
+		workers.Go(func() { run(s.lead.hear) })
+	}
 	workers.Wait()
 	return <-lost
 }

@@ -29,5 +29,7 @@
 // With preload.WithSharedHot processes leave lists of their hot keys in Redis, sealed, for an hour:
 // what is lost of them costs a process that starts no more than the queries.
 //
-// Writers that do not use the package are not seen by either; package feed/postgres sees them.
+// Writers that do not use the package are not seen by either; package feed/postgres sees them. Relay
+// is for that package: with it one process reads the server's log, and tells the others through
+// Redis.
 package redis

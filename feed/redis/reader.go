@@ -64,25 +64,32 @@ func (f *BoundedFeed) read() {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), f.patience())
-		streams, err := f.client.XRead(ctx, &goredis.XReadArgs{Streams: []string{f.key, r.at}, Count: most, Block: max(time.Millisecond, f.bound/4)}).Result()
+		entries, err := readStream(ctx, f.client, f.key, r.at, f.bound/4)
 		cancel()
 		if err != nil {
-			if !errors.Is(err, goredis.Nil) {
-				f.pause()
-			}
-			r.settle()
-			continue
+			f.pause()
 		}
-		for _, stream := range streams {
-			for _, entry := range stream.Messages {
-				r.take(entry)
-			}
+		for _, entry := range entries {
+			r.take(entry)
 		}
 		r.settle()
 	}
 	for _, s := range r.senders {
 		s.giveUp()
 	}
+}
+
+// readStream returns what was added to a stream after an entry, at most so much as is read at a time;
+// where there is nothing, it waits for that.
+func readStream(ctx context.Context, client goredis.UniversalClient, key, after string, wait time.Duration) ([]goredis.XMessage, error) {
+	streams, err := client.XRead(ctx, &goredis.XReadArgs{Streams: []string{key, after}, Count: most, Block: max(time.Millisecond, wait)}).Result()
+	switch {
+	case errors.Is(err, goredis.Nil):
+		return nil, nil
+	case err != nil || len(streams) == 0:
+		return nil, err
+	}
+	return streams[0].Messages, nil
 }
 
 func (f *BoundedFeed) pause() {

@@ -97,7 +97,7 @@ func TestNothingTooOldInBounded(t *testing.T) {
 // than the bound before the read began, whoever wrote, one of the processes without the plugin; and
 // whatever befalls processes, and the server.
 func TestNothingTooOldByReplication(t *testing.T) {
-	b := bed{kind: replication, postgres: logical(t), bare: 1}
+	b := bed{kind: replication, server: logical(t), bare: 1}
 	b.start(t)
 	b.serves(t, "at the start")
 	b.befall(t, *long, func(t *testing.T) {
@@ -106,8 +106,8 @@ func TestNothingTooOldByReplication(t *testing.T) {
 			b.told(t, "SELECT count(pg_terminate_backend(active_pid)) FROM pg_replication_slots WHERE active")
 			b.serves(t, "after the WAL senders were terminated")
 		case 1:
-			b.postgres.Crash()
-			if err := b.postgres.Start(); err != nil {
+			b.server.Stop()
+			if err := b.server.Start(); err != nil {
 				t.Fatal(err)
 			}
 			b.serves(t, "after the server was started anew")
@@ -214,7 +214,7 @@ func misjudged(t *testing.T, kind, spoil string) []string {
 	var s server
 	allowed := time.Duration(0)
 	if kind == replication {
-		b.postgres, allowed = logical(t), bound
+		b.server, allowed = logical(t), bound
 	} else {
 		s = started(t)
 		b.redis = s
@@ -290,11 +290,11 @@ func (p *process) look(t *testing.T) map[string]int64 {
 type bed struct {
 	kind        string
 	redis       server
-	readers     int            // so many of the processes only read, and they alone are stopped and killed
-	bare        int            // so many of the processes have no plugin
-	postgres    *dbtest.Server // one of the test's own, or nil
+	readers     int // so many of the processes only read, and they alone are stopped and killed
+	bare        int // so many of the processes have no plugin
 	environment []string
 
+	server          *dbtest.Server // nil where it is the one of the machine
 	dsn, name       string
 	plain           *gorm.DB
 	alive           []*process
@@ -311,6 +311,13 @@ func (b *bed) start(t *testing.T) {
 	plain := d.Plain(t)
 	if err := plain.AutoMigrate(&counter{}); err != nil {
 		t.Fatal(err)
+	}
+	for place := range processes {
+		if b.server != nil {
+			if err := plain.Exec("CREATE ROLE " + role(place) + " SUPERUSER LOGIN").Error; err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 	for id := range counters {
 		if err := plain.Create(&counter{ID: id + 1}).Error; err != nil {
@@ -347,8 +354,8 @@ func (b *bed) start(t *testing.T) {
 
 func (b *bed) database(t *testing.T) *dbtest.Database {
 	t.Helper()
-	if b.postgres != nil {
-		return dbtest.PostgresAt(t, b.postgres.DSN("postgres"))
+	if b.server != nil {
+		return dbtest.PostgresAt(t, b.server.DSN("postgres"))
 	}
 	return dbtest.Postgres(t)
 }
@@ -358,8 +365,12 @@ var names atomic.Int64
 // run starts a process in the place of another one.
 func (b *bed) run(t *testing.T, place int) *process {
 	t.Helper()
+	dsn := b.dsn
+	if b.server != nil {
+		dsn = strings.Replace(dsn, "postgres@", role(place)+"@", 1)
+	}
 	p := &process{Cmd: exec.Command(os.Args[0]), log: filepath.Join(t.TempDir(), fmt.Sprint("process", len(b.logs))), done: make(chan struct{})}
-	p.Env = append(os.Environ(), envKind+"="+b.kind, envDSN+"="+b.dsn, envRedis+"="+b.redis.addr, envName+"="+b.name, envLog+"="+p.log)
+	p.Env = append(os.Environ(), envKind+"="+b.kind, envDSN+"="+dsn, envRedis+"="+b.redis.addr, envName+"="+b.name, envLog+"="+p.log)
 	if p.Env = append(p.Env, b.environment...); b.readsOnly(place) {
 		p.Env = append(p.Env, envReads+"=yes")
 	}
@@ -374,6 +385,9 @@ func (b *bed) run(t *testing.T, place int) *process {
 	b.logs = append(b.logs, p.log)
 	return p
 }
+
+// role is that of a process, on a server of the test's own: so the server tells processes apart.
+func role(place int) string { return fmt.Sprint("process", place) }
 
 func (b *bed) readsOnly(place int) bool { return place >= processes-b.readers }
 

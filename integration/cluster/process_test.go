@@ -98,6 +98,9 @@ func work() error {
 		}
 	case strictOverPostgres:
 		feed = spoiled(os.Getenv(envSpoil), feedpostgres.Strict(os.Getenv(envDSN), feedpostgres.WithSchema(os.Getenv(envName)), feedpostgres.WithLease(bound), feedpostgres.WhenCutOff(feedpostgres.Fail)))
+	case throughRelay:
+		relay := redis.Relay(client, redis.WithName(os.Getenv(envName)))
+		feed = feedpostgres.New(os.Getenv(envDSN), feedpostgres.Through(relay), feedpostgres.WithBound(bound), feedpostgres.WithLogger(slog.New(slog.DiscardHandler)))
 	}
 	// No server goes on for long here with what a client that it lost had asked of it.
 	p := preload.New(preload.WithFeed(feed), preload.WithLogger(slog.New(slog.DiscardHandler)), preload.WithHoldOut(bound/20))
@@ -179,6 +182,7 @@ const (
 const (
 	strictOverPostgres = "strict over PostgreSQL"
 	replication        = "replication"
+	throughRelay       = "replication through Redis" // one process reads the server's log, and tells the others
 )
 
 // strictFeed is what both kinds of strict feeds are.

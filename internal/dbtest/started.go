@@ -4,7 +4,7 @@ package dbtest
 
 import (
 	"bytes"
-	"database/sql"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -16,10 +16,11 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
-// Server is a PostgreSQL of the tests' own, with wal_level=logical. It is not safe for concurrent
-// use.
+// Server is a PostgreSQL that a test has started.
 type Server struct {
 	port int
 	dir  string
@@ -46,8 +47,9 @@ func version(initdb string) int {
 	return n
 }
 
-// StartPostgres makes a cluster and starts a server on it. As root it takes the user postgres: the
-// programs refuse to run as root.
+// StartPostgres makes a cluster and starts a server on it, with wal_level=logical and what settings
+// say. As root it takes the user postgres: the programs
+// refuse to run as root.
 func StartPostgres(settings ...string) (*Server, error) {
 	bin, err := programs()
 	if err != nil {
@@ -102,18 +104,18 @@ func (s *Server) Start() error {
 		return err
 	}
 	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
-		err := answers(s.DSN("postgres"))
+		conn, err := pgx.Connect(context.Background(), s.DSN("postgres"))
 		if err == nil {
-			return nil
+			return conn.Close(context.Background())
 		}
 		if time.Now().After(end) {
-			return fmt.Errorf("the server does not answer: %w: %s", err, s.log)
+			return fmt.Errorf("the server does not answer: %w", err)
 		}
 	}
 }
 
-// Crash ends the server as if the machine had lost its power.
-func (s *Server) Crash() {
+// Stop ends the server as if the machine had lost its power.
+func (s *Server) Stop() {
 	_ = s.run.Process.Signal(syscall.SIGQUIT)
 	_ = s.run.Wait()
 }
@@ -124,22 +126,13 @@ func (s *Server) End() {
 	_ = s.run.Wait()
 }
 
-// DSN leads to one of its databases.
+// Remove ends the server, and removes all that it has.
+func (s *Server) Remove() {
+	s.Stop()
+	_ = os.RemoveAll(s.dir)
+}
+
+// DSN leads to a database of the server.
 func (s *Server) DSN(database string) string {
 	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/%s?sslmode=disable", s.port, database)
-}
-
-func answers(dsn string) error {
-	db, err := sql.Open("pgx", dsn)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
-	return db.Ping()
-}
-
-// Remove ends the server, and removes all that it kept.
-func (s *Server) Remove() {
-	s.Crash()
-	_ = os.RemoveAll(s.dir)
 }

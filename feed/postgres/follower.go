@@ -1,0 +1,341 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gorm-preload/preload"
+)
+
+// follower takes in what the process tells that reads the server's log. Each process has one, that
+// of the leader, too: so there is one way by which answers come to be served.
+//
+// It serves by questions of its own. Four times in the bound it adds one to the relay, and notes
+// when; the leader hears it, asks the server where its log ends, and when all before that place is
+// told, it tells that the question is answered. Whoever has taken in all entries up to that answer
+// knows all that was committed before it asked. No follower asks the server itself for that place,
+// to compare it with what the leader says to have told: that would cost each process a connection,
+// and the places of a server that has crashed, or of one that took its place, go back, so that what
+// was said of one would be taken for another. A question is answered by those only who have heard
+// it: a leader that was stopped, or that has lost its connection or its lock, answers none that was
+// asked since.
+//
+// Where an entry is missing, is another one than before, or is not understood, and where another
+// reign begins, all is forgotten, and nothing served until the leader has told what is open.
+type follower struct {
+	*Feed
+	id     string
+	seed   maphash.Seed
+	wake   chan struct{} // rouses who asks
+	vacant chan struct{} // rouses who waits for a place that is vacant
+
+	// The reader's:
+	reign string // "" before the first entry
+	first uint64 // the number of the first entry of the reign that was taken in
+	last  uint64 // and of the last one
+	sums  [recent]uint64
+	open  map[uint64]func(preload.End)
+
+	mu      sync.Mutex // a leaf
+	whole   bool       // it is known what was open when the first entry was told
+	number  uint64     // of the last question
+	asked   map[uint64]query
+	hurry   bool              // somebody waits for the next answer
+	next    *sent             // the next question
+	reached bool              // the last one was added to the relay
+	heard   time.Time         // when the leader was last heard to answer anybody; zero from when it is gone
+	quiet   time.Time         // the same, and before that when this began
+	settled map[string]uint64 // the last question of each process that was answered in this reign
+	grown   chan struct{}     // closed when there is another answer
+}
+
+// recent is of how many entries it is known what they were: those before are not added again.
+const recent = 1024
+
+// query is what is known of a question of this process's own.
+type query struct {
+	asked time.Time
+	joins bool
+}
+
+// sent is a question that may not be in the relay yet.
+type sent struct {
+	number uint64
+	done   chan struct{} // closed when it is
+}
+
+func newFollower(f *Feed) *follower {
+	return &follower{
+		Feed: f, id: f.m.ID(), seed: maphash.MakeSeed(), wake: make(chan struct{}, 1), vacant: make(chan struct{}, 1),
+		open: map[uint64]func(preload.End){}, asked: map[uint64]query{}, next: &sent{done: make(chan struct{})},
+		settled: map[string]uint64{}, grown: make(chan struct{}), quiet: time.Now(),
+	}
+}
+
+// follow takes in what is told until the context is done.
+func (f *follower) follow(ctx context.Context) {
+	f.carry(ctx, f.telling, func(b []byte) {
+		defer func() {
+			if r := recover(); r != nil {
+				f.lose("an entry could not be taken in")
+				f.complain("all is forgotten: an entry of the relay could not be taken in", fmt.Errorf("postgres: a panic: %v", r))
+			}
+		}()
+		f.take(b)
+	})
+	f.lose("the feed is closed")
+}
+
+// take takes in an entry.
+func (f *follower) take(b []byte) {
+	e, err := entryFrom(b)
+	if err != nil || e.kind >= kindAsk {
+		f.lose("an entry of the relay is not understood")
+		return
+	}
+	sum, at := maphash.Bytes(f.seed, b), e.number%recent
+	switch {
+	case e.from != f.reign:
+		f.lose("another process reads the server's log, or the same anew")
+	case e.number <= f.last:
+		if e.number+recent <= f.last || e.number >= f.first && f.sums[at] != sum {
+			f.lose("entries of the relay contradict each other")
+		}
+		return // it was added again
+	case e.number != f.last+1:
+		f.lose("entries of the relay were lost")
+	}
+	if f.reign == "" {
+		f.reign, f.first = e.from, e.number
+	}
+	f.last, f.sums[at] = e.number, sum
+	switch e.kind {
+	case kindBegin, kindOpen:
+		if f.open[e.write] == nil {
+			f.open[e.write] = f.m.Begin(e.batch)
+		}
+	case kindEnd:
+		end := f.open[e.write]
+		if delete(f.open, e.write); end != nil {
+			end(e.end)
+		}
+	case kindSettled:
+		f.settle(e)
+	case kindGone:
+		f.lose("the process that reads the server's log has lost its connection, or ends")
+		f.mu.Lock()
+		f.heard = time.Time{}
+		f.mu.Unlock()
+		rouse(f.vacant)
+	}
+}
+
+// settle takes in which questions are answered.
+func (f *follower) settle(e entry) {
+	f.mu.Lock()
+	var own query
+	f.heard = time.Now()
+	f.quiet = f.heard
+	for _, a := range e.asks {
+		if a.process != f.id {
+			continue
+		}
+		own = f.asked[a.number]
+		for number := range f.asked {
+			if number <= a.number {
+				delete(f.asked, number)
+			}
+		}
+	}
+	if own.joins && e.first >= f.first {
+		f.whole = true
+	}
+	whole := f.whole
+	f.mu.Unlock()
+	if !whole {
+		return
+	}
+	if !own.asked.IsZero() {
+		f.m.Serve(own.asked, f.bound)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.settled) > maxAsked {
+		f.settled = map[string]uint64{}
+	}
+	for _, a := range e.asks {
+		f.settled[a.process] = max(f.settled[a.process], a.number)
+	}
+	close(f.grown)
+	f.grown = make(chan struct{})
+}
+
+// lose forgets all, and what is told next is taken as it comes. What is open ends for the plugin,
+// which keeps nothing until it is told what is open once more.
+func (f *follower) lose(why string) {
+	if f.reign == "" {
+		return
+	}
+	f.mu.Lock()
+	f.whole, f.settled = false, map[string]uint64{}
+	f.mu.Unlock()
+	f.m.Stop()
+	f.m.Reset(why)
+	for write, end := range f.open {
+		delete(f.open, write)
+		end(preload.EndVisible)
+	}
+	f.reign, f.first, f.last = "", 0, 0
+	rouse(f.wake)
+}
+
+// ask asks what is settled until the context is done: four times in the bound, and when somebody
+// waits for it.
+func (f *follower) ask(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var owed *sent // is to be sent; who waits for the next one came later
+	for ctx.Err() == nil {
+		now := time.Now()
+		f.mu.Lock()
+		f.number++
+		if owed == nil {
+			owed, f.next = f.next, &sent{done: make(chan struct{})}
+		}
+		e := entry{kind: kindAsk, from: f.id, number: f.number}
+		switch {
+		case !f.whole:
+			e.kind = kindJoin
+		case f.hurry:
+			e.kind = kindHurry
+		}
+		f.hurry = false
+		for number, q := range f.asked {
+			if now.Sub(q.asked) > f.bound {
+				delete(f.asked, number) // the answer would come too late
+			}
+		}
+		f.asked[e.number] = query{now, e.kind == kindJoin}
+		f.mu.Unlock()
+		err := f.add(ctx, f.asking, [][]byte{e.bytes()})
+		wait, wake := f.bound/4, f.wake
+		if err == nil {
+			owed.number = e.number
+			close(owed.done)
+			owed = nil
+		} else {
+			if ctx.Err() == nil {
+				f.complain("nothing is served from memory: the relay cannot be reached", err)
+			}
+			wait, wake = f.bound/16, nil
+		}
+		f.mu.Lock()
+		f.reached = err == nil
+		f.mu.Unlock()
+		timer.Reset(wait)
+		select {
+		case <-timer.C:
+		case <-wake:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// awaitVacancy waits until nobody is heard to lead, though the relay can be reached, or until the context
+// is done.
+func (f *follower) awaitVacancy(ctx context.Context) {
+	for ctx.Err() == nil {
+		f.mu.Lock()
+		left := time.Until(f.heard.Add(f.bound))
+		if !f.reached {
+			left = max(left, f.bound/16)
+		}
+		f.mu.Unlock()
+		if left <= 0 {
+			return
+		}
+		timer := time.NewTimer(left)
+		select {
+		case <-timer.C:
+		case <-f.vacant:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+}
+
+// deaf reports whether nobody was heard to lead for long.
+func (f *follower) deaf() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return time.Since(f.quiet) > max(patience, 4*f.bound)
+}
+
+func rouse(wake chan struct{}) {
+	select {
+	case wake <- struct{}{}:
+	default:
+	}
+}
+
+// position names the next question of this process.
+func (f *follower) position(ctx context.Context) (string, error) {
+	f.mu.Lock()
+	next := f.next
+	f.mu.Unlock()
+	rouse(f.wake)
+	select {
+	case <-next.done:
+		return f.id + " " + strconv.FormatUint(next.number, 36), nil
+	case <-ctx.Done():
+		return "", fmt.Errorf("postgres: waiting for the relay: %w", ctx.Err())
+	case <-f.ctx.Done():
+		return "", errNotConnected
+	}
+}
+
+var errPosition = errors.New("postgres: a text that names no position")
+
+// await waits until a question is answered: the one that a position names, or one of this process's
+// own that is asked from now on.
+func (f *follower) await(ctx context.Context, position string) error {
+	process, text, _ := strings.Cut(position, " ")
+	number, err := strconv.ParseUint(text, 36, 64)
+	if err != nil || process == "" {
+		return errPosition
+	}
+	f.mu.Lock()
+	own := f.number + 1
+	f.mu.Unlock()
+	ticker := time.NewTicker(soon)
+	defer ticker.Stop()
+	for hurry := true; ; {
+		f.mu.Lock()
+		n, answered := f.settled[process]
+		here, grown := answered && n >= number || f.settled[f.id] >= own, f.grown
+		if hurry && !here {
+			f.hurry = true
+			rouse(f.wake)
+		}
+		f.mu.Unlock()
+		if here {
+			return nil
+		}
+		hurry = false
+		select {
+		case <-grown:
+		case <-ticker.C:
+			hurry = true
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-f.ctx.Done():
+			return errNotConnected
+		}
+	}
+}

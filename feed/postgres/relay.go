@@ -1,0 +1,178 @@
+package postgres
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"github.com/gorm-preload/preload"
+)
+
+// Relay carries entries between processes, in streams that have names. It keeps the last ones, in
+// the order in which they were added; what it loses is noticed, and costs no more than what is in
+// memory. It is safe for concurrent use. The package feed/redis has one.
+type Relay interface {
+	// Add adds entries at the end of a stream, in their order. Of those for which it returns an
+	// error some may have been added, and may be yet. With no entries it says at once, as an error,
+	// what is wrong with how the relay was made.
+	Add(ctx context.Context, stream string, entries [][]byte) error
+	// Read returns entries that were added after a place, oldest first, and the place of the last
+	// one. Where there are none it waits so long for one, and returns the place that it was given.
+	// The place "" is the end of the stream, of which it returns the place at once.
+	Read(ctx context.Context, stream, after string, wait time.Duration) (entries [][]byte, last string, err error)
+}
+
+// Through has one process read the server's log for all that have the same relay, with one
+// replication slot for all of them: postgres.Through(redis.Relay(client)). The others are told by
+// way of the relay, and connect with the server only where nobody is heard to read. It is for New.
+//
+// Which process reads is settled by an advisory lock of the database, whose key is made of the names
+// of the database and of the publication. When the process that reads is gone, cut off or stopped,
+// another one takes its place, after about the bound; all is forgotten then. So it is where the
+// relay loses what was told. While nobody reads, or the relay cannot be reached, nothing is served
+// from memory once the bound has passed.
+//
+// All processes take the same relay, WithPublication and WithBound. Two applications that use one
+// database each with a relay of its own take different publications.
+func Through(relay Relay) Option {
+	return func(c *config) {
+		c.require(relay != nil, "Through", relay, "a Relay")
+		c.relay = relay
+	}
+}
+
+// entry is what a process tells others by way of a relay. Which fields say something is up to its
+// kind.
+type entry struct {
+	kind   kind
+	from   string // the reign of a leader, or the process that asks
+	number uint64 // among the entries from there, which are numbered from 1 on
+	write  uint64 // which write begins, is open, or has ended
+	end    preload.End
+	first  uint64 // the number of the first entry that tells what is open; 0 if none does
+	batch  []byte
+	asks   []ask
+}
+
+// kind says what an entry tells.
+type kind byte
+
+const (
+	kindBegin   kind = iota + 1 // a write was committed, and may not be visible yet
+	kindOpen                    // the same, once more, for those who have not heard of it
+	kindEnd                     // it is visible
+	kindSettled                 // all is told that was committed before some questions were asked
+	kindGone                    // nothing more will be told in this reign
+	kindAsk                     // a question: what is settled
+	kindJoin                    // the same, of one who has to be told what is open, too
+	kindHurry                   // the same, of one who waits for the answer
+	lastKind
+)
+
+// ask is a question of a process.
+type ask struct {
+	process string
+	number  uint64
+}
+
+// entryVersion is the first byte of an entry.
+const entryVersion = 1
+
+var errEntry = errors.New("postgres: an entry of the relay is not understood")
+
+// bytes returns an entry as entryFrom reads it.
+func (e *entry) bytes() []byte {
+	b := append(make([]byte, 0, 64+len(e.batch)), entryVersion, byte(e.kind), byte(e.end))
+	text := func(s string) { b = append(binary.AppendUvarint(b, uint64(len(s))), s...) }
+	text(e.from)
+	for _, n := range []uint64{e.number, e.write, e.first} {
+		b = binary.AppendUvarint(b, n)
+	}
+	text(string(e.batch))
+	for _, a := range e.asks {
+		text(a.process)
+		b = binary.AppendUvarint(b, a.number)
+	}
+	return b
+}
+
+func entryFrom(b []byte) (e entry, err error) {
+	if len(b) < 3 || b[0] != entryVersion || b[1] == 0 || kind(b[1]) >= lastKind {
+		return e, errEntry
+	}
+	e.kind, e.end = kind(b[1]), preload.End(b[2])
+	b = b[3:]
+	number := func() uint64 {
+		n, size := binary.Uvarint(b)
+		if size <= 0 {
+			err, b = errEntry, nil
+			return 0
+		}
+		b = b[size:]
+		return n
+	}
+	text := func() string {
+		n := number()
+		if err != nil || n > uint64(len(b)) {
+			err, b = errEntry, nil
+			return ""
+		}
+		s := string(b[:n])
+		b = b[n:]
+		return s
+	}
+	e.from = text()
+	e.number, e.write, e.first = number(), number(), number()
+	e.batch = []byte(text())
+	for err == nil && len(b) > 0 {
+		e.asks = append(e.asks, ask{text(), number()})
+	}
+	if e.from == "" || e.number == 0 || e.end > preload.EndUnknown {
+		err = errEntry
+	}
+	return e, err
+}
+
+// carry reads a stream from its end on until the context is done, and has each entry taken in. Where
+// nothing comes for long, it begins again at the end: what the relay has may be older than what was
+// read, so that nothing comes after that. What is passed over by that is missed, as what is lost is.
+func (f *Feed) carry(ctx context.Context, stream string, take func([]byte)) {
+	at, heard := "", time.Now()
+	for ctx.Err() == nil {
+		entries, last, err := f.relay.Read(ctx, stream, at, f.bound/4)
+		if err != nil {
+			if ctx.Err() == nil {
+				f.complain("nothing is served from memory: the relay cannot be read", err)
+			}
+			sleep(ctx, f.bound/16)
+			continue
+		}
+		switch at = last; {
+		case len(entries) > 0:
+			heard = time.Now()
+		case time.Since(heard) > 2*f.bound:
+			at, heard = "", time.Now()
+		}
+		for _, e := range entries {
+			take(e)
+		}
+	}
+}
+
+// sleep waits, or until the context is done.
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// add adds entries to a stream.
+func (f *Feed) add(ctx context.Context, stream string, entries [][]byte) error {
+	ctx, cancel := context.WithTimeout(ctx, max(f.bound, time.Second))
+	defer cancel()
+	return f.relay.Add(ctx, stream, entries)
+}
