@@ -149,7 +149,9 @@ func (s *session) probe(ctx context.Context, asked time.Time) error {
 			return fmt.Errorf("postgres: asking whether transactions are over: %w", err)
 		}
 		if !over {
-			s.complain("nothing is served from memory until the transactions are over that were writing when the feed connected", nil)
+			if asked.Sub(s.begun) > patience {
+				s.complain("nothing is served from memory until the transactions are over that were writing when the feed connected", nil)
+			}
 			return s.report(true)
 		}
 		s.before = ""

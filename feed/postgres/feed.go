@@ -149,7 +149,11 @@ func (f *Feed) complain(what string, err error) {
 	defer f.speaking.Unlock()
 	if now := time.Now(); !errors.Is(err, errAgain) && now.Sub(f.spoken) >= time.Minute {
 		f.spoken = now
-		f.logger.Warn("preload: "+what, "feed", "postgres", "publication", f.publication, "err", err)
+		about := []any{"feed", "postgres", "publication", f.publication}
+		if err != nil {
+			about = append(about, "err", err)
+		}
+		f.logger.Warn("preload: "+what, about...)
 	}
 }
 

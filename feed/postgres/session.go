@@ -36,6 +36,7 @@ type session struct {
 	tx          transaction          // the listener's
 	served      bool                 // it may be read once the session has ended
 
+	begun  time.Time
 	before string // no transaction before this one is open any more, before anything is served; "" from then on
 	shape  string // the sum of the tables; the asker's
 
@@ -82,7 +83,7 @@ type awaited struct {
 func newSession(f *Feed, side *pgx.Conn) *session {
 	return &session{
 		Feed: f, m: f.m, side: side, relations: map[uint32]*relation{}, refused: map[string]string{}, wake: make(chan struct{}, 1),
-		questions: make(chan question), over: make(chan struct{}), heard: time.Now(), blocked: map[uint32]block{},
+		questions: make(chan question), over: make(chan struct{}), begun: time.Now(), heard: time.Now(), blocked: map[uint32]block{},
 	}
 }
 
