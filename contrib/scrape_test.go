@@ -61,7 +61,7 @@ func scrape(t *testing.T) scraped {
 			t.Fatal(err)
 		}
 	}
-	db, p := opentest.Open(t, &[]book{{ID: 1, Title: "one"}, {ID: 2, Title: "two"}}, preload.WithFeed(feed{}), preload.WithVerify(preload.Verify{Rate: 1e-9}),
+	db, p := opentest.OpenLoading(t, &[]book{{ID: 1, Title: "one"}, {ID: 2, Title: "two"}}, preload.WithFeed(feed{}), preload.WithVerify(preload.Verify{Rate: 1e-9}),
 		preload.WithObserver(func(context.Context, preload.Event) { panic("a fault") }))
 	must(db.Raw("SELECT 1").Scan(new(int)).Error)
 	// What a write invalidates is loaded again where it is read more often than it is written.

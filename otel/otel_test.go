@@ -20,8 +20,9 @@ import (
 
 // book is what is read.
 type book struct {
-	_  struct{} `preload:""`
-	ID int
+	_     struct{} `preload:""`
+	ID    int
+	Title string
 }
 
 func open(t testing.TB, options ...preload.Option) (*gorm.DB, *preload.Plugin) {
