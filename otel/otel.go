@@ -38,10 +38,12 @@ type config struct {
 	hitSpans bool
 }
 
-// WithTracerProvider sets where spans go. The default is the global provider.
+// WithTracerProvider sets where spans go. With nil, and by
+// default, that is the global provider.
 func WithTracerProvider(p trace.TracerProvider) Option { return func(c *config) { c.tracers = p } }
 
-// WithMeterProvider sets where metrics go. The default is the global provider.
+// WithMeterProvider sets where metrics go. With nil, and by
+// default, that is the global provider.
 func WithMeterProvider(p metric.MeterProvider) Option { return func(c *config) { c.meters = p } }
 
 // WithHitSpans makes a span of each read that is answered from memory, "preload.get" with the name
@@ -49,11 +51,17 @@ func WithMeterProvider(p metric.MeterProvider) Option { return func(c *config) {
 func WithHitSpans() Option { return func(c *config) { c.hitSpans = true } }
 
 func configOf(options []Option) *config {
-	c := &config{tracers: otel.GetTracerProvider(), meters: otel.GetMeterProvider()}
+	c := &config{}
 	for _, option := range options {
 		if option != nil {
 			option(c)
 		}
+	}
+	if c.tracers == nil {
+		c.tracers = otel.GetTracerProvider()
+	}
+	if c.meters == nil {
+		c.meters = otel.GetMeterProvider()
 	}
 	return c
 }

@@ -143,3 +143,13 @@ func ExampleObserve() {
 	fmt.Println(preloadotel.Register(plugin))
 	// Output: <nil>
 }
+
+// TestWithoutProvidersTheGlobalOnesServe: also where one is nil.
+func TestWithoutProvidersTheGlobalOnesServe(t *testing.T) {
+	t.Parallel()
+	options := []preloadotel.Option{preloadotel.WithTracerProvider(nil), preloadotel.WithMeterProvider(nil)}
+	preloadotel.Observe(options...)(t.Context(), preload.Event{Kind: preload.EventLoad})
+	if err := preloadotel.Register(nil, options...); err != nil {
+		t.Error(err)
+	}
+}

@@ -22,6 +22,9 @@ const testPrefix = "own:test:"
 // testStore is a store of a test's own.
 type testStore struct{ sync.Map }
 
+// originKey is the key of a value by which the origin of a load is known again.
+type originKey struct{}
+
 func (s *testStore) Get(key string) (any, bool) { return s.Load(key) }
 func (s *testStore) Set(key string, value any)  { s.Store(key, value) }
 func (s *testStore) Delete(key string)          { s.Map.Delete(key) }
@@ -125,7 +128,7 @@ func TestWhatIsSaidToFollowIsExpected(t *testing.T) {
 	if related := w.Related(a); len(related) != 3 || !slices.Contains(related, control) {
 		t.Errorf("%q follow %s, want all that were said to", related, a)
 	}
-	origin := context.WithValue(t.Context(), b, "the origin of its load")
+	origin := context.WithValue(t.Context(), originKey{}, "of its load")
 	w.Loaded(all[b], w.entry(b), origin)
 	next := w.took()[c]
 	if next != nil && next.Origin != origin {
