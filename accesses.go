@@ -102,7 +102,7 @@ func (a *accesses) read(ctx context.Context, e *cache.Entry, tally *cache.Tally,
 	}
 	a.note(ctx, e, now, kind)
 	if e.Due(now) {
-		a.worker.Reload(e, now)
+		a.worker.Reload(ctx, e, now)
 		return e.Reloading.Load()
 	}
 	return false
@@ -119,7 +119,7 @@ func (a *accesses) note(ctx context.Context, e *cache.Entry, now time.Time, kind
 		return
 	}
 	session, spread := a.sessionOf(ctx)
-	a.learner.Note(spread, session, e, now, kind)
+	a.learner.Note(ctx, spread, session, e, now, kind)
 }
 
 // sessionOf returns the session of a context, and a number by which the learner chooses one of its

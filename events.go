@@ -76,12 +76,25 @@ type Event struct {
 // WithObserver has a function called with what happens: on the goroutine of the read or write that
 // it is about, which waits for it, so that it must be fast; with what happens in the background on
 // one of the plugin's. The end of a hold-out is told when it comes, but WithoutWorker when the next
-// one begins, or by Stats. ctx is that of the read; a Background for what has none. It must be safe
-// for concurrent use, and must not use the plugin or its *gorm.DB. A panic in it is logged.
+// one begins, or by Stats. ctx is that of the read; a Background for what has none, and of a load
+// what WithOrigin keeps. It must be safe for concurrent use, and must not use the plugin or its
+// *gorm.DB. A panic in it is logged.
 func WithObserver(observe func(ctx context.Context, event Event)) Option {
 	return func(c *config) {
 		c.require(observe != nil, "WithObserver", observe == nil, "a function")
 		c.observe = observe
+	}
+}
+
+// WithOrigin has a function say what is kept of the context of a read for the loads in the
+// background that the read has made, to tell WithObserver of: those of what is expected after it,
+// and of an answer that it found shortly before its end. By default that is a Background, since a
+// context holds on to all that is in it. The function must be fast and safe for concurrent use, and
+// return a context that it made itself.
+func WithOrigin(keep func(read context.Context) context.Context) Option {
+	return func(c *config) {
+		c.require(keep != nil, "WithOrigin", keep == nil, "a function")
+		c.origin = keep
 	}
 }
 

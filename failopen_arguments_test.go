@@ -239,7 +239,7 @@ func TestNoArgumentMakesAFunctionPanic(t *testing.T) {
 	}
 	for name, opts := range map[string][]preload.Option{
 		"a nil option": {nil}, "a nil store": {preload.WithStore(nil)}, "a nil scorer": {preload.WithScorer(nil)}, "a nil logger": {preload.WithLogger(nil)},
-		"a nil clock": {preload.WithClock(nil)}, "a nil partition": {preload.WithPartition(nil)}, "a nil session": {preload.WithSession(nil)},
+		"a nil clock": {preload.WithClock(nil)}, "a nil partition": {preload.WithPartition(nil)}, "a nil session": {preload.WithSession(nil)}, "a nil origin": {preload.WithOrigin(nil)},
 	} {
 		p := preload.New(opts...)
 		if err := p.Initialize(dbtest.SQLite(t).Open(t)); err == nil {

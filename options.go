@@ -39,12 +39,11 @@ type config struct {
 	ttl, negativeTTL time.Duration
 	maxEntries       int
 	maxBytes         int64
-	maxRows          int
+	maxRows, batch   int
 	interval         time.Duration
 	threshold, decay float64
 	maxPatterns      int
 	maxLoaders       int
-	batch            int
 	concurrency      int
 	loadTimeout      time.Duration
 	holdOut          time.Duration
@@ -59,6 +58,7 @@ type config struct {
 	logValues        bool         // the log may hold bind values and keys
 	report           failopen.Report
 	observe          func(context.Context, Event) // nil where nobody is told
+	origin           func(context.Context) context.Context
 	faults           *seen.Faults
 	mode             Mode
 	verify           Verify

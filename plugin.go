@@ -123,15 +123,16 @@ func New(opts ...Option) *Plugin {
 		Report: c.report, Rule: p.models.Rule, Ordinary: p.names.Is,
 	})
 	verifier := p.verifierOf(c)
+	origin := failopen.Origin(c.origin, c.report)
 	p.worker = worker.New(worker.Config{
 		Cache: p.cache, Own: p.own, Patterns: p.patterns, Loaders: p.loaders, Templates: p.templates, Off: !c.worker, Away: &p.away,
 		Settings: worker.Settings{
 			Interval: c.interval, TTL: c.ttl, Threshold: c.threshold, MaxPatterns: c.maxPatterns, Batch: c.batch, Concurrency: c.concurrency,
 			MaxIdleConns: c.maxIdleConns, LoadTimeout: c.loadTimeout, Brief: c.brief,
 		},
-		Now: c.now, Report: c.report, Verifier: verifier, Sampler: c.sampler,
+		Now: c.now, Origin: origin, Report: c.report, Verifier: verifier, Sampler: c.sampler,
 		Ended: func(l worker.Ended) {
-			c.tell(context.Background(), Event{Kind: EventLoad, Table: l.Table, Shape: l.Shape, Why: l.Cause, Took: l.Took, Failed: l.Failed})
+			c.tell(l.Origin, Event{Kind: EventLoad, Table: l.Table, Shape: l.Shape, Why: l.Cause, Took: l.Took, Failed: l.Failed})
 		},
 		Ticked: func() { p.stats.holdOuts.Look() },
 	})
@@ -148,7 +149,7 @@ func New(opts ...Option) *Plugin {
 	p.learner = association.New(association.Config{
 		Context: p.worker.Context(), Cache: p.cache, Templates: p.templates, OwnPrefix: p.own.Prefix(),
 		MaxEntries: c.maxEntries, GraphBytes: c.graphBytes(), RuleBytes: c.ruleBytes(),
-		Now: p.config.now, Report: c.report, Expect: p.worker.Expect, Moved: c.moved, Loadable: func(key string) bool { _, ok := p.worker.LoaderOf(key); return ok },
+		Now: p.config.now, Origin: origin, Report: c.report, Expect: p.worker.Expect, Moved: c.moved, Loadable: func(key string) bool { _, ok := p.worker.LoaderOf(key); return ok },
 	})
 	p.worker.Learner = p.learner
 	p.accesses = accesses{config: c, life: &p.life, cache: p.cache, own: p.own, patterns: p.patterns, learner: p.learner, worker: p.worker}

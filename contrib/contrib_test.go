@@ -1,11 +1,13 @@
 // Package contrib has tests of what the project gives to Prometheus and Grafana: that those can
-// read it, and that it asks for metrics that there are.
+// read it, and that it asks for metrics and labels that a scrape has.
 package contrib
 
 import (
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -17,15 +19,25 @@ import (
 // variables are what Grafana puts in for its own before it asks Prometheus.
 var variables = strings.NewReplacer("$__rate_interval", "1m", "$job", ".*", "$instance", ".*")
 
+// valuesOf is what a variable of Grafana asks for: the values of a label of a metric.
+var valuesOf = regexp.MustCompile(`^label_values\((.+), *(\w+)\)$`)
+
 // TestTheDashboardAsksWhatPrometheusUnderstands, in each of its panels.
 func TestTheDashboardAsksWhatPrometheusUnderstands(t *testing.T) {
 	t.Parallel()
+	s := scrape(t)
 	text, err := os.ReadFile("grafana/preload.json")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var dashboard struct {
-		UID    string
+		UID        string
+		Templating struct {
+			List []struct {
+				Name, Type string
+				Query      any
+			}
+		}
 		Panels []struct {
 			ID                       int
 			Type, Title, Description string
@@ -38,6 +50,19 @@ func TestTheDashboardAsksWhatPrometheusUnderstands(t *testing.T) {
 	}
 	if dashboard.UID == "" || len(dashboard.Panels) < 10 {
 		t.Errorf("UID %q and %d panels", dashboard.UID, len(dashboard.Panels))
+	}
+	for _, variable := range dashboard.Templating.List {
+		query, ok := variable.Query.(map[string]any)
+		if variable.Type != "query" || !ok {
+			continue
+		}
+		asks := variables.Replace(fmt.Sprint(query["query"]))
+		parts := valuesOf.FindStringSubmatch(asks)
+		if parts == nil {
+			t.Errorf("the variable %s asks %s: want label_values(metric, label)", variable.Name, asks)
+			continue
+		}
+		checked(t, s, "the variable "+variable.Name, parts[1], parts[2:])
 	}
 	taken := map[[2]int]string{} // the cells of the grid
 	ids := map[int]bool{}
@@ -56,7 +81,7 @@ func TestTheDashboardAsksWhatPrometheusUnderstands(t *testing.T) {
 			}
 		}
 		for _, target := range p.Targets {
-			checked(t, p.Title, variables.Replace(target.Expr))
+			checked(t, s, p.Title, variables.Replace(target.Expr), names(inLegends, target.LegendFormat))
 		}
 	}
 }
@@ -64,6 +89,7 @@ func TestTheDashboardAsksWhatPrometheusUnderstands(t *testing.T) {
 // TestAlertRulesAreThoseThatPrometheusLoads.
 func TestAlertRulesAreThoseThatPrometheusLoads(t *testing.T) {
 	t.Parallel()
+	s := scrape(t)
 	groups, errs := rulefmt.ParseFile("prometheus/alerts.yml", false, model.UTF8Validation, parser.NewParser(parser.Options{}), slog.Default())
 	for _, err := range errs {
 		t.Error(err)
@@ -76,30 +102,21 @@ func TestAlertRulesAreThoseThatPrometheusLoads(t *testing.T) {
 			if rule.Alert == "" || rule.Annotations["summary"] == "" || rule.Annotations["description"] == "" {
 				t.Errorf("%s: want a name, a summary and what to do", rule.Alert)
 			}
-			checked(t, rule.Alert, rule.Expr)
+			checked(t, s, rule.Alert, rule.Expr, names(inAnnotations, rule.Annotations["summary"]+rule.Annotations["description"]))
+			for _, name := range metrics.FindAllString(rule.Annotations["description"], -1) {
+				if s[name] == nil {
+					t.Errorf("%s: the description names %s, which there is not", rule.Alert, name)
+				}
+			}
 		}
 	}
 }
 
-// checked parses an expression and looks at the metrics that it asks for.
-func checked(t *testing.T, where, text string) {
+// checked looks at what a panel or a rule asks for. told are the labels that are then told of the
+// answer.
+func checked(t *testing.T, s scraped, where, text string, told []string) {
 	t.Helper()
-	expr, err := parser.NewParser(parser.Options{}).ParseExpr(text)
-	if err != nil {
+	for _, err := range s.ask(text, told) {
 		t.Errorf("%s: %s: %v", where, text, err)
-		return
-	}
-	asked := 0
-	parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
-		if s, ok := node.(*parser.VectorSelector); ok {
-			asked++
-			if !strings.HasPrefix(s.Name, "preload_") {
-				t.Errorf("%s asks for %s, which is not the plugin's", where, s.Name)
-			}
-		}
-		return nil
-	})
-	if asked == 0 {
-		t.Errorf("%s asks for no metric: %s", where, text)
 	}
 }

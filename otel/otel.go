@@ -1,19 +1,23 @@
 // Package otel tells OpenTelemetry of a preload plugin. It needs the API only.
 //
-//	plugin := preload.New(preload.WithObserver(otel.Observe()))
+//	plugin := preload.New(preload.WithObserver(otel.Observe()), preload.WithOrigin(otel.Origin))
 //	...
 //	err := otel.Register(plugin)
 //
 // Observe puts on the span that a read runs in how the read was answered: preload.outcome,
 // preload.reason or preload.cause, preload.shape, preload.age. There is no span for a hit, unless
 // WithHitSpans is given. A load in the background is a root span, "preload.load" with why it was
-// made, and counts in the histogram preload.load.duration. Nothing that is told holds a value or
-// SQL.
+// made, and counts in the histogram preload.load.duration. With Origin it has a link to the span of
+// the read that had it made, of the first one where it loaded what follows several: a read after
+// which its answer is expected, or that found the answer shortly before its end. What is loaded
+// since it is hot, or after a write, has no link. Nothing that is told holds a value or SQL.
 package otel
 
 import (
 	"context"
+	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gorm-preload/preload"
 	"go.opentelemetry.io/otel"
@@ -34,10 +38,12 @@ type config struct {
 	hitSpans bool
 }
 
-// WithTracerProvider sets where spans go. The default is the global provider.
+// WithTracerProvider sets where spans go. With nil, and by
+// default, that is the global provider.
 func WithTracerProvider(p trace.TracerProvider) Option { return func(c *config) { c.tracers = p } }
 
-// WithMeterProvider sets where metrics go. The default is the global provider.
+// WithMeterProvider sets where metrics go. With nil, and by
+// default, that is the global provider.
 func WithMeterProvider(p metric.MeterProvider) Option { return func(c *config) { c.meters = p } }
 
 // WithHitSpans makes a span of each read that is answered from memory, "preload.get" with the name
@@ -45,11 +51,17 @@ func WithMeterProvider(p metric.MeterProvider) Option { return func(c *config) {
 func WithHitSpans() Option { return func(c *config) { c.hitSpans = true } }
 
 func configOf(options []Option) *config {
-	c := &config{tracers: otel.GetTracerProvider(), meters: otel.GetMeterProvider()}
+	c := &config{}
 	for _, option := range options {
 		if option != nil {
 			option(c)
 		}
+	}
+	if c.tracers == nil {
+		c.tracers = otel.GetTracerProvider()
+	}
+	if c.meters == nil {
+		c.meters = otel.GetMeterProvider()
 	}
 	return c
 }
@@ -77,7 +89,13 @@ func Observe(options ...Option) func(context.Context, preload.Event) {
 			now := time.Now()
 			cause := attribute.String("preload.cause", e.Why)
 			took.Record(ctx, e.Took.Seconds(), metric.WithAttributes(cause))
-			_, span := tracer.Start(ctx, name("preload.load", e.Why), trace.WithNewRoot(), trace.WithTimestamp(now.Add(-e.Took)), trace.WithAttributes(cause, attribute.String("preload.shape", e.Shape)))
+			options := []trace.SpanStartOption{
+				trace.WithNewRoot(), trace.WithTimestamp(now.Add(-e.Took)), trace.WithAttributes(cause, attribute.String("preload.shape", text(e.Shape))),
+			}
+			if read := trace.SpanContextFromContext(ctx); read.IsValid() {
+				options = append(options, trace.WithLinks(trace.Link{SpanContext: read}))
+			}
+			_, span := tracer.Start(ctx, name("preload.load", e.Why), options...)
 			if e.Failed {
 				span.SetStatus(codes.Error, "the load failed")
 			}
@@ -86,19 +104,33 @@ func Observe(options ...Option) func(context.Context, preload.Event) {
 	}
 }
 
+// Origin is a function for preload.WithOrigin: of the context of a read it keeps which span that
+// is, and nothing that the context holds.
+func Origin(read context.Context) context.Context {
+	return trace.ContextWithSpanContext(context.Background(), trace.SpanContextFromContext(read))
+}
+
+// text returns a name as it can be exported, which has to be UTF-8.
+func text(name string) string {
+	if utf8.ValidString(name) {
+		return name
+	}
+	return strconv.Quote(name)
+}
+
 // name returns the name of a span about something, such as a table.
 func name(of, about string) string {
 	if about == "" {
 		return of
 	}
-	return of + " " + about
+	return of + " " + text(about)
 }
 
 // ofRead returns the attributes of a read.
 func ofRead(e *preload.Event) []attribute.KeyValue {
 	all := []attribute.KeyValue{attribute.String("preload.outcome", e.Outcome.String())}
 	if e.Shape != "" {
-		all = append(all, attribute.String("preload.shape", e.Shape))
+		all = append(all, attribute.String("preload.shape", text(e.Shape)))
 	}
 	switch {
 	case e.Reason != "":
@@ -137,7 +169,7 @@ func Register(p *preload.Plugin, options ...Option) error {
 		with := func(pairs ...string) metric.MeasurementOption {
 			all := make([]attribute.KeyValue, 0, len(pairs)/2)
 			for i := 0; i < len(pairs); i += 2 {
-				all = append(all, attribute.String(pairs[i], pairs[i+1]))
+				all = append(all, attribute.String(pairs[i], text(pairs[i+1])))
 			}
 			return metric.WithAttributes(all...)
 		}

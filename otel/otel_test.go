@@ -20,8 +20,9 @@ import (
 
 // book is what is read.
 type book struct {
-	_  struct{} `preload:""`
-	ID int
+	_     struct{} `preload:""`
+	ID    int
+	Title string
 }
 
 func open(t testing.TB, options ...preload.Option) (*gorm.DB, *preload.Plugin) {
@@ -141,4 +142,14 @@ func ExampleObserve() {
 	plugin := preload.New(preload.WithObserver(preloadotel.Observe()))
 	fmt.Println(preloadotel.Register(plugin))
 	// Output: <nil>
+}
+
+// TestWithoutProvidersTheGlobalOnesServe: also where one is nil.
+func TestWithoutProvidersTheGlobalOnesServe(t *testing.T) {
+	t.Parallel()
+	options := []preloadotel.Option{preloadotel.WithTracerProvider(nil), preloadotel.WithMeterProvider(nil)}
+	preloadotel.Observe(options...)(t.Context(), preload.Event{Kind: preload.EventLoad})
+	if err := preloadotel.Register(nil, options...); err != nil {
+		t.Error(err)
+	}
 }

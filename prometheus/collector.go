@@ -5,7 +5,7 @@ import (
 	"maps"
 	"runtime"
 	"slices"
-	"time"
+	"sync/atomic"
 
 	"github.com/gorm-preload/preload"
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,14 +19,16 @@ const (
 )
 
 // Collector gives the figures of a plugin to a registry of Prometheus. It is safe for concurrent
-// use, and costs nothing between two scrapes.
+// use. Between two scrapes it costs nothing but what the labels of the last one hold.
 type Collector struct {
 	plugin *preload.Plugin
 	shapes int
-	labels prometheus.Labels
+	consts prometheus.Labels
 
 	all []*prometheus.Desc
 	d   descs
+
+	last atomic.Pointer[labels] // of the last scrape; they do not change any more
 }
 
 // Option configures a Collector.
@@ -35,7 +37,7 @@ type Option func(*Collector)
 // WithConstLabels gives all metrics labels, such as the name of the database where there are
 // several plugins.
 func WithConstLabels(labels prometheus.Labels) Option {
-	return func(c *Collector) { c.labels = maps.Clone(labels) }
+	return func(c *Collector) { c.consts = maps.Clone(labels) }
 }
 
 // WithShapes tells of so many shapes of queries, too, at most 1,000: of each its ID and table. Of
@@ -62,7 +64,7 @@ func NewCollector(p *preload.Plugin, options ...Option) *Collector {
 		}
 	}
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
-		d := prometheus.NewDesc("preload_"+name, help, labels, c.labels)
+		d := prometheus.NewDesc("preload_"+name, help, labels, c.consts)
 		c.all = append(c.all, d)
 		return d
 	}
@@ -118,103 +120,106 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	s, d := c.plugin.Stats(), &c.d
-	count := func(desc *prometheus.Desc, n int64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(n), labels...)
+	to := &scrape{to: ch}
+	if last := c.last.Load(); last != nil {
+		to.before = *last
 	}
-	gauge := func(desc *prometheus.Desc, n float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, n, labels...)
-	}
+	to.labels = make(labels, len(to.before))
+	defer func() {
+		last := to.labels
+		c.last.Store(&last)
+	}()
 	v := &s.Verify
 	verifies := s.Settings.VerifyRate > 0 || s.Mode == preload.ModeShadow || v.Equal+v.Mismatches+v.Skipped+v.Failed > 0
 	for table, m := range tables(&s) {
-		count(d.reads, m.Hits-m.Joined-m.Stale, table, "hit")
-		count(d.reads, m.Joined, table, "joined")
-		count(d.reads, m.Stale, table, "stale")
-		count(d.reads, m.Misses, table, "miss")
+		to.count(d.reads, m.Hits-m.Joined-m.Stale, table, "hit")
+		to.count(d.reads, m.Joined, table, "joined")
+		to.count(d.reads, m.Stale, table, "stale")
+		to.count(d.reads, m.Misses, table, "miss")
 		for why, n := range m.MissCauses {
-			count(d.misses, n, table, string(why))
+			to.count(d.misses, n, table, string(why))
 		}
-		gauge(d.entries, float64(m.Entries), table)
-		histogram(ch, d.queryDuration, m.Queries, table)
+		to.gauge(d.entries, float64(m.Entries), table)
+		to.histogram(d.queryDuration, &m.Queries, table)
 		if verifies {
-			count(d.checks, m.Verify.Equal, table, "equal")
-			count(d.checks, m.Verify.Mismatches, table, "mismatch")
-			count(d.checks, m.Verify.Skipped, table, "skipped")
-			count(d.checks, m.Verify.Failed, table, "error")
+			to.count(d.checks, m.Verify.Equal, table, "equal")
+			to.count(d.checks, m.Verify.Mismatches, table, "mismatch")
+			to.count(d.checks, m.Verify.Skipped, table, "skipped")
+			to.count(d.checks, m.Verify.Failed, table, "error")
 		}
 	}
-	count(d.reads, s.Bypassed, "", "bypass")
+	to.count(d.reads, s.Bypassed, "", "bypass")
 	for reason, n := range s.BypassReasons {
-		count(d.bypasses, n, string(reason))
+		to.count(d.bypasses, n, string(reason))
 	}
 	for table, rules := range written(s.InvalidatedBy) {
 		for rule, n := range rules {
-			count(d.invalidations, n, table, rule)
+			to.count(d.invalidations, n, table, rule)
 		}
 	}
-	count(d.evictions, s.Evicted-s.EvictedBytes, "entries")
-	count(d.evictions, s.EvictedBytes, "bytes")
-	count(d.expirations, s.Expired)
+	to.count(d.evictions, s.Evicted-s.EvictedBytes, "entries")
+	to.count(d.evictions, s.EvictedBytes, "bytes")
+	to.count(d.expirations, s.Expired)
 	for cause, results := range s.Loads.Results {
 		for result, n := range results {
-			count(d.loads, n, cause, result)
+			to.count(d.loads, n, cause, result)
 		}
 	}
 	for cause, n := range s.Loads.Used {
-		count(d.loadsUsed, n, cause)
+		to.count(d.loadsUsed, n, cause)
 	}
 	for cause, took := range s.Loads.Took {
-		histogram(ch, d.loadDuration, took, cause)
+		to.histogram(d.loadDuration, &took, cause)
 	}
 	for _, f := range s.Feeds {
-		gauge(d.feedAge, f.Age.Seconds(), f.Feed)
-		gauge(d.feedServes, f.Serves.Seconds(), f.Feed)
-		histogram(ch, d.feedAnnounce, f.Announces, f.Feed)
+		to.gauge(d.feedAge, f.Age.Seconds(), f.Feed)
+		to.gauge(d.feedServes, f.Serves.Seconds(), f.Feed)
+		to.histogram(d.feedAnnounce, &f.Announces, f.Feed)
 		for reason, n := range f.Resets {
-			count(d.feedResets, n, f.Feed, reason)
+			to.count(d.feedResets, n, f.Feed, reason)
 		}
 	}
-	gauge(d.entriesLimit, float64(s.Limits.Entries))
-	gauge(d.memoryLimit, float64(s.Limits.Bytes))
+	to.gauge(d.entriesLimit, float64(s.Limits.Entries))
+	to.gauge(d.memoryLimit, float64(s.Limits.Bytes))
 	for part, n := range map[string]int64{
 		"prepared": s.Memory.Prepared, "templates": s.Memory.Templates, "statements": s.Memory.Statements,
 		"loaders": s.Memory.Loaders, "patterns": s.Memory.Patterns, "prediction": s.Memory.Prediction, "seen": s.Memory.Seen, "recordings": s.Memory.Recordings,
 	} {
-		gauge(d.parts, float64(n), part)
+		to.gauge(d.parts, float64(n), part)
 	}
-	gauge(d.memory, float64(s.Bytes))
-	gauge(d.heldOut, float64(len(s.HeldOut)))
+	to.gauge(d.memory, float64(s.Bytes))
+	to.gauge(d.heldOut, float64(len(s.HeldOut)))
 	for cause, n := range s.HoldOutsBy {
-		count(d.holdOuts, n, cause)
+		to.count(d.holdOuts, n, cause)
 	}
-	gauge(d.inFlight, float64(s.ActiveTasks))
-	gauge(d.waiting, float64(s.Prediction.Waiting))
-	gauge(d.patterns, float64(s.TrackedPatterns))
-	gauge(d.patternsLimit, float64(s.Limits.Patterns))
-	gauge(d.associations, float64(s.Associations))
-	gauge(d.level, float64(s.Prediction.Level))
-	gauge(d.treated, s.Prediction.Treated)
-	gauge(d.control, s.Prediction.Control)
+	to.gauge(d.inFlight, float64(s.ActiveTasks))
+	to.gauge(d.waiting, float64(s.Prediction.Waiting))
+	to.gauge(d.patterns, float64(s.TrackedPatterns))
+	to.gauge(d.patternsLimit, float64(s.Limits.Patterns))
+	to.gauge(d.associations, float64(s.Associations))
+	to.gauge(d.level, float64(s.Prediction.Level))
+	to.gauge(d.treated, s.Prediction.Treated)
+	to.gauge(d.control, s.Prediction.Control)
 	for part, n := range s.Faults {
-		count(d.faults, n, part)
+		to.count(d.faults, n, part)
 	}
 	for _, mode := range []preload.Mode{preload.ModeOff, preload.ModeShadow, preload.ModeOn} {
 		is := 0.
 		if mode == c.plugin.Mode() {
 			is = 1
 		}
-		gauge(d.enabled, is, mode.String())
+		to.gauge(d.enabled, is, mode.String())
 	}
-	gauge(d.build, 1, s.Settings.Version, runtime.Version())
+	to.gauge(d.build, 1, s.Settings.Version, runtime.Version())
 	if c.shapes <= 0 {
 		return
 	}
 	for _, shape := range c.plugin.Shapes(c.shapes) {
-		count(d.shapeReads, shape.Hits-shape.Joined-shape.Stale, shape.ID, shape.Table, "hit")
-		count(d.shapeReads, shape.Joined, shape.ID, shape.Table, "joined")
-		count(d.shapeReads, shape.Stale, shape.ID, shape.Table, "stale")
-		count(d.shapeReads, shape.Misses, shape.ID, shape.Table, "miss")
-		ch <- prometheus.MustNewConstMetric(d.shapeSeconds, prometheus.CounterValue, shape.DBTime.Seconds(), shape.ID, shape.Table)
+		to.count(d.shapeReads, shape.Hits-shape.Joined-shape.Stale, shape.ID, shape.Table, "hit")
+		to.count(d.shapeReads, shape.Joined, shape.ID, shape.Table, "joined")
+		to.count(d.shapeReads, shape.Stale, shape.ID, shape.Table, "stale")
+		to.count(d.shapeReads, shape.Misses, shape.ID, shape.Table, "miss")
+		to.number(d.shapeSeconds, prometheus.CounterValue, shape.DBTime.Seconds(), []string{shape.ID, shape.Table})
 	}
 }
 
@@ -222,16 +227,22 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 // maxTables in the order of their names are told as one, so that a table does not change its label
 // while the models in use stay the same.
 func tables(s *preload.Stats) map[string]preload.ModelStats {
-	all := map[string]preload.ModelStats{}
+	all := make(map[string]preload.ModelStats, len(s.Models))
+	add := func(name string, m preload.ModelStats) {
+		if has, ok := all[name]; ok {
+			m = sum(has, m)
+		}
+		all[name] = m
+	}
 	for i, table := range slices.Sorted(maps.Keys(s.Models)) {
 		if i >= maxTables {
-			all[otherTables] = sum(all[otherTables], s.Models[table])
+			add(otherTables, s.Models[table])
 			continue
 		}
-		all[table] = s.Models[table]
+		add(table, s.Models[table])
 	}
 	if s.Own.Hits+s.Own.Misses > 0 {
-		all[ownTable] = s.Own
+		add(ownTable, s.Own)
 	}
 	return all
 }
@@ -265,13 +276,4 @@ func written(by map[string]map[string]int64) map[string]map[string]int64 {
 		all[name] = added(all[name], by[table])
 	}
 	return all
-}
-
-func histogram(ch chan<- prometheus.Metric, desc *prometheus.Desc, d preload.Durations, labels ...string) {
-	buckets, below := map[float64]uint64{}, uint64(0)
-	for _, bound := range slices.Sorted(maps.Keys(d.Buckets)) {
-		below += uint64(d.Buckets[bound])
-		buckets[time.Duration(bound).Seconds()] = below
-	}
-	ch <- prometheus.MustNewConstHistogram(desc, uint64(d.Count), d.Sum.Seconds(), buckets, labels...)
 }

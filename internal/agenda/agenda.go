@@ -2,6 +2,7 @@ package agenda
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -23,6 +24,8 @@ type Wish struct {
 	Killed bool
 	// Expected is set where the key is loaded because it is expected to be asked for.
 	Expected *association.Expected
+	// Origin is what is kept of the context of the read that had the key loaded; nil for nothing.
+	Origin context.Context
 	// Load is the loader; that of the registry where it is nil.
 	Load cache.Loader
 	// With are more keys that the loader loads, by the same query.

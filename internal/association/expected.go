@@ -1,6 +1,8 @@
 package association
 
 import (
+	"context"
+
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/prediction"
 	"github.com/gorm-preload/preload/internal/template"
@@ -17,7 +19,10 @@ type Expected struct {
 	Hot        bool                  // nothing is expected on account of it
 	Walk       int64                 // that expects it; later ones have higher numbers
 	Prediction prediction.Prediction // that expects it; without its query
-	of         int32                 // the number of Clears before it
+	// Origin is what is kept of the context of the read that it is expected after; nil for nothing.
+	// Who has the key loaded takes it, since an answer that nobody has read yet holds its Expected.
+	Origin context.Context
+	of     int32 // the number of Clears before it
 	cache.Trial
 }
 
@@ -44,8 +49,8 @@ func group(hash uint64) int { return int(hash % prediction.Groups) }
 // Control reports whether the key of a hash is of the control group.
 func Control(hash uint64) bool { return group(hash) == 0 }
 
-// walk has loaded what is expected after a query.
-func (l *Learner) walk(from prediction.Prediction) {
+// walk has loaded what is expected after a query. origin is that of the read that asked it.
+func (l *Learner) walk(from prediction.Prediction, origin context.Context) {
 	if l.Context.Err() != nil {
 		return
 	}
@@ -67,7 +72,7 @@ func (l *Learner) walk(from prediction.Prediction) {
 		if !l.governor.Allows(next, trust, now.UnixNano()) {
 			return false
 		}
-		x := &Expected{Key: next.Key, Prediction: *next, Walk: l.walks, of: l.forgot}
+		x := &Expected{Key: next.Key, Prediction: *next, Walk: l.walks, Origin: origin, of: l.forgot}
 		x.Prediction.Query = prediction.Query{}
 		if !l.Expect(x) {
 			return false

@@ -45,6 +45,9 @@ type Config struct {
 	// Expect awaits the trial of a key and has the key loaded, or ends the trial; it reports
 	// whether the key may be loaded. It makes nobody wait.
 	Expect func(*Expected) bool
+	// Origin returns what is kept of the context of a read for the loads that it leads to; nil for
+	// nothing.
+	Origin func(context.Context) context.Context
 	// Moved is called when a level of eagerness changes: that of what is expected after queries of
 	// the shape of a key, or, with key "", that of all. nil where nobody wants to know.
 	Moved func(key string, before, now int)
@@ -304,16 +307,16 @@ func (l *Learner) hear(what any) {
 		if len(what.related) > 0 {
 			l.predictor.Relate(what.key, what.related...)
 		}
-		l.walk(l.predictor.Observe(prediction.Access{Query: l.query(what.key, nil), At: what.at}))
-	case *Expected:
+		l.walk(l.predictor.Observe(prediction.Access{Query: l.query(what.key, nil), At: what.at}), nil)
+	case loaded:
 		// What was expected is there, and says what is to be expected after it.
-		loaded := what.Heard()
+		e := what.Heard()
 		if !l.current(what.of) {
 			return
 		}
 		from := what.Prediction
-		from.Query = l.query(what.Key, loaded)
-		l.walk(from)
+		from.Query = l.query(what.Key, e)
+		l.walk(from, what.origin)
 	}
 }
 
@@ -337,7 +340,7 @@ func (l *Learner) learn(key string, a *noted) {
 		return
 	}
 	before := l.begun
-	l.walk(from)
+	l.walk(from, a.origin)
 	if a.kind == Hit || a.kind == Leading {
 		l.led(a.entry.Tally, l.begun-before)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/coherence"
+	"github.com/gorm-preload/preload/internal/failopen"
 	"github.com/gorm-preload/preload/internal/prediction"
 	"github.com/gorm-preload/preload/internal/template"
 )
@@ -20,6 +21,9 @@ const testPrefix = "own:test:"
 
 // testStore is a store of a test's own.
 type testStore struct{ sync.Map }
+
+// originKey is the key of a value by which the origin of a load is known again.
+type originKey struct{}
 
 func (s *testStore) Get(key string) (any, bool) { return s.Load(key) }
 func (s *testStore) Set(key string, value any)  { s.Store(key, value) }
@@ -46,7 +50,7 @@ func setup(t testing.TB) *world {
 	c := cache.New(cache.Config{Store: &testStore{}, MaxEntries: 100, MaxBytes: 1 << 20, Waits: cache.UsualWaits, Index: index, Now: now, Pushed: func(*cache.Entry) {}})
 	report := func(_ slog.Level, event, shape string, attrs ...any) { t.Errorf("%s %s %v", event, shape, attrs) }
 	w.Learner = New(Config{
-		Context: ctx, Cache: c, Templates: template.NewSet(template.Config{Cache: c, Index: index, Report: report}), OwnPrefix: testPrefix,
+		Context: ctx, Cache: c, Templates: template.NewSet(template.Config{Cache: c, Index: index, Report: report}), OwnPrefix: testPrefix, Origin: failopen.Origin(nil, nil),
 		MaxEntries: 100, GraphBytes: 1 << 20, RuleBytes: 1 << 20, Now: now, Report: report,
 		Loadable: func(key string) bool { return !strings.HasPrefix(key, "unknown") },
 		Expect: func(x *Expected) bool {
@@ -124,8 +128,12 @@ func TestWhatIsSaidToFollowIsExpected(t *testing.T) {
 	if related := w.Related(a); len(related) != 3 || !slices.Contains(related, control) {
 		t.Errorf("%q follow %s, want all that were said to", related, a)
 	}
-	w.Loaded(all[b], w.entry(b))
+	origin := context.WithValue(t.Context(), originKey{}, "of its load")
+	w.Loaded(all[b], w.entry(b), origin)
 	next := w.took()[c]
+	if next != nil && next.Origin != origin {
+		t.Errorf("%s is expected after a read with %v, want %v", c, next.Origin, origin)
+	}
 	if next == nil || next.Walk <= all[b].Walk || next.Prediction.Depth != 2 {
 		t.Fatalf("once %s is there: expected %+v, want %s in a later walk, two steps from %s", b, next, c, a)
 	}
@@ -158,7 +166,7 @@ func TestClearForgets(t *testing.T) {
 	if x == nil {
 		t.Fatalf("%s is not expected", b)
 	}
-	w.Note(0, prediction.Session{}, w.entry(a), w.now, Hit)
+	w.Note(context.Background(), 0, prediction.Session{}, w.entry(a), w.now, Hit)
 	w.took()
 	if w.Learned() != 1 {
 		t.Errorf("learned from %d accesses, want 1", w.Learned())
@@ -170,7 +178,7 @@ func TestClearForgets(t *testing.T) {
 		t.Fatalf("%s is not expected", c)
 	}
 	after.End(cache.Void)
-	w.Loaded(x, w.entry(b)) // it was expected before Clear
+	w.Loaded(x, w.entry(b), nil) // it was expected before Clear
 	if all := w.took(); len(all) > 0 || w.Cache.Awaited() > 0 || w.Learned() > 0 || w.Clears() != 2 {
 		t.Errorf("expected %v on account of what was expected before Clear; %d are awaited, learned from %d, %d Clears", all, w.Cache.Awaited(), w.Learned(), w.Clears())
 	}
@@ -183,7 +191,7 @@ func TestWhatIsToldIsHeard(t *testing.T) {
 	loaded := func(hot bool) {
 		x := &Expected{Key: "a", Hot: hot}
 		w.Cache.Await(&x.Trial)
-		w.Loaded(x, w.entry("a"))
+		w.Loaded(x, w.entry("a"), nil)
 	}
 	loaded(true)
 	if n := w.Cache.Awaited(); n != 0 {
@@ -205,7 +213,7 @@ func TestWhatIsToldIsHeard(t *testing.T) {
 		w := setup(t)
 		x := &Expected{Key: "a"}
 		w.Cache.Await(&x.Trial)
-		w.Loaded(x, w.entry("a"))
+		w.Loaded(x, w.entry("a"), nil)
 		w.end()
 		w.Run()
 		if n := w.Cache.Awaited(); n != 0 || w.Bytes() != 0 {
@@ -223,7 +231,7 @@ func TestAMissOfWhatLeftForWhatIsExpectedIsItsFault(t *testing.T) {
 		if want == 0.5 {
 			w.Pushed(e)
 		}
-		w.Note(0, prediction.Session{}, e, w.now, Miss)
+		w.Note(context.Background(), 0, prediction.Session{}, e, w.now, Miss)
 		w.took()
 		if got := w.Figures().Pollution; got != want {
 			t.Errorf("pollution %v, want %v", got, want)
@@ -237,7 +245,7 @@ func TestNotingAllocatesNothing(t *testing.T) { //nolint:paralleltest // AllocsP
 	w := setup(t)
 	e := w.entry("a")
 	for _, kind := range []Kind{Hit, First, Miss} {
-		if n := testing.AllocsPerRun(1_000, func() { w.Note(0, prediction.Session{}, e, w.now, kind) }); n != 0 {
+		if n := testing.AllocsPerRun(1_000, func() { w.Note(context.Background(), 0, prediction.Session{}, e, w.now, kind) }); n != 0 {
 			t.Errorf("%v allocations", n)
 		}
 		if lost := w.Lost() > 0; lost != (kind != Hit) {
@@ -247,7 +255,7 @@ func TestNotingAllocatesNothing(t *testing.T) { //nolint:paralleltest // AllocsP
 	w = setup(t)
 	w.rare.Store(64)
 	for range 1_000 {
-		w.Note(0, prediction.Session{}, e, w.now, Hit)
+		w.Note(context.Background(), 0, prediction.Session{}, e, w.now, Hit)
 	}
 	if _, some := w.buffer.Wait(); some || w.Lost() > 0 {
 		t.Errorf("hits are noted that are not sampled: some %v, lost %d", some, w.Lost())
@@ -261,7 +269,7 @@ func TestWhatIsLoadedAfterTheEndIsNotAwaited(t *testing.T) {
 	load := func(key string) {
 		x := &Expected{Key: key}
 		w.Expect(x)
-		w.Loaded(x, w.entry(key))
+		w.Loaded(x, w.entry(key), nil)
 	}
 	load("before")
 	if n := w.Cache.Awaited(); n != 1 {
@@ -315,7 +323,7 @@ func TestWhatIsNotedDependsOnWhatIsKnown(t *testing.T) {
 		w.rare.Store(64)
 		w.patient.Store(c.patient)
 		for _, kind := range []Kind{Hit, Leading, First, Miss} {
-			w.Note(0, prediction.Session{}, w.entry("a"), w.now, kind)
+			w.Note(context.Background(), 0, prediction.Session{}, w.entry("a"), w.now, kind)
 		}
 		if hurries := w.buffer.Hurries(); hurries == c.patient {
 			t.Errorf("%s: hurries is %v", c.name, hurries)
@@ -335,6 +343,6 @@ func BenchmarkNote(b *testing.B) {
 	e := w.entry("a")
 	b.ReportAllocs()
 	for i := uint64(0); b.Loop(); i++ {
-		w.Note(i, prediction.Session{ID: i}, e, w.now, Hit)
+		w.Note(context.Background(), i, prediction.Session{ID: i}, e, w.now, Hit)
 	}
 }

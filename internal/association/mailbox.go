@@ -1,6 +1,7 @@
 package association
 
 import (
+	"context"
 	"math/bits"
 	"sync/atomic"
 	"time"
@@ -23,7 +24,7 @@ const (
 // mailbox is what others tell and ask a learner.
 type mailbox struct {
 	buffer  *prediction.Buffer[noted]
-	told    chan any // *Expected that were loaded, declared
+	told    chan any // loaded, declared
 	asked   chan question
 	cleared atomic.Int32
 	// rare is how rare sessions are of which all accesses are noted, and patient says that nothing
@@ -49,11 +50,18 @@ const (
 type noted struct {
 	entry   *cache.Entry
 	session prediction.Session
+	origin  context.Context
 	at      int64
 	of      int32 // the number of Clears before it
 	kind    Kind
 	rarity  uint8 // of the session
 	whole   bool  // of its session all accesses are noted
+}
+
+// loaded is an expected key that was loaded, with the origin of the load.
+type loaded struct {
+	*Expected
+	origin context.Context
 }
 
 // declared are keys that an application says follow another.
@@ -72,9 +80,9 @@ type question struct {
 
 // Note notes an access to an answer, unless it is a Hit in a session that is not sampled, or
 // nothing is loaded for now on account of a Leading one. spread tells apart those who note at the
-// same time, and sessions. It takes no lock and allocates nothing; for what is not noted it writes
-// nothing.
-func (l *Learner) Note(spread uint64, session prediction.Session, e *cache.Entry, now time.Time, kind Kind) {
+// same time, and sessions. It takes no lock and, but for what Origin returns of the context,
+// allocates nothing; for what is not noted it writes nothing.
+func (l *Learner) Note(ctx context.Context, spread uint64, session prediction.Session, e *cache.Entry, now time.Time, kind Kind) {
 	at := now.UnixNano()
 	rarity := rarityOf(spread, session, at)
 	whole := uint32(rarity) >= l.rare.Load()
@@ -86,7 +94,7 @@ func (l *Learner) Note(spread uint64, session prediction.Session, e *cache.Entry
 	} else if patient {
 		urgency = prediction.Due
 	}
-	l.buffer.Put(spread, noted{e, session, at, l.cleared.Load(), kind, rarity, whole}, urgency)
+	l.buffer.Put(spread, noted{e, session, l.Origin(ctx), at, l.cleared.Load(), kind, rarity, whole}, urgency)
 }
 
 const (
@@ -123,9 +131,9 @@ func (l *Learner) Declare(key string, related []string, now time.Time) {
 }
 
 // Loaded notes that an expected key was loaded into an entry. It counts as awaited until the
-// learner has heard of it, if that is to.
-func (l *Learner) Loaded(x *Expected, e *cache.Entry) {
-	if x.Load(e) && (x.Hot || !l.tell(x)) {
+// learner has heard of it, if that is to. origin is that of the load.
+func (l *Learner) Loaded(x *Expected, e *cache.Entry, origin context.Context) {
+	if x.Load(e) && (x.Hot || !l.tell(loaded{x, origin})) {
 		x.Heard()
 	}
 	if l.Context.Err() != nil {
@@ -138,7 +146,7 @@ func (l *Learner) drain() {
 	for {
 		select {
 		case what := <-l.told:
-			if x, ok := what.(*Expected); ok {
+			if x, ok := what.(loaded); ok {
 				x.Heard()
 			}
 		default:

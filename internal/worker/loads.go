@@ -43,7 +43,7 @@ func (w *Worker) job(r agenda.Wish) (j runner.Job, ok bool) {
 				kept.Store(len(stored) > 0)
 				for one := range r.All {
 					if one.Expected != nil {
-						w.loaded(one.Expected, stored, err)
+						w.loaded(one, stored, err)
 					}
 				}
 				return err
@@ -66,7 +66,8 @@ func (w *Worker) job(r agenda.Wish) (j runner.Job, ok bool) {
 }
 
 // loaded notes what became of the load of a key that is expected.
-func (w *Worker) loaded(x *association.Expected, stored []*cache.Entry, err error) {
+func (w *Worker) loaded(r *agenda.Wish, stored []*cache.Entry, err error) {
+	x := r.Expected
 	key := w.Own.StoreKey(x.Key)
 	i := slices.IndexFunc(stored, func(e *cache.Entry) bool { return e.Key == key })
 	switch {
@@ -80,7 +81,7 @@ func (w *Worker) loaded(x *association.Expected, stored []*cache.Entry, err erro
 		if load, ok := w.LoaderOf(x.Key); ok {
 			w.Loaders.Register(x.Key, load, 0)
 		}
-		w.Learner.Loaded(x, stored[i])
+		w.Learner.Loaded(x, stored[i], r.Origin)
 	}
 }
 
@@ -131,7 +132,11 @@ func (w *Worker) count(r *agenda.Wish, stored bool, end runner.Ending) {
 		result = "error"
 	}
 	w.Told.Loads.Ended(shape, cause, result, failed && !end.Brief, end.Took)
-	w.Ended(Ended{Table: template.Table(r.Key), Shape: shape, Cause: cause, Took: end.Took, Failed: failed})
+	origin := r.Origin
+	if origin == nil {
+		origin = context.Background()
+	}
+	w.Ended(Ended{Origin: origin, Table: template.Table(r.Key), Shape: shape, Cause: cause, Took: end.Took, Failed: failed})
 }
 
 // LoaderOf returns the loader of a key: one that was kept, or one that reads off the key how its
@@ -146,10 +151,15 @@ func (w *Worker) LoaderOf(key string) (cache.Loader, bool) {
 // Together takes the first key out of those that are expected, and those that can be loaded by the
 // same query.
 func (w *Worker) Together(expected []*association.Expected) (r agenda.Wish, rest []*association.Expected) {
-	r = agenda.Wish{Key: expected[0].Key, Expected: expected[0]}
+	wish := func(x *association.Expected) agenda.Wish {
+		origin := x.Origin
+		x.Origin = nil
+		return agenda.Wish{Key: x.Key, Expected: x, Origin: origin}
+	}
+	r = wish(expected[0])
 	with, rest, load := loading.Together(w.Source, expected, func(x *association.Expected) string { return x.Key })
 	for _, x := range with {
-		r.With = append(r.With, agenda.Wish{Key: x.Key, Expected: x})
+		r.With = append(r.With, wish(x))
 	}
 	if r.Load = load; load == nil {
 		r.Load, _ = w.LoaderOf(r.Key)

@@ -38,6 +38,8 @@ type Config struct {
 	Settings Settings
 	Now      func() time.Time
 	Report   failopen.Report
+	// Origin returns what is kept of the context of a read for the loads that it has made.
+	Origin func(context.Context) context.Context
 	// Ended is told of each load that has ended.
 	Ended func(Ended)
 	// Ticked is called once a tick.
@@ -83,6 +85,9 @@ type Worker struct {
 
 // Ended is a load that has ended.
 type Ended struct {
+	// Origin is what is kept of the context of the read that had it made, of the first one where
+	// one query loaded several keys; else a Background.
+	Origin       context.Context
 	Table, Shape string
 	Cause        string // why it was made
 	Took         time.Duration
@@ -271,11 +276,12 @@ func (w *Worker) renewal(e *cache.Entry, cause string) (r agenda.Wish, ok bool) 
 
 // Reload asks for an entry that is read to be loaded again before it expires, where it is read
 // often enough.
-func (w *Worker) Reload(e *cache.Entry, now time.Time) {
+func (w *Worker) Reload(ctx context.Context, e *cache.Entry, now time.Time) {
 	if e.Pattern != nil && !prediction.Renews(e.Read(), e.Passed(now)) {
 		return
 	}
 	if r, ok := w.renewal(e, causeExpiry); ok {
+		r.Origin = w.Origin(ctx)
 		w.request(r)
 	}
 }
