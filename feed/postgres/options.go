@@ -17,6 +17,9 @@ type config struct {
 	lease       time.Duration
 	patience    time.Duration
 	fail        bool
+	tables      []string      // of which a change table tells; nil for all
+	late        time.Duration // for how long changes stay in a change table at least
+	room        int64         // how long a change table may be, in bytes
 	logger      *slog.Logger
 	unguarded   bool // what is told counts as visible: a fault that a test makes
 	errs        []error
@@ -25,7 +28,7 @@ type config struct {
 func newConfig(options []Option) config {
 	c := config{
 		bound: time.Second, publication: "preload", schema: "preload", lease: 2 * time.Second, patience: time.Minute,
-		logger: slog.Default(),
+		late: 10 * time.Second, room: 256 << 20, logger: slog.Default(),
 	}
 	for _, option := range options {
 		if option == nil {
