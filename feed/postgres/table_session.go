@@ -181,12 +181,11 @@ func (s *tableSession) scan(row pgx.Row, more ...any) (now tableState, err error
 	if backend != s.backend {
 		return now, errors.New("postgres: the connection leads to another session of the server than before: want one without a pooler")
 	}
-	for text, to := range map[string]*view{seen: &now.view, gone: &now.gone, going: &now.going} {
-		if *to, err = parseView(text); err != nil {
-			return now, err
-		}
-	}
-	return now, nil
+	var wrong [3]error
+	now.view, wrong[0] = parseView(seen)
+	now.gone, wrong[1] = parseView(gone)
+	now.going, wrong[2] = parseView(going)
+	return now, errors.Join(wrong[:]...)
 }
 
 // look takes in what has become visible since the last one.
