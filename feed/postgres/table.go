@@ -39,21 +39,22 @@ var _ preload.Positioner = (*TableFeed)(nil)
 
 // ChangeTable returns a feed for servers that do not replicate (wal_level is not logical). It
 // connects with a server by a data source name, as pgx takes it. Triggers leave in a table what
-// each statement changes, whoever sends it, and each process reads that table four times in a bound
-// (WithBound): no process serves an answer that is older.
+// each statement changes, whoever sends it, and each process reads that table four times in a
+// bound (WithBound): no process serves an answer that is older.
 //
-// It takes version 13 or later, and one connection for each process: to the server itself, not to a
-// pooler that shares connections, and to the one that the plugin's handle reads from. The table is
-// in a schema of its own (WithSchema), which the first process makes, and has no rows that survive a
-// crash, nor needs any. The triggers are those of the tables that the role owns, or of some of them
-// (WithTables), of later ones, too. Where the role may not make these, somebody runs what
-// ChangeTableSQL returns. A table without all of its triggers is not served from memory; the log
-// says which. Foreign tables, materialized views, and tables that a subscription writes have none.
+// It takes version 13 or later, and one connection for each process: to the server itself, not to
+// a pooler that shares connections, and to the one that the plugin's handle reads from. The table
+// is in a schema of its own (WithSchema), which the first process makes, and has no rows that
+// survive a crash, nor needs any. The triggers are those of the tables that the role owns, or of
+// some of them (WithTables), of later ones, too. Where the role may not make these, somebody runs
+// what ChangeTableSQL returns. A table without all of its triggers is not served from memory; the
+// log says which. Foreign tables, materialized views, and tables that a subscription writes have
+// none.
 //
-// Who may read the change table reads rows of all tables with triggers. They stay for some seconds,
-// or until a process comes, but no more than 256 MiB: then changes are not noted, and all processes
-// forget everything. DROP SCHEMA ... CASCADE removes the feed, with its triggers; dropping the table
-// alone would have all writes fail.
+// Who may read the change table reads rows of all tables with triggers. They stay for some
+// seconds, or until a process comes, but no more than 256 MiB: then changes are not noted, and all
+// processes forget everything. DROP SCHEMA ... CASCADE removes the feed, with its triggers;
+// dropping the table alone would have all writes fail.
 func ChangeTable(dsn string, options ...Option) *TableFeed {
 	f := &TableFeed{config: newConfig(options), dsn: dsn}
 	f.late = max(f.late, 2*f.bound)
@@ -61,8 +62,8 @@ func ChangeTable(dsn string, options ...Option) *TableFeed {
 }
 
 // WithTables sets the tables of which a ChangeTable feed tells, by their names with or without a
-// schema; no others are served from memory, but those that have the triggers already. By default it
-// tells of all that the role owns.
+// schema; no others are served from memory, but those that have the triggers already. By default
+// it tells of all that the role owns.
 func WithTables(names ...string) Option {
 	return func(c *config) {
 		for _, name := range names {
@@ -73,10 +74,11 @@ func WithTables(names ...string) Option {
 	}
 }
 
-// ChangeTableSQL returns the SQL that makes what ChangeTable needs in a schema, and the triggers of
-// tables, for roles that may not. A name of a table is read as in any statement: one with capitals
-// takes double quotes. The application's role then needs GRANT USAGE ON SCHEMA, and SELECT, INSERT,
-// UPDATE, DELETE, TRUNCATE ON ALL TABLES and SELECT ON ALL SEQUENCES in it.
+// ChangeTableSQL returns the SQL that makes what ChangeTable needs in a schema, and the triggers
+// of tables, for roles that may not. A name of a table is read as in any statement: one with
+// capitals takes double quotes. The application's role then needs GRANT USAGE ON SCHEMA, and
+// SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES and SELECT ON ALL SEQUENCES in it; to
+// make triggers of its own tables, EXECUTE ON FUNCTION change, too.
 func ChangeTableSQL(schema string, tables ...string) string {
 	c := newConfig(nil)
 	c.schema = schema
@@ -104,8 +106,8 @@ func (c *config) text(sql string) string {
 	).Replace(sql)
 }
 
-// Open implements preload.Feed. The server need not be there yet, but one that is there and refuses,
-// or is no server for it, is an error.
+// Open implements preload.Feed. The server need not be there yet, but one that is there and
+// refuses, or is no server for it, is an error.
 func (f *TableFeed) Open(ctx context.Context, m preload.Member) error {
 	dial, err := pgx.ParseConfig(f.dsn)
 	if err != nil {
@@ -190,7 +192,8 @@ func (f *TableFeed) complain(what string, err error) {
 	}
 }
 
-// errNoServerForIt is in the error of a server, or a way to one, that trying again does not change.
+// errNoServerForIt is in the error of a server, or a way to one, that trying again does not
+// change.
 var errNoServerForIt = errors.New("postgres: this connection is none for a change table")
 
 // connect connects with the server, and has what is missing made there.
@@ -253,8 +256,8 @@ const tableMayUse = `SELECT (SELECT bool_and(has_table_privilege(t, p))
 		FROM unnest(ARRAY['@.changes', '@.horizon']) t, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) p)
 	AND has_sequence_privilege('@.missed', 'SELECT')`
 
-// beginQuery makes a horizon where there is none, or one of another server whose tables were copied;
-// what is in the change table then is of before it.
+// beginQuery makes a horizon where there is none, or one of another server whose tables were
+// copied; what is in the change table then is of before it.
 const beginQuery = `WITH fresh AS (INSERT INTO @.horizon AS h VALUES (true, pg_current_snapshot(), pg_current_snapshot())
 	ON CONFLICT (one) DO UPDATE SET gone = excluded.gone, going = excluded.going
 	WHERE pg_snapshot_xmax(h.going) > pg_snapshot_xmax(excluded.going) RETURNING 1)

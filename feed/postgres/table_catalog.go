@@ -21,9 +21,9 @@ type watched struct {
 }
 
 // watchedQuery returns the tables, each with whether its changes are told, its columns, and the
-// tables above and below it. A statement on a table that others inherit from, or are partitions of,
-// fires the triggers of that table only. Statements do not replicate: a subscription fires none. A
-// column that the database computes may be computed when it is read.
+// tables above and below it. A statement on a table that others inherit from, or are partitions
+// of, fires the triggers of that table only. Statements do not replicate: a subscription fires
+// none. A column that the database computes may be computed when it is read.
 const watchedQuery = `WITH RECURSIVE up AS (
 	SELECT inhrelid AS lower, inhparent AS upper FROM pg_inherits
 	UNION SELECT u.lower, i.inhparent FROM up u JOIN pg_inherits i ON i.inhrelid = u.upper)

@@ -44,8 +44,8 @@ func (s *tableSession) clean(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// overflowed is called when changes are missing in the table, because it was full. Transactions that
-// are open may have more of these: nothing is served before they are over.
+// overflowed is called when changes are missing in the table, because it was full. Transactions
+// that are open may have more of these: nothing is served before they are over.
 func (s *tableSession) overflowed(ctx context.Context) error {
 	s.m.Stop()
 	var mark string

@@ -22,8 +22,8 @@ import (
 // tableFeed returns the feed of a process of openTable.
 func (p *process) tableFeed() *TableFeed { return p.by.(*TableFeed) }
 
-// TestChangeTableFaults: whatever befalls the server, or what the feed made there, nothing is served
-// that is older than the bound, and after a while memory serves again.
+// TestChangeTableFaults: whatever befalls the server, or what the feed made there, nothing is
+// served that is older than the bound, and after a while memory serves again.
 func TestChangeTableFaults(t *testing.T) {
 	t.Parallel()
 	s := alone(t, "max_prepared_transactions=3")
@@ -182,7 +182,7 @@ func TestChangeTableIsCleaned(t *testing.T) {
 	gone.serving(t, items)
 	p.serving(t, items)
 	worldtest.Must(t, gone.Plugin.Close())
-	b.write("UPDATE items SET name = 'long' WHERE id = 1; INSERT INTO items SELECT i, 'many' FROM generate_series(10, 5000) i")
+	b.write("UPDATE items SET name = 'long' WHERE id = 1; INSERT INTO items SELECT i, 'many' FROM generate_series(10, 5000) i; DELETE FROM items WHERE id > 9")
 	until(t, "a table that is clean", func() bool { return b.one("SELECT count(*) FROM preload.changes") == 0 })
 	b.write("UPDATE items SET name = 'not in the table' WHERE id = 2")
 	p.caughtUp(t)
@@ -253,8 +253,9 @@ func TestAFullChangeTable(t *testing.T) {
 	})
 }
 
-// TestRandomWritersBesideReaders: transactions of any length, of several rows, undone in whole or in
-// part, one after the other and beside each other; no process reads what is older than the bound.
+// TestRandomWritersBesideReaders: transactions of any length, of several rows, undone in whole or
+// in part, one after the other and beside each other; no process reads what is older than the
+// bound.
 func TestRandomWritersBesideReaders(t *testing.T) {
 	t.Parallel()
 	b := common(t).bed(t)
@@ -392,8 +393,8 @@ func TestChangeTableSaysWhatIsWrong(t *testing.T) {
 
 type other item
 
-// TestChangeTableMakesTriggersLater: of tables that come later, of some tables only, and not while a
-// transaction that writes them is open, which nobody waits for.
+// TestChangeTableMakesTriggersLater: of tables that come later, of some tables only, and not while
+// a transaction that writes them is open, which nobody waits for.
 func TestChangeTableMakesTriggersLater(t *testing.T) {
 	t.Parallel()
 	b := common(t).bed(t)

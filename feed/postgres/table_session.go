@@ -23,9 +23,9 @@ import (
 // over when it is taken in: a query that does not see it began before the look did, and its answer
 // is not kept.
 //
-// Where something does not fit (the tables are others, rows may be missing) all is forgotten, as of
-// a new snapshot (begin). So it is with each new connection: what is known is known of one start of
-// the server, and of one way to it.
+// Where something does not fit (the tables are others, rows may be missing) all is forgotten, as
+// of a new snapshot (begin). So it is with each new connection: what is known is known of one
+// start of the server, and of one way to it.
 type tableSession struct {
 	*TableFeed
 	conn    *pgx.Conn
@@ -142,8 +142,8 @@ func (s *tableSession) now(ctx context.Context) (view, error) {
 	}
 }
 
-// stateColumns are those of a state. What is missed is read after the snapshot was taken, and so is
-// not less than the snapshot's transactions have counted. The sum is that of the tables, of the
+// stateColumns are those of a state. What is missed is read after the snapshot was taken, and so
+// is not less than the snapshot's transactions have counted. The sum is that of the tables, of the
 // triggers, and of the change table, which TRUNCATE makes another one.
 const stateColumns = `pg_current_snapshot()::text, pg_backend_pid(), (SELECT coalesce(pg_sequence_last_value('@.missed'::regclass), 0)), h.gone::text, h.going::text,
 	(SELECT coalesce(sum(hashtextextended(what, 0)), 0)::text FROM (` + shape + `
@@ -291,8 +291,8 @@ func (s *tableSession) statement(tx *transaction, id uint32, operation string, b
 	}
 }
 
-// sameKey reports whether two rows have the same primary key, so that they are one before and after
-// an update: nothing says that the server lists both in one order.
+// sameKey reports whether two rows have the same primary key, so that they are one before and
+// after an update: nothing says that the server lists both in one order.
 func (w *watched) sameKey(was, is []any) bool {
 	keyed := false
 	for i, key := range w.key {
