@@ -13,14 +13,12 @@ import (
 	"time"
 
 	"github.com/gorm-preload/preload"
+	"github.com/gorm-preload/preload/internal/dbtest"
 	"github.com/gorm-preload/preload/internal/worldtest"
 	"github.com/jackc/pgx/v5"
 	"go.uber.org/goleak"
 	"gorm.io/gorm"
 )
-
-// tableFeed returns the feed of a process of openTable.
-func (p *process) tableFeed() *TableFeed { return p.by.(*TableFeed) }
 
 // TestChangeTableFaults: whatever befalls the server, or what the feed made there, nothing is
 // served that is older than the bound, and after a while memory serves again.
@@ -211,6 +209,35 @@ func mustView(t testing.TB, text string) view {
 		t.Errorf("%s reads as %s", text, v)
 	}
 	return v
+}
+
+// TestSlowAnswersOfTheServer: what a look reads is known as of when it was asked for, however late
+// the answer comes.
+func TestSlowAnswersOfTheServer(t *testing.T) {
+	t.Parallel()
+	b := common(t).bed(t)
+	plain := b.items()
+	behind, proxy := b.d.Behind(t)
+	feed := ChangeTable(behind.DSN(), WithBound(quick), WithLogger(worldtest.Quiet()))
+	p := &process{World: worldtest.Open(t, b.d.Again(), plain, nil, preload.WithFeed(feed)), by: feed}
+	p.serving(t, items)
+	proxy.Rule(func(packet dbtest.Packet) dbtest.Verdict {
+		if !packet.Up {
+			return dbtest.Delay(quick * 4 / 5)
+		}
+		return dbtest.Delay(0)
+	})
+	for n := range 8 {
+		b.write(fmt.Sprintf("UPDATE items SET name = 'slow %d' WHERE id = 1", n))
+		written := time.Now()
+		for age := time.Duration(0); age <= 2*quick; {
+			begun := time.Now()
+			diff := items.Ask(plain).Differs(items.Ask(p.DB))
+			if age = begun.Sub(written); diff != "" && age > quick {
+				t.Fatalf("an answer that is %v old, with a bound of %v: %s", age, quick, diff)
+			}
+		}
+	}
 }
 
 // TestAFullChangeTable: writes go on, all is forgotten, and nothing is served before the
