@@ -71,8 +71,9 @@ func WithLogger(logger *slog.Logger) Option {
 	}
 }
 
-// WithSchema sets the schema in which a Strict feed has its tables and functions. Processes that
-// tell each other of their writes take the same. Default "preload"; it must not be empty.
+// WithSchema sets the schema in which a Strict or a ChangeTable feed has its tables and functions.
+// Processes that tell each other of their writes take the same. Default "preload"; it must not be
+// empty.
 func WithSchema(name string) Option {
 	return func(c *config) {
 		c.require(name != "", "WithSchema", name, "a name")
