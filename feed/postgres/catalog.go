@@ -33,10 +33,9 @@ const ours = `n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'`
 // its own, whose snapshot would be older than the answer.
 const endQuery = "SELECT pg_current_wal_insert_lsn()::text"
 
-// shapeQuery sums up all that has a say in which tables there are, how they look, and whether their
-// changes are told. TRUNCATE, VACUUM and what else leaves that as it is does not change the sum.
-const shapeQuery = `SELECT coalesce(sum(hashtextextended(what, 0)), 0)::text FROM (
-	SELECT concat_ws('/', 'c', c.oid, c.relname, c.relnamespace, c.relkind, c.relpersistence, c.relnatts, c.relispartition,
+// shape lists all that has a say in which tables there are, and how they look. TRUNCATE, VACUUM and
+// what else leaves that as it is does not change it.
+const shape = `SELECT concat_ws('/', 'c', c.oid, c.relname, c.relnamespace, c.relkind, c.relpersistence, c.relnatts, c.relispartition,
 		c.relreplident, c.relrowsecurity) AS what
 	FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND ` + ours + `
 	UNION ALL SELECT concat_ws('/', 'a', a.attrelid, a.attnum, a.xmin)
@@ -46,10 +45,13 @@ const shapeQuery = `SELECT coalesce(sum(hashtextextended(what, 0)), 0)::text FRO
 	UNION ALL SELECT concat_ws('/', 'v', oid, xmin) FROM pg_rewrite WHERE oid >= 16384
 	UNION ALL SELECT concat_ws('/', 'y', oid, xmin) FROM pg_policy
 	UNION ALL SELECT concat_ws('/', 'n', oid, xmin) FROM pg_namespace n WHERE ` + ours + `
+	UNION ALL SELECT concat_ws('/', 'e', oid, xmin) FROM pg_enum`
+
+// shapeQuery sums up the shape, and whether changes of tables are told.
+const shapeQuery = `SELECT coalesce(sum(hashtextextended(what, 0)), 0)::text FROM (` + shape + `
 	UNION ALL SELECT concat_ws('/', 'p', oid, xmin) FROM pg_publication
 	UNION ALL SELECT concat_ws('/', 'r', oid, xmin) FROM pg_publication_rel
-	UNION ALL SELECT concat_ws('/', 't', schemaname, tablename) FROM pg_publication_tables
-	UNION ALL SELECT concat_ws('/', 'e', oid, xmin) FROM pg_enum) AS everything`
+	UNION ALL SELECT concat_ws('/', 't', schemaname, tablename) FROM pg_publication_tables) AS everything`
 
 // tablesQuery returns the tables, each with whether its changes are told, and the tables above it
 // and, of one that is partitioned, below it. A publication with a row filter does not tell all; nor

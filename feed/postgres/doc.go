@@ -4,7 +4,8 @@
 //	p := preload.New(preload.WithFeed(postgres.New("postgres://app@db.example.com/shop")))
 //
 // Strict returns another feed: by that, once a write of the application itself has returned, no
-// process serves what was there before it. What follows is about New.
+// process serves what was there before it. ChangeTable returns one that sees every writer, too, on a
+// server that does not replicate. What follows is about New.
 //
 // The feed reads the server's write-ahead log by logical replication. No process serves an answer
 // that is older than a bound (WithBound, one second), whoever wrote; usually some milliseconds pass

@@ -482,7 +482,7 @@ func TestWhatIsMissingIsSaid(t *testing.T) {
 			}
 			var log journal
 			feed := New(dsn, WithBound(quick), log.logger())
-			p := &process{worldtest.Open(t, b.d.Again(), plain, nil, preload.WithFeed(feed)), feed}
+			p := &process{worldtest.Open(t, b.d.Again(), plain, nil, preload.WithFeed(feed)), feed, feed}
 			until(t, "a word of what is missing", func() bool { return log.String() != "" })
 			for _, want := range c.want {
 				if !strings.Contains(log.String(), want) {

@@ -17,7 +17,10 @@ type config struct {
 	lease       time.Duration
 	patience    time.Duration
 	fail        bool
-	relay       Relay // nil where each process reads the server's log itself
+	relay       Relay         // nil where each process reads the server's log itself
+	tables      []string      // of which a change table tells; nil for all
+	late        time.Duration // for how long changes stay in a change table at least
+	room        int64         // how long a change table may be, in bytes
 	logger      *slog.Logger
 	unguarded   bool // what is told counts as visible: a fault that a test makes
 	errs        []error
@@ -26,7 +29,7 @@ type config struct {
 func newConfig(options []Option) config {
 	c := config{
 		bound: time.Second, publication: "preload", schema: "preload", lease: 2 * time.Second, patience: time.Minute,
-		logger: slog.Default(),
+		late: 10 * time.Second, room: 256 << 20, logger: slog.Default(),
 	}
 	for _, option := range options {
 		if option == nil {
@@ -69,8 +72,9 @@ func WithLogger(logger *slog.Logger) Option {
 	}
 }
 
-// WithSchema sets the schema in which a Strict feed has its tables and functions. Processes that
-// tell each other of their writes take the same. Default "preload"; it must not be empty.
+// WithSchema sets the schema in which a Strict or a ChangeTable feed has its tables and functions.
+// Processes that tell each other of their writes take the same. Default "preload"; it must not be
+// empty.
 func WithSchema(name string) Option {
 	return func(c *config) {
 		c.require(name != "", "WithSchema", name, "a name")

@@ -330,7 +330,7 @@ func TestAnotherRelayIsSaid(t *testing.T) {
 	p.serving(t, items)
 	var log journal
 	other := b.feed(Through(newMemory()), WithBound(quick), log.logger())
-	deaf := &process{worldtest.Open(t, b.d.Again(), plain, nil, preload.WithFeed(other)), other}
+	deaf := &process{worldtest.Open(t, b.d.Again(), plain, nil, preload.WithFeed(other)), other, other}
 	other.follower.mu.Lock()
 	other.follower.quiet = time.Now().Add(-time.Minute)
 	other.follower.mu.Unlock()

@@ -52,13 +52,13 @@ type kinds struct {
 
 // spy is a feed whose batches a test reads, those that the plugin tells and those of the stream.
 type spy struct {
-	*Feed
+	preload.Positioner
 	mu              sync.Mutex
 	written, stream [][]byte
 }
 
 func (s *spy) Open(ctx context.Context, m preload.Member) error {
-	return s.Feed.Open(ctx, spyMember{m, s})
+	return s.Positioner.Open(ctx, spyMember{m, s})
 }
 
 func (s *spy) Announce(_ context.Context, batch []byte, _ string) (func(preload.End), error) {
@@ -107,15 +107,22 @@ func (m spyMember) Begin(batch []byte) func(preload.End) {
 // knows it, but in columns whose texts say less than they show.
 func TestValuesAreThoseOfWrites(t *testing.T) {
 	t.Parallel()
-	for _, identity := range []string{"DEFAULT", "FULL"} {
+	for _, identity := range []string{"DEFAULT", "FULL", changeTable} {
 		t.Run(identity, func(t *testing.T) {
 			t.Parallel()
 			b := common(t).bed(t)
 			plain := b.d.Plain(t)
 			worldtest.Must(t, plain.AutoMigrate(&kinds{}))
-			b.write("ALTER TABLE kinds REPLICA IDENTITY " + identity + "; ALTER DATABASE " + b.name + " SET bytea_output = escape; ALTER DATABASE " + b.name + " SET datestyle = German")
-			s := &spy{Feed: b.feed(WithBound(quick), WithLogger(worldtest.Quiet()))}
-			p := &process{worldtest.Open(t, b.d.Again(), plain, nil, preload.WithFeed(s)), s.Feed}
+			full := identity != "DEFAULT"
+			if identity != changeTable {
+				b.write("ALTER TABLE kinds REPLICA IDENTITY " + identity)
+			}
+			b.write("ALTER DATABASE " + b.name + " SET bytea_output = escape; ALTER DATABASE " + b.name + " SET datestyle = German")
+			s := &spy{Positioner: b.feed(WithBound(quick), WithLogger(worldtest.Quiet()))}
+			if identity == changeTable {
+				s.Positioner = b.changeTable()
+			}
+			p := &process{World: worldtest.Open(t, b.d.Again(), plain, nil, preload.WithFeed(s)), by: s.Positioner}
 			all := worldtest.Named{Name: "kinds", Query: worldtest.List[kinds](worldtest.ByID)}
 			p.serving(t, all)
 			columns := reflect.TypeFor[kinds]()
@@ -199,14 +206,14 @@ func TestValuesAreThoseOfWrites(t *testing.T) {
 				written, stream = s.take(t)
 				compare(fmt.Sprintf("update to %q", next), written, stream, set)
 				compare(fmt.Sprintf("update to %q", next), written, stream, where)
-				if set := stream[0].Columns; identity == "FULL" && (set.All || set.Has("big") || set.Has("at") || !set.Has("middle")) {
+				if set := stream[0].Columns; full && (set.All || set.Has("big") || set.Has("at") || !set.Has("middle")) {
 					t.Errorf("the stream tells that %v were set", set)
 				}
 				worldtest.Must(t, p.DB.Unscoped().Delete(&kinds{ID: row.ID}).Error)
 				p.caughtUp(t)
 				written, stream = s.take(t)
 				compare(fmt.Sprintf("delete %q", text), written, stream, where)
-				if _, told := stream[0].Where.Of("flag"); told != (identity == "FULL") {
+				if _, told := stream[0].Where.Of("flag"); told != full {
 					t.Errorf("the stream tells of a deleted row %v", stream[0].Where)
 				}
 			}

@@ -20,13 +20,21 @@ import (
 type process struct {
 	*worldtest.World
 	feed *Feed
+	by   preload.Positioner // the feed, of whatever kind
 }
 
 // open opens a plugin with a feed on a database.
 func (b *bed) open(plain *gorm.DB, options ...Option) *process {
 	b.t.Helper()
 	feed := b.feed(append([]Option{WithBound(quick), WithLogger(worldtest.Quiet())}, options...)...)
-	return &process{worldtest.Open(b.t, b.d.Again(), plain, nil, preload.WithFeed(feed)), feed}
+	return &process{worldtest.Open(b.t, b.d.Again(), plain, nil, preload.WithFeed(feed)), feed, feed}
+}
+
+// openTable opens a plugin with a feed that reads a change table.
+func (b *bed) openTable(plain *gorm.DB, options ...Option) *process {
+	b.t.Helper()
+	feed := b.changeTable(options...)
+	return &process{World: worldtest.Open(b.t, b.d.Again(), plain, nil, preload.WithFeed(feed)), by: feed}
 }
 
 // serving waits until a process answers from memory.
@@ -45,9 +53,9 @@ func (p *process) caughtUp(t testing.TB) {
 	ctx, cancel := context.WithTimeout(context.Background(), worldtest.Patience)
 	defer cancel()
 	for ctx.Err() == nil {
-		position, err := p.feed.Position(ctx)
+		position, err := p.by.Position(ctx)
 		if err == nil {
-			err = p.feed.Await(ctx, position)
+			err = p.by.Await(ctx, position)
 		}
 		if err == nil {
 			return
@@ -68,19 +76,26 @@ func (p *process) right(t testing.TB, what string, queries ...worldtest.Named) {
 	}
 }
 
+// changeTable is the name of tests of a change table, beside those of replication.
+const changeTable = "change table"
+
 // TestEveryWriteOfOthersIsSeen: what anybody writes past the plugin, in any way, is not served any
 // more once the stream has come to it; what a row looked like before is told, or not.
 func TestEveryWriteOfOthersIsSeen(t *testing.T) {
 	t.Parallel()
-	for _, identity := range []string{"DEFAULT", "FULL"} {
+	for _, identity := range []string{"DEFAULT", "FULL", changeTable} {
 		t.Run(identity, func(t *testing.T) {
 			t.Parallel()
 			b := common(t).bed(t)
 			plain := worldtest.MigrateWrites(t, b.d)
 			worldtest.SeedWrites(t, plain)
-			b.write(`DO $$ DECLARE t text; BEGIN FOR t IN SELECT relname FROM pg_class WHERE relname ~ '^write_' AND relkind = 'r' LOOP
-				EXECUTE format('ALTER TABLE %I REPLICA IDENTITY ` + identity + `', t); END LOOP; END $$`)
-			p := b.open(plain)
+			open := b.openTable
+			if identity != changeTable {
+				open = b.open
+				b.write(`DO $$ DECLARE t text; BEGIN FOR t IN SELECT relname FROM pg_class WHERE relname ~ '^write_' AND relkind = 'r' LOOP
+					EXECUTE format('ALTER TABLE %I REPLICA IDENTITY ` + identity + `', t); END LOOP; END $$`)
+			}
+			p := open(plain)
 			p.serving(t, worldtest.WriteQueries[0])
 			var hits, asked int64
 			for i, write := range worldtest.RandomWrites {
@@ -111,13 +126,20 @@ func TestEveryWriteOfOthersIsSeen(t *testing.T) {
 // TestEveryStatementOfOthersIsSeen: statements that no handle of GORM sends.
 func TestEveryStatementOfOthersIsSeen(t *testing.T) {
 	t.Parallel()
+	t.Run("replication", func(t *testing.T) { everyStatement(t, (*bed).open) })
+	t.Run(changeTable, func(t *testing.T) { everyStatement(t, (*bed).openTable) })
+}
+
+func everyStatement(t *testing.T, open func(*bed, *gorm.DB, ...Option) *process) {
+	t.Parallel()
 	b := common(t).bed(t)
 	plain := worldtest.MigrateWrites(t, b.d)
 	worldtest.SeedWrites(t, plain)
 	b.write(`CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE write_docs SET version = version + 1; RETURN NULL; END $$;
 		CREATE TRIGGER touch AFTER UPDATE ON write_hookeds FOR EACH STATEMENT EXECUTE FUNCTION touch();
-		CREATE FUNCTION rename(to_name text) RETURNS void LANGUAGE sql AS $$ UPDATE write_tags SET name = to_name $$`)
-	p := b.open(plain)
+		CREATE FUNCTION rename(to_name text) RETURNS void LANGUAGE sql AS $$ UPDATE write_tags SET name = to_name $$;
+		CREATE VIEW tags_view AS SELECT * FROM write_tags`)
+	p := open(b, plain)
 	p.serving(t, worldtest.WriteQueries[0])
 	copyIn := func() {
 		source := pgx.CopyFromSlice(100, func(i int) ([]any, error) { return []any{500 + i, 2, fmt.Sprint("copied", i), i}, nil })
@@ -136,6 +158,10 @@ func TestEveryStatementOfOthersIsSeen(t *testing.T) {
 		{"cascade of a key", func() { b.write("UPDATE write_countries SET code = 'au' WHERE code = 'at'") }},
 		{"trigger", func() { b.write("UPDATE write_hookeds SET name = 'triggered'") }},
 		{"function", func() { b.write("SELECT rename('called')") }},
+		{"view", func() { b.write("UPDATE tags_view SET name = 'by a view' WHERE id = 1") }},
+		{"settings", func() {
+			b.write("BEGIN; SET LOCAL session_replication_role = replica; SET LOCAL datestyle = German; SET LOCAL extra_float_digits = -5; UPDATE write_tags SET name = 'replica'; COMMIT")
+		}},
 		{"insert of a select", func() { b.write("INSERT INTO write_posts SELECT id + 900, 2, 'x', 3 FROM write_posts") }},
 		{"upsert", func() {
 			b.write("INSERT INTO write_tags VALUES (1, 'up'), (900, 'new') ON CONFLICT (id) DO UPDATE SET name = excluded.name")
@@ -174,6 +200,9 @@ func TestEveryStatementOfOthersIsSeen(t *testing.T) {
 		if p.Plugin.Stats().Hits == before && c.name == "update" {
 			t.Error("nothing was in memory: the test tests nothing")
 		}
+	}
+	if p.feed == nil {
+		return
 	}
 	if n := len(p.feed.session.Load().blocked); n != 0 {
 		t.Errorf("%d tables are blocked", n)
