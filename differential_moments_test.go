@@ -67,7 +67,7 @@ var momentWorlds = map[string]momentWorld{
 	"mysql/datetime(3)":  {database: dbtest.MySQL, odd: wallClocks},
 	"mysql/datetime(6)":  {database: dbtest.MySQL, alter: momentType("datetime(6)"), parameters: map[string]string{"interpolateParams": "false"}},
 	"mysql/timestamp":    {database: dbtest.MySQL, alter: momentType("timestamp(6)"), unserved: true},
-	"mysql/varchar":      {database: dbtest.MySQL, alter: momentType("varchar(40)"), unserved: true},
+	"mysql/date":         {database: dbtest.MySQL, alter: momentType("date"), unserved: true},
 	"mysql/truncated":    {database: dbtest.MySQL, parameters: map[string]string{"timeTruncate": "100ms"}},
 	"mysql/spring":       {database: dbtest.MySQL, parameters: berlin, start: springTime, scale: 180, odd: wallClocks},
 	"mysql/autumn":       {database: dbtest.MySQL, parameters: berlin, start: autumnTime, scale: 180, odd: wallClocks},
@@ -196,7 +196,10 @@ func momentDifferential(t *testing.T, of momentWorld) {
 				}
 				var rows []momentToken
 				err := momentForms[name](db, at, n).Find(&rows).Error
-				text := fmt.Sprint(err)
+				if err != nil {
+					return err.Error() // GORM leaves anything in the rows that it could not read
+				}
+				text := ""
 				for _, row := range rows {
 					text += fmt.Sprintf(" %d/%d/%v/%v", row.ID, row.Rank, row.Expires != nil, row.Until.Unix())
 				}
