@@ -162,3 +162,63 @@ var momentForms = map[string]func(db *gorm.DB, at time.Time, n int) *gorm.DB{
 		return db.Select("*, rank + 1 AS until").Where("expires > ?", at).Omit("until").Order("id")
 	},
 }
+
+// What the database compares otherwise than moments is not taken for one: of values of another zone,
+// another format or another type, and while the clocks are changed, the answer is that of plain
+// GORM, and of its own moment where no more is known.
+func TestMomentsAreComparedAsTheDatabaseDoes(t *testing.T) {
+	t.Parallel()
+	const layout = "2006-01-02 15:04:05.999999999-07:00"
+	autumn := time.Date(2026, 10, 25, 0, 10, 0, 0, time.UTC) // 02:10 in Berlin, for the first time
+	for name, c := range map[string]struct {
+		of     momentWorld
+		before string // is run first
+		value  string // of until
+		start  time.Time
+		each   time.Duration // between moments
+		served bool          // some of the first ten are, which are before the value
+	}{
+		"sqlite, as written":     {of: momentWorld{database: dbtest.SQLite}, value: momentAfter(50).Format(layout), start: momentStart, each: 5 * time.Second, served: true},
+		"sqlite, another zone":   {of: momentWorld{database: dbtest.SQLite}, value: momentAfter(50).Format("2006-01-02 15:04:05-05:30"), start: momentStart, each: 5 * time.Second},
+		"sqlite, no zone":        {of: momentWorld{database: dbtest.SQLite}, value: momentAfter(50).Format("2006-01-02 15:04:05"), start: momentStart, each: 5 * time.Second},
+		"sqlite, another letter": {of: momentWorld{database: dbtest.SQLite}, value: momentAfter(50).Format("2006-01-02T15:04:05.999999999-07:00"), start: momentStart, each: 5 * time.Second},
+		"sqlite, seconds":        {of: momentWorld{database: dbtest.SQLite}, value: "1767323095", start: momentStart, each: 5 * time.Second, served: true}, // it is less than any text
+		"sqlite, a collation":    {of: momentWorld{database: dbtest.SQLite}, before: "ALTER TABLE moment_tokens ADD note text Collate NOCASE", value: momentAfter(50).Format(layout), start: momentStart, each: 5 * time.Second},
+		"mysql, as written":      {of: momentWorld{database: dbtest.MySQL}, value: momentAfter(50).UTC().Format("2006-01-02 15:04:05"), start: momentStart, each: 5 * time.Second, served: true},
+		"mysql, timestamp":       {of: momentWorld{database: dbtest.MySQL}, before: momentType("timestamp"), value: momentAfter(50).UTC().Format("2006-01-02 15:04:05"), start: momentStart, each: 5 * time.Second},
+		"mysql, a change":        {of: momentWorld{database: dbtest.MySQL, parameters: berlin}, value: "2026-10-25 02:40:00", start: autumn, each: 5 * time.Minute, served: true},
+		"mysql, behind a change": {of: momentWorld{database: dbtest.MySQL, parameters: berlin}, value: "2026-10-25 02:40:00", start: autumn.Add(time.Hour), each: 5 * time.Minute, served: true},
+		"mysql, a gap":           {of: momentWorld{database: dbtest.MySQL, parameters: berlin}, value: "2026-03-29 02:40:00", start: springTime, each: 5 * time.Minute, served: true},
+		"postgres, as written":   {of: momentWorld{database: dbtest.Postgres}, value: momentAfter(50).UTC().Format(layout), start: momentStart, each: 5 * time.Second, served: true},
+		"postgres, another zone": {of: momentWorld{database: dbtest.Postgres}, before: "ALTER TABLE moment_tokens ALTER until TYPE timestamp", value: momentAfter(3650).UTC().Format("2006-01-02 15:04:05"), start: momentStart.In(time.FixedZone("", 3600)), each: 5 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := momentOpen(t, momentDatabase(t, c.of.database(t), c.of.parameters), momentToken{ID: 1, Until: c.start})
+			if c.before != "" {
+				worldtest.Must(t, w.Plain.Exec(c.before).Error)
+			}
+			worldtest.Must(t, w.Plain.Exec("UPDATE moment_tokens SET until = "+map[bool]string{true: c.value, false: "'" + c.value + "'"}[len(c.value) == 10]).Error)
+			for form, condition := range map[string]string{"leaves": "until > ?", "stays": "until >= ?", "comes in": "until < ?", "is in": "until <= ?"} {
+				served := 0
+				for i := range 20 {
+					count := func(db *gorm.DB) int {
+						var rows []momentToken
+						worldtest.Must(t, db.Where(condition, c.start.Add(time.Duration(i)*c.each)).Find(&rows).Error)
+						return len(rows)
+					}
+					var got int
+					if w.Queries(func() { got = count(w.DB) }) == 0 && i < 10 {
+						served++
+					}
+					if want := count(w.Plain); got != want {
+						t.Errorf("%s, moment %d: %d rows, want %d", form, i, got, want)
+					}
+				}
+				if served > 0 != c.served {
+					t.Errorf("%s: %d were answered from memory, want some: %t", form, served, c.served)
+				}
+			}
+		})
+	}
+}
