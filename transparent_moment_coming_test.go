@@ -10,6 +10,7 @@ import (
 	"github.com/gorm-preload/preload/internal/dbtest"
 	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
+	"gorm.io/gorm/schema"
 )
 
 // comingAsk asks with two moments, a moment of code between them, for what has come and stays.
@@ -104,7 +105,7 @@ func answersHoldUntilARowComesIn(t *testing.T, d *dbtest.Database) {
 		if want := comingAsk(t, w.Plain, step.token, step.seconds); !slices.Equal(got, want) || asked != step.asked {
 			t.Errorf("step %d, %s after %g s: %v, want %v; %d queries, want %d: %q", i, step.token, step.seconds, got, want, asked, step.asked, sent)
 		}
-		if want := `SELECT MIN("expires") AS rising_first FROM "moment_tokens" WHERE "expires" > $1`; asked == 2 && sent[1] != want && d.Dialect == "postgres" {
+		if want := `SELECT MIN("expires") AS rising_first, TRUE AS rising_proved FROM "moment_tokens" WHERE "expires" > $1`; asked == 2 && sent[1] != want && d.Dialect == "postgres" {
 			t.Errorf("step %d: %q was sent second, want %q", i, sent[1], want)
 		}
 	}
@@ -290,4 +291,30 @@ func TestARowComesInByTheWallClock(t *testing.T) {
 			t.Errorf("after %g s: %d rows, want %d", seconds, got, want)
 		}
 	}
+}
+
+// However an application names columns, what the database says of the first row is understood.
+func TestTheFirstRowComesInUnderAnyNames(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, d *dbtest.Database) {
+		names := &gorm.Config{NamingStrategy: schema.NamingStrategy{NoLowerCase: true}}
+		plain := d.Plain(t, &gorm.Config{NamingStrategy: names.NamingStrategy})
+		worldtest.Must(t, plain.AutoMigrate(&momentToken{}))
+		worldtest.Must(t, plain.Create(&momentToken{ID: 1, Expires: comingAt(20), Until: momentAfter(1e6)}).Error)
+		w := worldtest.Open(t, d, plain, names)
+		for i := range 10 {
+			count := func(db *gorm.DB) int {
+				var rows []momentToken
+				at := db.Statement.Quote("Expires")
+				worldtest.Must(t, db.Where(at+" <= ?", momentAfter(float64(3*i))).Find(&rows).Error)
+				return len(rows)
+			}
+			if got, want := count(w.DB), count(w.Plain); got != want {
+				t.Errorf("after %d s: %d rows, want %d", 3*i, got, want)
+			}
+		}
+		if hits := w.Plugin.Stats().Hits; hits == 0 {
+			t.Error("nothing was answered from memory")
+		}
+	})
 }

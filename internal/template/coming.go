@@ -35,10 +35,10 @@ func (r *trial) pays(hits int64) bool {
 	return !r.slow.Load() && r.asked.Load() < triedFirsts+hits
 }
 
-// AskFirst finds out when the first row may come into the answer of a load, or leave it, whose query
-// gave moments for which that is asked, and was asked before: nothing is asked for one that may
-// never be asked again. vars are its bind values, took is how long it took, and ask runs a statement
-// as it was run.
+// AskFirst finds out when the first row may come into the answer of a load, or leave it, whose
+// query gave moments for which that is asked, and was asked before: nothing is asked for one that
+// may never be asked again. vars are its bind values, took is how long it took, and ask runs a
+// statement as it was run.
 //
 // Both are asked under the lease of the load, so that it does not matter which is first: a write
 // between them that can make a difference kills the answer. This one is second because only then it

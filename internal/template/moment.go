@@ -242,8 +242,8 @@ func (t *Template) LocateMoments(text string, vars []any) {
 }
 
 // late is how long ago the present is at most that a query gives as a moment for which the database
-// is asked. An earlier one is a place to go on reading from, as a rule, or was rounded: many ask for it
-// again, and each has an answer of its own.
+// is asked. An earlier one is a place to go on reading from, as a rule, or was rounded: many ask
+// for it again, and each has an answer of its own.
 const late = time.Minute
 
 // GivesMoments reports whether queries of the template give moments.

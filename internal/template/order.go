@@ -21,36 +21,37 @@ import (
 // what type a column is the database says, as the model does not tell the two apart for certain.
 //
 // SQLite compares the texts that the driver makes of moments, in the zone of each. Texts in
-// textOfMoment with one offset are in the order of their moments: up to the seconds they are equally
-// long, and behind that '+' and '-' come before '.', and '.' before digits, so that a fraction which
-// ends earlier, its zeros left out, is the lesser one. What else is in a column may be in any order,
-// but a text that no other one of the column comes before is passed by none of them first: so only
-// that has to be in the same format, and with the same offset. A number comes before all texts and a
-// BLOB after them, whatever the moment, and NULL is never compared. None of this holds for
-// other collations than BINARY, so no column of the table may name one.
+// textOfMoment with one offset are in the order of their moments: up to the seconds they are
+// equally long, and behind that '+' and '-' come before '.', and '.' before digits, so that of two
+// fractions without zeros at their ends the lesser one comes first. What else is in a column may be
+// anything: a text that is given passes the first one behind it before any other, so only that has
+// to be in the same format, with the same offset. A number comes before all texts and a BLOB behind
+// them, whatever the moment, and NULL is never compared. None of this holds for other collations
+// than BINARY, so no column of the table may name one.
 type order struct {
 	// types are what the type of a column begins with, as GORM's dialect names it.
 	types []string
-	// shows says that moments that an answer shows, as the driver reads them, tell in what order the
-	// database has them. Otherwise the database is asked for the first of both places.
+	// shows says that the moments in the rows of an answer, as the driver reads them, tell when the
+	// first of these rows leaves. Otherwise the database is asked for that.
 	shows bool
 	bind  string // a bind value
 	// list is what is selected of the rows of a table whose moments come after the one that is
-	// given; "{place}" is the name of the place, and "{column}" the column. It has the bind values of args.
+	// given; "{place}" is the name of the place, and "{column}" the column. It has the bind values
+	// of args.
 	list string
 	args func(at time.Time, table, column string) []any
-	// until returns until when moments from at on are compared with those of the column as with the
-	// first moment and before that; zero where there is no end, and false where that is not known.
+	// until returns the end of the moments from at on that are compared with each row as at is;
+	// zero where there is none, and false where that is not known.
 	until func(at time.Time, s said) (time.Time, bool)
 }
 
 // said is what the database says of a place.
 type said struct {
-	First  sql.NullTime   // as the driver reads it
-	Text   sql.NullString // the same as a text
-	Given  sql.NullString // the moment that was given, as a text
-	Read   sql.NullTime   // the same as the driver reads it
-	Proved bool           // the column is one that is compared in the order
+	First  sql.NullTime   `gorm:"column:first"`  // as the driver reads it
+	Text   sql.NullString `gorm:"column:text"`   // the same as a text
+	Given  sql.NullString `gorm:"column:given"`  // the moment that was given, as a text
+	Read   sql.NullTime   `gorm:"column:read"`   // the same as the driver reads it
+	Proved bool           `gorm:"column:proved"` // the column is one that is compared in the order
 }
 
 // saids is what the database says of both places.
@@ -69,7 +70,7 @@ var lastMoment = time.Date(9999, 12, 30, 0, 0, 0, 0, time.UTC)
 var orders = map[string]*order{
 	"postgres": {
 		types: []string{"timestamp"}, shows: true, bind: "$1",
-		list:  "MIN({column}) AS {place}_first",
+		list:  "MIN({column}) AS {place}_first, TRUE AS {place}_proved",
 		args:  func(time.Time, string, string) []any { return nil },
 		until: untilShown,
 	},
@@ -92,7 +93,7 @@ var orders = map[string]*order{
 
 // untilShown goes by the first moment as the driver reads it.
 func untilShown(at time.Time, s said) (time.Time, bool) {
-	return s.First.Time, !s.First.Valid || sameOffset(at, s.First.Time)
+	return s.First.Time, s.Proved && (!s.First.Valid || sameOffset(at, s.First.Time))
 }
 
 // untilByWallClock goes by the wall clock in the zone of the connection, until that is changed.
@@ -145,9 +146,9 @@ type question struct {
 	vars   int    // how many bind values from has before the moment: the first ones of the query
 }
 
-// asksFor returns the question for the first moment of a column that is in a relation to the one
-// that is given, of the rows that a condition of a statement chooses, or of all where it is "". vars
-// is how many bind values the condition has.
+// asksFor returns the question for the first moment of a column that compares by a sign with the
+// one that is given: of the rows that a condition with so many bind values chooses, or of all where
+// it is "".
 func (o *order) asksFor(stmt *gorm.Statement, column, sign, condition string, vars int) *question {
 	written := stmt.Quote(column)
 	from := stmt.Quote(stmt.Table) + " WHERE "
@@ -171,8 +172,9 @@ func (q *question) bound(at time.Time, vars []any) []any {
 	return append(append(q.order.args(at, q.table, q.column), vars[:q.vars]...), at)
 }
 
-// conditionOf returns the condition of a statement that was rendered as sql, and how many bind values
-// it has, which are the first ones of the statement; "" where it is not certain where it ends.
+// conditionOf returns the condition of a statement that was rendered as sql, and how many bind
+// values it has, which are the first ones of the statement; "" where it is not certain where it
+// ends.
 func conditionOf(stmt *gorm.Statement, sql string) (condition string, vars int) {
 	part := &gorm.Statement{
 		DB: stmt.DB.Session(&gorm.Session{NewDB: true}), Context: stmt.Context,

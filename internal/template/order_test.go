@@ -53,8 +53,9 @@ func TestUntilWhenMomentsAreComparedAlike(t *testing.T) {
 		{"nothing read", "mysql", said{Proved: true, Text: text("2026-10-24 12:00:07")}, time.Time{}},
 		{"no moment", "mysql", said{Proved: true, Read: read(at.In(zone)), Text: text("2026-10-00 00:00:00")}, time.Time{}},
 
-		{"a moment", "postgres", said{First: read(at.Add(time.Hour))}, at.Add(time.Hour)},
-		{"a moment of another zone", "postgres", said{First: read(at.Add(time.Hour).UTC())}, time.Time{}},
+		{"a moment", "postgres", said{Proved: true, First: read(at.Add(time.Hour))}, at.Add(time.Hour)},
+		{"nothing said", "postgres", said{}, time.Time{}},
+		{"a moment of another zone", "postgres", said{Proved: true, First: read(at.Add(time.Hour).UTC())}, time.Time{}},
 	} {
 		got, known := orders[c.of].until(at, c.said)
 		if want := !c.until.IsZero(); known != want || known && !got.Equal(c.until) {
