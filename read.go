@@ -323,7 +323,7 @@ func (r *reader) lead(db *gorm.DB, q *recognition.Query, f *template.Load, next 
 		f.Entry.Before = f.Entry.Pattern.Count() - 1
 		if general && steady && r.steady(q, vars) {
 			if answer != nil {
-				f.AskFirst(db.Statement.Context, took, func(tx *gorm.DB) bool { return r.log.Ask(tx, r.host.query) })
+				f.AskFirst(db.Statement.Context, vars, took, func(tx *gorm.DB) bool { return r.log.Ask(tx, r.host.query) })
 			}
 			if stored := answer != nil && f.Fill(answer) && r.cache.Keep(&f.Flight); stored {
 				r.remember(q, vars)

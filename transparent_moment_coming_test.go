@@ -10,6 +10,7 @@ import (
 	"github.com/gorm-preload/preload/internal/dbtest"
 	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
+	"gorm.io/gorm/schema"
 )
 
 // comingAsk asks with two moments, a moment of code between them, for what has come and stays.
@@ -25,10 +26,13 @@ func comingAsk(t *testing.T, db *gorm.DB, token string, seconds float64) (ids []
 
 func comingAt(seconds float64) *time.Time { m := momentAfter(seconds); return &m }
 
+// asksFirst reports whether a statement asks when the first row comes in, or leaves.
+func asksFirst(sql string) bool { return strings.Contains(sql, "MIN(") }
+
 // firsts counts the statements that ask when the first row comes in.
 func firsts(w *worldtest.World) (n int) {
 	for _, sql := range w.Probe.Log() {
-		if strings.HasPrefix(sql, "SELECT MIN(") {
+		if asksFirst(sql) {
 			n++
 		}
 	}
@@ -40,12 +44,29 @@ func firsts(w *worldtest.World) (n int) {
 // on.
 func TestAnswersHoldUntilARowComesIn(t *testing.T) {
 	t.Parallel()
-	w := momentOpen(t, dbtest.Postgres(t),
+	dbtest.Each(t, func(t *testing.T, d *dbtest.Database) {
+		for range 5 { // on a machine that is busy the database may not say it in time
+			if answersHoldUntilARowComesIn(t, dbtest.Like(t, d)) {
+				return
+			}
+		}
+		t.Error("the database never said in time when a row comes in")
+	})
+}
+
+// answersHoldUntilARowComesIn reports whether the database said all in time.
+func answersHoldUntilARowComesIn(t *testing.T, d *dbtest.Database) bool {
+	late := false
+	w := momentOpen(t, momentDatabase(t, d, nil),
 		momentToken{ID: 1, Token: "a", Expires: comingAt(-10), Until: momentAfter(100)}, // expires is when it begins
 		momentToken{ID: 2, Token: "a", Expires: comingAt(50), Until: momentAfter(200)},
 		momentToken{ID: 3, Token: "b", Expires: comingAt(80), Until: momentAfter(300)},
 		momentToken{ID: 4, Token: "c", Until: momentAfter(300)}, // it never begins
 		momentToken{ID: 5, Token: "d", Expires: comingAt(-10), Until: momentAfter(1e6)})
+	w.Probe.After(func(call dbtest.Call, err error) error {
+		late = late || asksFirst(call.SQL) && call.Context.Err() != nil
+		return err
+	})
 	write := func(do func(db *gorm.DB) *gorm.DB) func() {
 		return func() { worldtest.Must(t, do(w.DB).Error) }
 	}
@@ -84,7 +105,7 @@ func TestAnswersHoldUntilARowComesIn(t *testing.T) {
 		{nil, "d", 7071, 0},
 		{write(func(db *gorm.DB) *gorm.DB {
 			return db.Create(&momentToken{ID: 8, Token: "e", Expires: comingAt(7080), Until: momentAfter(1e6)})
-		}), "d", 7081, 0},
+		}), "d", 7081, map[string]int64{"mysql": 2}[d.Dialect]}, // whose collations take texts for equal that are not
 		{write(func(db *gorm.DB) *gorm.DB { return db.Model(&momentToken{ID: 8}).Update("token", "d") }), "d", 7082, 2},
 	} {
 		if step.do != nil {
@@ -94,40 +115,48 @@ func TestAnswersHoldUntilARowComesIn(t *testing.T) {
 		before := len(w.Probe.Log())
 		asked := w.Queries(func() { got = comingAsk(t, w.DB, step.token, step.seconds) })
 		sent := w.Probe.Log()[before:]
-		if want := comingAsk(t, w.Plain, step.token, step.seconds); !slices.Equal(got, want) || asked != step.asked {
+		if want := comingAsk(t, w.Plain, step.token, step.seconds); !slices.Equal(got, want) || asked != step.asked && !late {
 			t.Errorf("step %d, %s after %g s: %v, want %v; %d queries, want %d: %q", i, step.token, step.seconds, got, want, asked, step.asked, sent)
 		}
-		if want := `SELECT MIN("expires") FROM "moment_tokens" WHERE "expires" > $1`; asked == 2 && sent[1] != want {
+		if want := `SELECT MIN("expires") AS rising_first, TRUE AS rising_proved FROM "moment_tokens" WHERE "expires" > $1`; asked == 2 && sent[1] != want && d.Dialect == "postgres" {
 			t.Errorf("step %d: %q was sent second, want %q", i, sent[1], want)
 		}
 	}
+	return !late
 }
 
 // A row that begins at the very moment that a query gives is not chosen by <, and is by any later
 // one.
 func TestARowComesInRightAfterItsMoment(t *testing.T) {
 	t.Parallel()
-	w := momentOpen(t, dbtest.Postgres(t), momentToken{ID: 1, Token: "a", Expires: comingAt(10)})
-	for _, seconds := range []float64{9, 10, 10, 10.1, 11, 12} {
-		count := func(db *gorm.DB) int {
-			var rows []momentToken
-			worldtest.Must(t, db.Where("expires < ?", momentAfter(seconds)).Find(&rows).Error)
-			return len(rows)
+	dbtest.Each(t, func(t *testing.T, d *dbtest.Database) {
+		w := momentOpen(t, d, momentToken{ID: 1, Token: "a", Expires: comingAt(10), Until: momentAfter(1e6)})
+		for _, seconds := range []float64{9, 10, 10, 10.1, 11, 12} {
+			count := func(db *gorm.DB) int {
+				var rows []momentToken
+				worldtest.Must(t, db.Where("expires < ?", momentAfter(seconds)).Find(&rows).Error)
+				return len(rows)
+			}
+			if got, want := count(w.DB), count(w.Plain); got != want {
+				t.Errorf("after %g s: %d rows, want %d", seconds, got, want)
+			}
 		}
-		if got, want := count(w.DB), count(w.Plain); got != want {
-			t.Errorf("after %g s: %d rows, want %d", seconds, got, want)
-		}
-	}
+	})
 }
 
 // A moment of the past, as that of the last row of a page, has an answer of its own, and costs no
 // statement; nor does a query in a transaction, or one that is not asked again.
 func TestTheFirstRowToComeInIsAskedForWhereItPays(t *testing.T) {
 	t.Parallel()
+	dbtest.Each(t, theFirstRowIsAskedForWhereItPays)
+}
+
+func theFirstRowIsAskedForWhereItPays(t *testing.T, d *dbtest.Database) {
 	rows := []momentToken{{ID: 1, Token: "a", Expires: comingAt(-10), Until: momentAfter(1e6)}}
+	again := func(t *testing.T) *dbtest.Database { return momentDatabase(t, dbtest.Like(t, d), nil) }
 	t.Run("pages", func(t *testing.T) {
 		t.Parallel()
-		w := momentOpen(t, dbtest.Postgres(t), rows...)
+		w := momentOpen(t, again(t), rows...)
 		for _, want := range []int64{3, 0} {
 			if n := w.Queries(func() {
 				for _, seconds := range []float64{-300, -100, -200} {
@@ -140,7 +169,7 @@ func TestTheFirstRowToComeInIsAskedForWhereItPays(t *testing.T) {
 	})
 	t.Run("keys that are not asked for again", func(t *testing.T) {
 		t.Parallel()
-		w := momentOpen(t, dbtest.Postgres(t), rows...)
+		w := momentOpen(t, again(t), rows...)
 		for i := range 40 {
 			comingAsk(t, w.DB, string(rune('A'+i)), float64(i))
 		}
@@ -150,7 +179,7 @@ func TestTheFirstRowToComeInIsAskedForWhereItPays(t *testing.T) {
 	})
 	t.Run("a transaction", func(t *testing.T) {
 		t.Parallel()
-		w := momentOpen(t, dbtest.Postgres(t), rows...)
+		w := momentOpen(t, again(t), rows...)
 		worldtest.Must(t, w.DB.Transaction(func(tx *gorm.DB) error {
 			for i := range 5 {
 				comingAsk(t, tx, "a", float64(i))
@@ -163,7 +192,7 @@ func TestTheFirstRowToComeInIsAskedForWhereItPays(t *testing.T) {
 	})
 	t.Run("rows that come in all the time", func(t *testing.T) {
 		t.Parallel()
-		w := momentOpen(t, dbtest.Postgres(t), rows...)
+		w := momentOpen(t, again(t), rows...)
 		for i := range 60 {
 			row := momentToken{ID: uint(100 + i), Token: "a", Expires: comingAt(float64(i) + 0.5), Until: momentAfter(1e6)}
 			worldtest.Must(t, w.DB.Create(&row).Error)
@@ -181,6 +210,11 @@ func TestTheFirstRowToComeInIsAskedForWhereItPays(t *testing.T) {
 // that of its own moment, and the reader notices nothing.
 func TestTheFirstRowToComeInMayStayUnknown(t *testing.T) {
 	t.Parallel()
+	dbtest.Each(t, theFirstRowToComeInMayStayUnknown)
+}
+
+func theFirstRowToComeInMayStayUnknown(t *testing.T, d *dbtest.Database) {
+	again := func(t *testing.T) *dbtest.Database { return momentDatabase(t, dbtest.Like(t, d), nil) }
 	rows := []momentToken{{ID: 1, Token: "a", Expires: comingAt(-10), Until: momentAfter(1e6)}, {ID: 2, Token: "a", Expires: comingAt(20), Until: momentAfter(1e6)}}
 	for _, c := range []struct {
 		name   string
@@ -192,10 +226,10 @@ func TestTheFirstRowToComeInMayStayUnknown(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := momentOpen(t, dbtest.Postgres(t), rows...)
+			w := momentOpen(t, again(t), rows...)
 			asked := 0
 			w.Probe.Before(func(call dbtest.Call) error {
-				if strings.HasPrefix(call.SQL, "SELECT MIN(") {
+				if asksFirst(call.SQL) {
 					asked++
 					return c.before(call)
 				}
@@ -218,13 +252,18 @@ func TestTheFirstRowToComeInMayStayUnknown(t *testing.T) {
 // may write.
 func TestWritesWhileTheFirstRowIsAskedFor(t *testing.T) {
 	t.Parallel()
+	dbtest.Each(t, writesWhileTheFirstRowIsAskedFor)
+}
+
+func writesWhileTheFirstRowIsAskedFor(t *testing.T, d *dbtest.Database) {
+	again := func(t *testing.T) *dbtest.Database { return momentDatabase(t, dbtest.Like(t, d), nil) }
 	for _, when := range []string{"before", "after"} {
 		t.Run(when, func(t *testing.T) {
 			t.Parallel()
-			w := momentOpen(t, dbtest.Postgres(t), momentToken{ID: 1, Token: "a", Expires: comingAt(-10), Until: momentAfter(1e6)}, momentToken{ID: 2, Token: "a", Expires: comingAt(20), Until: momentAfter(1e6)})
+			w := momentOpen(t, again(t), momentToken{ID: 1, Token: "a", Expires: comingAt(-10), Until: momentAfter(1e6)}, momentToken{ID: 2, Token: "a", Expires: comingAt(20), Until: momentAfter(1e6)})
 			wrote := 0
 			write := func(call dbtest.Call) {
-				if strings.HasPrefix(call.SQL, "SELECT MIN(") && wrote == 0 {
+				if asksFirst(call.SQL) && wrote == 0 {
 					wrote++
 					worldtest.Must(t, w.DB.Create(&momentToken{ID: 3, Token: "a", Expires: comingAt(12), Until: momentAfter(1e6)}).Error)
 					worldtest.Must(t, w.DB.Delete(&momentToken{}, 2).Error)
@@ -268,19 +307,28 @@ func TestARowComesInByTheWallClock(t *testing.T) {
 	}
 }
 
-// On databases whose moments are not compared, each moment has an answer of its own.
-func TestNoOtherDatabaseIsAskedForTheFirstRow(t *testing.T) {
+// However an application names columns, what the database says of the first row is understood.
+func TestTheFirstRowComesInUnderAnyNames(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *dbtest.Database) {
-		w := momentOpen(t, d, momentToken{ID: 1, Token: "a", Expires: comingAt(-10), Until: momentAfter(1e6)}, momentToken{ID: 2, Token: "a", Expires: comingAt(20), Until: momentAfter(1e6)})
+		names := &gorm.Config{NamingStrategy: schema.NamingStrategy{NoLowerCase: true}}
+		plain := d.Plain(t, &gorm.Config{NamingStrategy: names.NamingStrategy})
+		worldtest.Must(t, plain.AutoMigrate(&momentToken{}))
+		worldtest.Must(t, plain.Create(&momentToken{ID: 1, Expires: comingAt(20), Until: momentAfter(1e6)}).Error)
+		w := worldtest.Open(t, d, plain, names)
 		for i := range 10 {
-			seconds := float64(3 * i)
-			if got, want := comingAsk(t, w.DB, "a", seconds), comingAsk(t, w.Plain, "a", seconds); !slices.Equal(got, want) {
-				t.Errorf("after %g s: %v, want %v", seconds, got, want)
+			count := func(db *gorm.DB) int {
+				var rows []momentToken
+				at := db.Statement.Quote("Expires")
+				worldtest.Must(t, db.Where(at+" <= ?", momentAfter(float64(3*i))).Find(&rows).Error)
+				return len(rows)
+			}
+			if got, want := count(w.DB), count(w.Plain); got != want {
+				t.Errorf("after %d s: %d rows, want %d", 3*i, got, want)
 			}
 		}
-		if n := firsts(w); (n > 0) != (w.DB.Name() == "postgres") {
-			t.Errorf("%d statements asked for the first row", n)
+		if hits := w.Plugin.Stats().Hits; hits == 0 {
+			t.Error("nothing was answered from memory")
 		}
 	})
 }

@@ -66,6 +66,12 @@ func Each(t *testing.T, test func(t *testing.T, d *Database)) {
 	}
 }
 
+// Like returns an empty database of the kind of another one.
+func Like(t testing.TB, d *Database) *Database {
+	t.Helper()
+	return map[string]func(testing.TB) *Database{"sqlite": SQLite, "postgres": Postgres, "mysql": MySQL}[d.Dialect](t)
+}
+
 // SQLite returns an empty SQLite database in a file, with foreign keys enforced.
 func SQLite(t testing.TB) *Database {
 	t.Helper()

@@ -9,7 +9,8 @@ import (
 // `column > ?` or `column >= ?`, nowhere else in the statement, and under nothing but AND and OR.
 type Falling struct {
 	Column Name
-	Param  int // the ordinal of the bind value, from 1
+	Param  int  // the ordinal of the bind value, from 1
+	Equal  bool // it is `>=`
 }
 
 // Rising is a bind value with which a condition only gains rows as the value grows: it stands in
@@ -29,7 +30,7 @@ func (p *parser) moving(condition []piece, params map[int]int) {
 		}
 		switch column, sign := p.compared(condition, param); sign {
 		case ">", ">=":
-			p.shape.Falling = append(p.shape.Falling, Falling{column, param})
+			p.shape.Falling = append(p.shape.Falling, Falling{column, param, sign == ">="})
 		case "<", "<=":
 			p.shape.Rising = append(p.shape.Rising, Rising{column, param, sign == "<="})
 		}

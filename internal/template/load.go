@@ -2,7 +2,6 @@ package template
 
 import (
 	"cmp"
-	"database/sql"
 	"log/slog"
 	"slices"
 	"strings"
@@ -29,7 +28,7 @@ type Load struct {
 	Recorded *replay.Recording
 	// Moments are what the query gives, where the key is one without them.
 	Moments Moments
-	first   *sql.NullTime // when the first row may come in; nil where that is not known
+	saids   *saids // when the first row may come in or leave, as the database says; nil where it does not
 }
 
 // Template returns the template of the query.

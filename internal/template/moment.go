@@ -35,21 +35,24 @@ import (
 // answer alone either does none of that, so that no row comes in at another time than before, or
 // does it to rows with a value that the answer does not pin, which come in at no time.
 //
-// PostgreSQL compares the wall clock where a column has no zone. So all moments, given and shown,
-// must have one offset: then both orders are the same.
+// Moments have to be compared here in the order in which the database compares them: see order.
+// Where the rows that are shown do not tell that order, the database is also asked for the first
+// time of a row that the condition of the query chooses, which the moment that is given leaves in
+// it.
 
 // moment is how moments stand in the queries of a template: one with which the condition loses
 // rows, one with which it gains rows, or both.
 type moment struct {
+	order           *order
 	falling, rising place
 	located         atomic.Pointer[located] // nil while that is not known
-	first           string                  // asks for the first time that a row can come in
 }
 
 // place is where a moment stands; the zero place is that of none.
 type place struct {
 	param int           // the ordinal of its bind value, from 1; 0 for none
 	field *schema.Field // what it is compared with
+	asks  *question     // for the first time at which a row leaves or comes in; nil where none is needed
 }
 
 // located is where the args of moments are in keys, -1 for one that is not known. equal says that
@@ -121,7 +124,8 @@ var (
 // momentOf finds out whether the queries of a statement's shape give a moment; nil if not.
 func (t *Template) momentOf(stmt *gorm.Statement, o shape.Options) *moment {
 	q, s := t.query, stmt.Schema
-	if q == nil || o.Rows || stmt.Dialector.Name() != "postgres" || q.Computed || q.Distinct || q.Grouped || q.Offset ||
+	order := orders[stmt.Dialector.Name()]
+	if q == nil || o.Rows || order == nil || q.Computed || q.Distinct || q.Grouped || q.Offset ||
 		len(q.Aliases) > 0 || len(stmt.ColumnMapping) > 0 || catalog.TableName(q.Table.Name) != catalog.TableName(s.Table) {
 		return nil
 	}
@@ -132,33 +136,36 @@ func (t *Template) momentOf(stmt *gorm.Statement, o shape.Options) *moment {
 	if element != s.ModelType {
 		return nil
 	}
-	found, several := &moment{}, 0
+	found, several := &moment{order: order}, 0
 	for _, falling := range q.Falling {
-		field := timeOf(stmt, falling.Column, falling.Param)
+		field := timeOf(stmt, order, falling.Column, falling.Param)
 		if field == nil {
 			continue
 		}
 		if several++; several > 1 {
 			return nil // a row may leave by either
 		}
-		if q.Star || slices.ContainsFunc(q.Selected, func(n sqltext.Name) bool { return n.Text == field.DBName }) {
-			found.falling.param, found.falling.field = falling.Param, field
+		switch {
+		case !order.shows && asksOf(stmt, q, falling.Column):
+			sign := map[bool]string{true: ">=", false: ">"}[falling.Equal]
+			condition, vars := conditionOf(stmt, t.SQL)
+			found.falling = place{falling.Param, field, order.asksFor(stmt, field.DBName, sign, condition, vars)}
+		case order.shows && (q.Star || slices.ContainsFunc(q.Selected, func(n sqltext.Name) bool { return n.Text == field.DBName })):
+			found.falling = place{falling.Param, field, nil}
 		}
 	}
 	several = 0
 	for _, rising := range q.Rising {
-		field := timeOf(stmt, rising.Column, rising.Param)
+		field := timeOf(stmt, order, rising.Column, rising.Param)
 		if field == nil {
 			continue
 		}
-		if several++; several > 1 || !rising.Column.Quoted && rising.Column.Text != strings.ToLower(rising.Column.Text) || stmt.TableExpr != nil || stmt.Table != s.Table || q.Table.Name != s.Table {
-			found.rising.param = 0 // a row may come in by either, or the column or the table is another one
+		if several++; several > 1 || !asksOf(stmt, q, rising.Column) {
+			found.rising = place{} // a row may come in by either, or the column or the table is another one
 			break
 		}
 		sign := map[bool]string{true: ">", false: ">="}[rising.Equal]
-		column := stmt.Quote(field.DBName)
-		found.rising.param, found.rising.field = rising.Param, field
-		found.first = "SELECT MIN(" + column + ") FROM " + stmt.Quote(stmt.Table) + " WHERE " + column + " " + sign + " $1"
+		found.rising = place{rising.Param, field, order.asksFor(stmt, field.DBName, sign, "", 0)}
 	}
 	if found.falling.param == 0 && found.rising.param == 0 {
 		return nil
@@ -166,9 +173,16 @@ func (t *Template) momentOf(stmt *gorm.Statement, o shape.Options) *moment {
 	return found
 }
 
+// asksOf reports whether the database can be asked for a column of a query of this shape by the
+// names that the model has for the column and its table.
+func asksOf(stmt *gorm.Statement, q *sqltext.Shape, column sqltext.Name) bool {
+	return (column.Quoted || column.Text == strings.ToLower(column.Text)) &&
+		stmt.TableExpr == nil && stmt.Table == stmt.Schema.Table && q.Table.Name == stmt.Table
+}
+
 // timeOf returns the field of a column that holds a time in the database and in the model, where
 // the bind value of this ordinal is one, too; nil otherwise.
-func timeOf(stmt *gorm.Statement, column sqltext.Name, param int) *schema.Field {
+func timeOf(stmt *gorm.Statement, o *order, column sqltext.Name, param int) *schema.Field {
 	field := stmt.Schema.FieldsByDBName[column.Text]
 	if field == nil || !field.Readable || field.Serializer != nil || param > len(stmt.Vars) {
 		return nil
@@ -178,7 +192,8 @@ func timeOf(stmt *gorm.Statement, column sqltext.Name, param int) *schema.Field 
 	default:
 		return nil
 	}
-	if _, given := stmt.Vars[param-1].(time.Time); !given || !strings.HasPrefix(strings.ToLower(stmt.DB.Dialector.DataTypeOf(field)), "timestamp") {
+	of := strings.ToLower(stmt.DB.Dialector.DataTypeOf(field))
+	if _, given := stmt.Vars[param-1].(time.Time); !given || !slices.ContainsFunc(o.types, func(t string) bool { return strings.HasPrefix(of, t) }) {
 		return nil
 	}
 	return field
@@ -225,17 +240,17 @@ func (t *Template) LocateMoments(text string, vars []any) {
 	m.located.CompareAndSwap(nil, &at)
 }
 
-// late is how long ago the present is at most that a query gives as a moment with which it gains
-// rows. An earlier one is a place to go on reading from, as a rule, or was rounded: many ask for it
-// again, and each has an answer of its own.
+// late is how long ago the present is at most that a query gives as a moment for which the database
+// is asked. An earlier one is a place to go on reading from, as a rule, or was rounded: many ask
+// for it again, and each has an answer of its own.
 const late = time.Minute
 
 // GivesMoments reports whether queries of the template give moments.
 func (t *Template) GivesMoments() bool { return t.moment != nil }
 
-// CutMoments takes the moments out of the args of a query that is asked at now; one with which it
-// gains rows only where general says that the rows which it can see are those that anybody can. It
-// reports false where there are none.
+// CutMoments takes the moments out of the args of a query that is asked at now; those for which the
+// database is asked only where general says that the rows which the query can see are those that
+// anybody can. It reports false where there are none.
 func (t *Template) CutMoments(text string, now time.Time, general bool) (rest []byte, m Moments, ok bool) {
 	if t.moment == nil {
 		return nil, m, false
@@ -255,8 +270,12 @@ func (t *Template) CutMoments(text string, now time.Time, general bool) (rest []
 		return at
 	}
 	m = Moments{given(at.falling), given(at.rising)}
-	if !general || m.Rising.Before(now.Add(-late)) || !t.trial.pays(t.Tally.Hits.Load()) {
+	pays := general && t.trial.pays(t.Tally.Hits.Load())
+	if t.moment.rising.asks != nil && (!pays || m.Rising.Before(now.Add(-late))) {
 		m.Rising = time.Time{}
+	}
+	if t.moment.falling.asks != nil && (!pays || m.Falling.Before(now.Add(-late))) {
+		m.Falling = time.Time{}
 	}
 	for i, v := range values {
 		if i == at.falling && !m.Falling.IsZero() || i == at.rising && !m.Rising.IsZero() {
@@ -268,17 +287,27 @@ func (t *Template) CutMoments(text string, now time.Time, general bool) (rest []
 }
 
 // spansFrom returns the spans of an answer to the query of a load that gave moments.
-func (f *Load) spansFrom(ctx context.Context, answer reflect.Value, rows int64) (s Spans) {
-	if at := f.Moments.Falling; !at.IsZero() {
-		s.Falling = f.template.spanFrom(ctx, at, answer, rows)
+func (f *Load) spansFrom(ctx context.Context, answer reflect.Value, rows int64) Spans {
+	t, given := f.template, f.Moments
+	s := Spans{Span{given.Falling, given.Falling}, Span{given.Rising, given.Rising}}
+	if f.saids != nil {
+		s = Spans{t.moment.falling.span(given.Falling, f.saids.Falling), t.moment.rising.span(given.Rising, f.saids.Rising)}
 	}
-	if at := f.Moments.Rising; !at.IsZero() {
-		s.Rising = Span{From: at, Until: at}
-		if f.first != nil && (!f.first.Valid || sameOffset(at, f.first.Time)) {
-			s.Rising.Until = f.first.Time // zero where no row will come in
-		}
+	if !given.Falling.IsZero() && t.moment.falling.asks == nil {
+		s.Falling = t.spanFrom(ctx, given.Falling, answer, rows)
 	}
 	return s
+}
+
+// span returns the moments from one on that are as good as that one for a place, by what the
+// database said of it: that one alone where it was not asked or did not say.
+func (p *place) span(at time.Time, s said) Span {
+	if p.asks != nil && !at.IsZero() {
+		if until, known := p.asks.order.until(at, s); known {
+			return Span{at, until}
+		}
+	}
+	return Span{at, at}
 }
 
 // spanFrom returns the moments with which an answer loses no row that it had with one.

@@ -332,7 +332,12 @@ func (t *Template) bytes() int64 {
 	}
 	if t.moment != nil {
 		size += int64(unsafe.Sizeof(*t.moment))
-		texts = append(texts, t.moment.first)
+		for _, q := range []*question{t.moment.falling.asks, t.moment.rising.asks} {
+			if q != nil {
+				size += int64(unsafe.Sizeof(*q))
+				texts = append(texts, q.list, q.from)
+			}
+		}
 	}
 	for _, text := range texts {
 		size += clone.TextSize(len(text)) + int64(unsafe.Sizeof(text))
