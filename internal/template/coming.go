@@ -15,8 +15,8 @@ const (
 	// write all the time, it is not asked for more.
 	triedFirsts = 16
 	// The database has this long to say when the first row may come in, and at least twice as long
-	// as the query of the answer took. Where it takes longer, as where the column has no index, that
-	// counts as many questions: twice as many as the last time, up to triedFirsts << mostSlow.
+	// as the query of the answer took. Where it takes longer, as where the column has no index,
+	// that counts as many questions: twice as many each time, up to triedFirsts << mostSlow.
 	firstTime = 100 * time.Millisecond
 	mostSlow  = 16
 )
