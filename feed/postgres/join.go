@@ -17,7 +17,7 @@ import (
 // settings are those of both connections: by them texts of values are written, and by their name
 // the server tells its replicas apart.
 var settings = map[string]string{
-	"datestyle": "ISO", "intervalstyle": "postgres", "timezone": "UTC", "bytea_output": "hex", "extra_float_digits": "3",
+	"datestyle": "ISO", "intervalstyle": "postgres", "timezone": "UTC", "bytea_output": "hex", "extra_float_digits": "3", "jit": "off",
 }
 
 // name is what the connections are called by the server.
