@@ -252,6 +252,12 @@ func (k *Keys) locate(db *gorm.DB, q *Query, t *template.Template, found *shape.
 		q.Since = k.Since(stmt.Context, q.demand)
 	}
 	q.Now = k.Now()
+	if t.Unlocated(string(f.Args.Bytes)) {
+		if shape.Render(db); db.Error != nil {
+			return seen.ReasonError
+		}
+		t.LocateMoments(string(f.Args.Bytes), stmt.Vars)
+	}
 	key := k.keyOfMoments(q, t, &f.Args)
 	if key == nil {
 		key = k.keyOf(q, t, &f.Args)

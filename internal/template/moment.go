@@ -46,6 +46,7 @@ type moment struct {
 	order           *order
 	falling, rising place
 	located         atomic.Pointer[located] // nil while that is not known
+	looked          atomic.Int64            // how often queries were looked at because of that
 }
 
 // place is where a moment stands; the zero place is that of none.
@@ -199,6 +200,53 @@ func timeOf(stmt *gorm.Statement, o *order, column sqltext.Name, param int) *sch
 	return field
 }
 
+// maxLooked is how many more queries are looked at for where the moments are among the args, where
+// the first one had one value for several.
+const maxLooked = 16
+
+// Unlocated reports whether to look at a query with these args for where its moments are: that is
+// not known, and no two of the args are one moment.
+func (t *Template) Unlocated(text string) bool {
+	if t.moment == nil {
+		return false
+	}
+	at := t.moment.located.Load()
+	if at == nil || at.known() == t.moment.places() || t.moment.looked.Load() >= maxLooked {
+		return false
+	}
+	values, ok := args.Split(text, nil)
+	if !ok {
+		return false
+	}
+	slices.Sort(values)
+	for i := 1; i < len(values); i++ {
+		if values[i] == values[i-1] && values[i][0] == 't' {
+			return false
+		}
+	}
+	return t.moment.looked.Add(1) <= maxLooked
+}
+
+// places returns how many places there are.
+func (m *moment) places() (n int) {
+	for _, p := range []place{m.falling, m.rising} {
+		if p.param > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// known returns of how many places it is known where they are.
+func (l *located) known() (n int) {
+	for _, at := range []int{l.falling, l.rising} {
+		if at >= 0 && !l.equal {
+			n++
+		}
+	}
+	return n
+}
+
 // LocateMoments finds the moments among the args of a key, by a query that has these.
 func (t *Template) LocateMoments(text string, vars []any) {
 	m := t.moment
@@ -237,7 +285,9 @@ func (t *Template) LocateMoments(text string, vars []any) {
 	if at.falling == at.rising {
 		at.falling, at.rising = -1, -1 // one value for both: neither can be left out by itself
 	}
-	m.located.CompareAndSwap(nil, &at)
+	if before := m.located.Load(); before == nil || at.known() > before.known() {
+		m.located.CompareAndSwap(before, &at)
+	}
 }
 
 // late is how long ago the present is at most that a query gives as a moment for which the database

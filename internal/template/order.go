@@ -70,7 +70,7 @@ var lastMoment = time.Date(9999, 12, 30, 0, 0, 0, 0, time.UTC)
 var orders = map[string]*order{
 	"postgres": {
 		types: []string{"timestamp"}, shows: true, bind: "$1",
-		list:  "MIN({column}) AS {place}_first, TRUE AS {place}_proved",
+		list:  "NULLIF(MIN({column}), 'infinity') AS {place}_first, TRUE AS {place}_proved",
 		args:  func(time.Time, string, string) []any { return nil },
 		until: untilShown,
 	},
