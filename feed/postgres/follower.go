@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorm-preload/preload"
@@ -32,8 +33,10 @@ type follower struct {
 	*Feed
 	id     string
 	seed   maphash.Seed
-	wake   chan struct{} // rouses who asks
-	vacant chan struct{} // rouses who waits for a place that is vacant
+	place  atomic.Pointer[place] // nil while it is not known which server this process reads
+	doubt  chan struct{}         // rouses who asks which one it is
+	wake   chan struct{}         // rouses who asks
+	vacant chan struct{}         // rouses who waits for a place that is vacant
 
 	// The reader's:
 	reign string // "" before the first entry
@@ -72,15 +75,16 @@ type sent struct {
 
 func newFollower(f *Feed) *follower {
 	return &follower{
-		Feed: f, id: f.m.ID(), seed: maphash.MakeSeed(), wake: make(chan struct{}, 1), vacant: make(chan struct{}, 1),
+		Feed: f, id: f.m.ID(), seed: maphash.MakeSeed(),
+		doubt: make(chan struct{}, 1), wake: make(chan struct{}, 1), vacant: make(chan struct{}, 1),
 		open: map[uint64]func(preload.End){}, asked: map[uint64]query{}, next: &sent{done: make(chan struct{})},
 		settled: map[string]uint64{}, grown: make(chan struct{}), quiet: time.Now(),
 	}
 }
 
-// follow takes in what is told until the context is done.
-func (f *follower) follow(ctx context.Context) {
-	f.carry(ctx, f.telling, func(b []byte) {
+// follow takes in what is told in a place until the context is done.
+func (f *follower) follow(ctx context.Context, at *place) {
+	f.carry(ctx, at.telling, func(b []byte) {
 		defer func() {
 			if r := recover(); r != nil {
 				f.lose("an entry could not be taken in")
@@ -89,7 +93,7 @@ func (f *follower) follow(ctx context.Context) {
 		}()
 		f.take(b)
 	})
-	f.lose("the feed is closed")
+	f.lose("the feed is closed, or its server is another one")
 }
 
 // take takes in an entry.
@@ -197,7 +201,7 @@ func (f *follower) lose(why string) {
 
 // ask asks what is settled until the context is done: four times in the bound, and when somebody
 // waits for it.
-func (f *follower) ask(ctx context.Context) {
+func (f *follower) ask(ctx context.Context, at *place) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var owed *sent // is to be sent; who waits for the next one came later
@@ -223,7 +227,7 @@ func (f *follower) ask(ctx context.Context) {
 		}
 		f.asked[e.number] = query{now, e.kind == kindJoin}
 		f.mu.Unlock()
-		err := f.add(ctx, f.asking, [][]byte{e.bytes()})
+		err := f.add(ctx, at.asking, [][]byte{e.bytes()})
 		wait, wake := f.bound/4, f.wake
 		if err == nil {
 			owed.number = e.number
@@ -247,13 +251,13 @@ func (f *follower) ask(ctx context.Context) {
 	}
 }
 
-// awaitVacancy waits until nobody is heard to lead, though the relay can be reached, or until the context
-// is done.
+// awaitVacancy waits until nobody is heard to lead, though the server is known and the relay can be
+// reached, or until the context is done.
 func (f *follower) awaitVacancy(ctx context.Context) {
 	for ctx.Err() == nil {
 		f.mu.Lock()
 		left := time.Until(f.heard.Add(f.bound))
-		if !f.reached {
+		if !f.reached || f.place.Load() == nil {
 			left = max(left, f.bound/16)
 		}
 		f.mu.Unlock()

@@ -43,6 +43,9 @@ func follow() (*follower, *noting) {
 	return newFollower(f), m
 }
 
+// nowhere is a place of no server.
+var nowhere = place{"none", "told", "asked"}
+
 // asks has a follower note a question, as when it asks.
 func (f *follower) asks(number uint64, joins bool) {
 	f.number = number
@@ -128,7 +131,7 @@ func TestAnAnswerServesFromWhenItWasAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, m := follow()
 		ctx, cancel := context.WithCancel(t.Context())
-		go f.ask(ctx)
+		go f.ask(ctx, &nowhere)
 		synctest.Wait()
 		l := leaderOf(f)
 		go func() { _ = l.hear(ctx) }()
@@ -180,7 +183,7 @@ func TestALeaderAnswersWhatItHasHeardBefore(t *testing.T) {
 // leaderOf returns a leader that tells what a test says.
 func leaderOf(f *follower) *leader {
 	s := newSession(f.Feed, nil)
-	return newLeader(s)
+	return newLeader(s, &nowhere)
 }
 
 // TestALeaderThatTellsMoreThanItCan begins anew, with what is open.

@@ -91,6 +91,12 @@ func (f *Feed) join(ctx context.Context) (*session, error) {
 	return s, err
 }
 
+// What may be wrong with where the data source name leads.
+const (
+	wrongStandby  = "the server is a standby: want the primary that the plugin's handle is connected with"
+	wrongDatabase = "the data source name leads to the database %q, and the plugin's handle to %q"
+)
+
 // check returns an error that says all of what keeps a server from telling its changes.
 func (s *session) check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
@@ -112,9 +118,9 @@ func (s *session) check(ctx context.Context) error {
 		}
 	}
 	add(version < 130000, "the server's version is %d: want 13 or later", version/10000)
-	add(standby, "the server is a standby: want the primary that the plugin's handle is connected with")
+	add(standby, wrongStandby)
 	add(level != "logical", "wal_level is %s: want ALTER SYSTEM SET wal_level = logical, and a restart", level)
-	add(database != s.database, "the data source name leads to the database %q, and the plugin's handle to %q", database, s.database)
+	add(database != s.database, wrongDatabase, database, s.database)
 	add(strings.Contains(replicas, "*") || strings.Contains(strings.ToLower(replicas), name),
 		"synchronous_standby_names is %q, by which this connection would count as a synchronous standby: want the names of the standbys", replicas)
 	if len(wrong) > 0 {

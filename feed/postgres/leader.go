@@ -24,6 +24,7 @@ import (
 type leader struct {
 	preload.Member // of this process: its tables are those of batches
 	*Feed
+	place *place
 	hurry func() // has the session ask the server at once
 	wake  chan struct{}
 
@@ -56,9 +57,9 @@ const (
 	maxAsked      = 8 << 10
 )
 
-func newLeader(s *session) *leader {
+func newLeader(s *session, at *place) *leader {
 	return &leader{
-		Member: s.Feed.m, Feed: s.Feed, wake: make(chan struct{}, 1), reign: rand.Text(), open: map[uint64][]byte{},
+		Member: s.Feed.m, Feed: s.Feed, place: at, wake: make(chan struct{}, 1), reign: rand.Text(), open: map[uint64][]byte{},
 		hurry: func() { s.hurry.Store(true); s.rouse() },
 	}
 }
@@ -145,7 +146,7 @@ func (l *leader) Stop() {
 	l.over = true
 	l.mu.Unlock()
 	for begun && l.take() {
-		if l.add(context.Background(), l.telling, l.sending) != nil {
+		if l.add(context.Background(), l.place.telling, l.sending) != nil {
 			return
 		}
 		l.sending = nil
@@ -181,7 +182,7 @@ func (l *leader) send(ctx context.Context) error {
 	for {
 		var err error
 		if l.take() {
-			if err = l.add(ctx, l.telling, l.sending); err == nil {
+			if err = l.add(ctx, l.place.telling, l.sending); err == nil {
 				l.sending = nil
 				continue
 			}
@@ -216,7 +217,7 @@ func (l *leader) hears() {
 
 // hear hears what processes ask until the context is done.
 func (l *leader) hear(ctx context.Context) error {
-	l.carry(ctx, l.asking, func(b []byte) {
+	l.carry(ctx, l.place.asking, func(b []byte) {
 		e, err := entryFrom(b)
 		if err != nil || e.kind < kindAsk {
 			return // who has asked asks again
@@ -248,6 +249,15 @@ func (s *session) takePlace(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	server, err := s.whichServer(ctx, s.side)
+	if err != nil {
+		return err
+	}
+	at := s.follower.place.Load()
+	if at == nil || at.server != server {
+		rouse(s.follower.doubt)
+		return errMoved
+	}
 	var free bool
 	key := "preload/" + s.Feed.m.Namespace() + "/" + s.publication
 	if err := s.side.QueryRow(ctx, "SELECT pg_try_advisory_lock(hashtextextended($1, 0))", key).Scan(&free); err != nil {
@@ -256,7 +266,7 @@ func (s *session) takePlace(ctx context.Context) error {
 	if !free {
 		return errTaken
 	}
-	s.lead = newLeader(s)
+	s.lead = newLeader(s, at)
 	s.m = s.lead
 	return nil
 }

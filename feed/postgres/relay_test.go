@@ -147,6 +147,8 @@ func (b *bed) slots() int64 {
 	return b.one("SELECT count(*) FROM pg_replication_slots WHERE database = current_database()")
 }
 
+func (p *process) place() *place { return p.feed.follower.place.Load() }
+
 // leads reports whether a process reads the server's log.
 func (p *process) leads() bool { return p.feed.session.Load() != nil }
 
@@ -186,7 +188,7 @@ func TestFaultsOfALeaderAndARelay(t *testing.T) {
 	told := func(do func(*lane)) {
 		relay.mu.Lock()
 		defer relay.mu.Unlock()
-		do(relay.lane(all[0].feed.telling))
+		do(relay.lane(all[0].place().telling))
 	}
 	const terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'preload' AND pid <> pg_backend_pid() AND datname = current_database()"
 	all = b.through(plain, 3, relay)
@@ -210,8 +212,8 @@ func TestFaultsOfALeaderAndARelay(t *testing.T) {
 		}},
 		{"entries are lost", func() { told(func(l *lane) { l.entries = l.entries[:len(l.entries)-1] }) }},
 		{"nonsense", func() {
-			worldtest.Must(t, relay.Add(t.Context(), all[0].feed.telling, [][]byte{[]byte("nonsense")}))
-			worldtest.Must(t, relay.Add(t.Context(), all[0].feed.asking, [][]byte{[]byte("nonsense")}))
+			worldtest.Must(t, relay.Add(t.Context(), all[0].place().telling, [][]byte{[]byte("nonsense")}))
+			worldtest.Must(t, relay.Add(t.Context(), all[0].place().asking, [][]byte{[]byte("nonsense")}))
 		}},
 		{"an entry is forged", func() {
 			told(func(l *lane) {
