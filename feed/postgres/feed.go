@@ -111,6 +111,9 @@ func (f *Feed) run() {
 		if taken {
 			pause = min(pause, f.bound) // the place may be vacant soon
 		}
+		if errors.Is(err, errNoRelay) {
+			sleep(f.ctx, 2*f.bound) // others come first, who ask at least once in the bound
+		}
 		sleep(f.ctx, pause)
 		pause = min(2*pause, longestPause)
 	}

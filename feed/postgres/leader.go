@@ -176,18 +176,22 @@ func (l *leader) take() bool {
 
 // send adds what is told until the context is done. What could not be added is added again: who has
 // taken it in passes it over. A leader that hears no question for long, not even of its own process,
-// leaves its place to another one: it cannot reach the relay.
+// or that can add nothing, leaves its place to another one: it cannot reach the relay.
 func (l *leader) send(ctx context.Context) error {
 	l.hears()
-	for {
+	for added := time.Now(); ; {
 		var err error
 		if l.take() {
 			if err = l.add(ctx, l.place.telling, l.sending); err == nil {
-				l.sending = nil
+				l.sending, added = nil, time.Now()
 				continue
+			}
+			if ctx.Err() == nil {
+				l.complain("nothing is served from memory: nothing can be added to the relay", err)
 			}
 			sleep(ctx, l.bound/16)
 		} else {
+			added = time.Now()
 			timer := time.NewTimer(l.bound)
 			select {
 			case <-l.wake:
@@ -197,16 +201,21 @@ func (l *leader) send(ctx context.Context) error {
 			timer.Stop()
 		}
 		l.mu.Lock()
-		deaf := time.Since(l.heard)
+		deaf, dumb := time.Since(l.heard), time.Since(added)
 		l.mu.Unlock()
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case deaf > l.absence():
-			return errors.Join(fmt.Errorf("postgres: nothing was heard by way of the relay for %v", deaf.Round(time.Second)), err)
+			return errors.Join(fmt.Errorf("%w: nothing was heard for %v", errNoRelay, deaf.Round(time.Second)), err)
+		case err != nil && dumb > l.absence():
+			return fmt.Errorf("%w: nothing could be told for %v: %w", errNoRelay, dumb.Round(time.Second), err)
 		}
 	}
 }
+
+// errNoRelay is how the session of a leader ends that cannot reach the relay.
+var errNoRelay = errors.New("postgres: the relay is out of reach")
 
 // hears notes that the relay was heard.
 func (l *leader) hears() {

@@ -323,6 +323,34 @@ func TestALeaderThatIsStopped(t *testing.T) {
 	}
 }
 
+// mute is a relay to which nothing can be told, though it can be asked.
+type mute struct{ *memory }
+
+func (m mute) Add(ctx context.Context, stream string, entries [][]byte) error {
+	if strings.HasSuffix(stream, "/told") {
+		return errAway
+	}
+	return m.memory.Add(ctx, stream, entries)
+}
+
+// TestALeaderThatCanTellNothing leaves its place to one that can, and says why.
+func TestALeaderThatCanTellNothing(t *testing.T) {
+	t.Parallel()
+	b := common(t).bed(t)
+	plain := b.items()
+	relay := newMemory()
+	var log journal
+	first := b.open(plain, Through(mute{relay}), log.logger())
+	until(t, "a leader that can tell nothing", first.leads)
+	other := b.open(plain, Through(relay))
+	until(t, "another one leads", other.leads)
+	other.serving(t, items)
+	first.serving(t, items)
+	if !strings.Contains(log.String(), "nothing can be added") {
+		t.Errorf("the log says %q", log.String())
+	}
+}
+
 // TestAnotherRelayIsSaid: where the place is taken by a process that is not heard.
 func TestAnotherRelayIsSaid(t *testing.T) {
 	t.Parallel()

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -30,7 +31,19 @@ func Relay(client goredis.UniversalClient, options ...Option) *StreamRelay {
 // fieldEntry is the one field of what a relay adds.
 const fieldEntry = "e"
 
-func (r *StreamRelay) key(stream string) string { return "{" + r.name + "/" + stream + "}" }
+// key returns the key of a stream. Those whose names differ after the last slash only are in one
+// place of a cluster, by the braces.
+func (r *StreamRelay) key(stream string) string {
+	place, rest := stream, ""
+	if i := strings.LastIndexByte(stream, '/'); i >= 0 {
+		place, rest = stream[:i], ":"+stream[i+1:]
+	}
+	return "{" + r.name + "/" + place + "}" + rest
+}
+
+// streamKept is how long Redis keeps a stream to which nothing is added: that of a server that there
+// is no more.
+const streamKept = time.Hour
 
 // check returns what is wrong with how the relay was made.
 func (r *StreamRelay) check() error {
@@ -49,6 +62,7 @@ func (r *StreamRelay) Add(ctx context.Context, stream string, entries [][]byte) 
 	for _, e := range entries {
 		pipe.XAdd(ctx, &goredis.XAddArgs{Stream: r.key(stream), MaxLen: r.length, Approx: true, Values: []any{fieldEntry, e}})
 	}
+	pipe.Expire(ctx, r.key(stream), streamKept)
 	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("redis: adding to a stream: %w", err)
 	}
