@@ -96,7 +96,7 @@ func (l *leader) Serve(asked time.Time, _ time.Duration) {
 		return
 	}
 	l.asked = slices.Clone(l.asked[n:])
-	e := entry{kind: kindSettled}
+	e := entry{kind: kindSettled, bound: min(l.bound, maxBound)}
 	for process, number := range settled {
 		e.asks = append(e.asks, ask{process, number})
 	}
@@ -226,7 +226,7 @@ func (l *leader) hears() {
 
 // hear hears what processes ask until the context is done.
 func (l *leader) hear(ctx context.Context) error {
-	l.carry(ctx, l.place.asking, func(b []byte) {
+	l.carry(ctx, l.place.asking, func() time.Duration { return l.bound }, func(b []byte) {
 		e, err := entryFrom(b)
 		if err != nil || e.kind < kindAsk {
 			return // who has asked asks again

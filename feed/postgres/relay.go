@@ -52,6 +52,7 @@ type entry struct {
 	end    preload.End
 	first  uint64 // the number of the first entry that tells what is open; 0 if none does
 	batch  []byte
+	bound  time.Duration // of the leader
 	asks   []ask
 }
 
@@ -76,8 +77,11 @@ type ask struct {
 	number  uint64
 }
 
+// maxBound is the longest bound that is believed.
+const maxBound = time.Hour
+
 // entryVersion is the first byte of an entry.
-const entryVersion = 1
+const entryVersion = 2
 
 var errEntry = errors.New("postgres: an entry of the relay is not understood")
 
@@ -86,7 +90,7 @@ func (e *entry) bytes() []byte {
 	b := append(make([]byte, 0, 64+len(e.batch)), entryVersion, byte(e.kind), byte(e.end))
 	text := func(s string) { b = append(binary.AppendUvarint(b, uint64(len(s))), s...) }
 	text(e.from)
-	for _, n := range []uint64{e.number, e.write, e.first} {
+	for _, n := range []uint64{e.number, e.write, e.first, uint64(e.bound)} {
 		b = binary.AppendUvarint(b, n)
 	}
 	text(string(e.batch))
@@ -123,21 +127,21 @@ func entryFrom(b []byte) (e entry, err error) {
 		return s
 	}
 	e.from = text()
-	e.number, e.write, e.first = number(), number(), number()
+	e.number, e.write, e.first, e.bound = number(), number(), number(), time.Duration(number())
 	e.batch = []byte(text())
 	for err == nil && len(b) > 0 {
 		e.asks = append(e.asks, ask{text(), number()})
 	}
-	if e.from == "" || e.number == 0 || e.end > preload.EndUnknown {
+	if e.from == "" || e.number == 0 || e.end > preload.EndUnknown || e.bound < 0 || e.bound > maxBound {
 		err = errEntry
 	}
 	return e, err
 }
 
 // carry reads a stream from its end on until the context is done, and has each entry taken in. Where
-// nothing comes for long, it begins again at the end: what the relay has may be older than what was
+// nothing comes for twice as long as is waited, it begins again at the end: what the relay has may be older than what was
 // read, so that nothing comes after that. What is passed over by that is missed, as what is lost is.
-func (f *Feed) carry(ctx context.Context, stream string, take func([]byte)) {
+func (f *Feed) carry(ctx context.Context, stream string, waits func() time.Duration, take func([]byte)) {
 	at, heard := "", time.Now()
 	for ctx.Err() == nil {
 		entries, last, err := f.relay.Read(ctx, stream, at, f.bound/4)
@@ -151,7 +155,7 @@ func (f *Feed) carry(ctx context.Context, stream string, take func([]byte)) {
 		switch at = last; {
 		case len(entries) > 0:
 			heard = time.Now()
-		case time.Since(heard) > 2*f.bound:
+		case time.Since(heard) > 2*waits():
 			at, heard = "", time.Now()
 		}
 		for _, e := range entries {

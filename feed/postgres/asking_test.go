@@ -1,0 +1,116 @@
+//go:build unix
+
+package postgres
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// followIn returns a follower that asks by way of a relay, and is told nothing but by the test.
+func followIn(t *testing.T, relay Relay) (*follower, *journal) {
+	f, _ := follow()
+	log := &journal{}
+	f.logger, f.relay = slog.New(slog.NewTextHandler(log, nil)), relay
+	f.place.Store(&nowhere)
+	ctx, cancel := context.WithCancel(t.Context())
+	go f.ask(ctx, &nowhere)
+	t.Cleanup(func() { cancel(); synctest.Wait() })
+	synctest.Wait()
+	return f, log
+}
+
+// TestTwoWhoTellKeepNobodyBusy: what one of them tells has all forgotten that the other one told.
+// It is said, and questions are as few as before.
+func TestTwoWhoTellKeepNobodyBusy(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		relay := newMemory()
+		f, log := followIn(t, relay)
+		for n := range uint64(1000) {
+			f.take((&entry{kind: kindBegin, from: string('a' + rune(n%2)), number: n + 1, write: n}).bytes())
+			time.Sleep(time.Millisecond)
+			synctest.Wait()
+		}
+		relay.mu.Lock()
+		defer relay.mu.Unlock()
+		if n := len(relay.lane(nowhere.asking).entries); n > 20 {
+			t.Errorf("%d questions within the bound", n)
+		}
+		if !strings.Contains(log.String(), "again and again") {
+			t.Errorf("the log says %q", log.String())
+		}
+	})
+}
+
+// TestBoundsThatDiffer: who has the shorter one does not take the place of a leader for vacant before
+// that has answered, and says what is wrong.
+func TestBoundsThatDiffer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f, log := followIn(t, newMemory())
+		f.take((&entry{kind: kindSettled, from: "a", number: 1, bound: 10 * time.Second, asks: []ask{{"own", 1}}}).bytes())
+		began := time.Now()
+		f.awaitVacancy(t.Context())
+		if waited := time.Since(began); waited != 10*time.Second {
+			t.Errorf("the place is taken for vacant after %v", waited)
+		}
+		if !strings.Contains(log.String(), "WithBound(10s)") {
+			t.Errorf("the log says %q", log.String())
+		}
+	})
+}
+
+// hanging is a relay whose calls return when a test says so.
+type hanging struct {
+	*memory
+	over chan struct{}
+}
+
+func (h *hanging) Add(_ context.Context, _ string, entries [][]byte) error {
+	if len(entries) > 0 {
+		<-h.over
+	}
+	return nil
+}
+
+func (h *hanging) Read(_ context.Context, _, after string, _ time.Duration) ([][]byte, string, error) {
+	<-h.over
+	return nil, after, errAway
+}
+
+// TestPositionOfARelayThatIsAway is an error at once, and where the relay hangs, after a while.
+func TestPositionOfARelayThatIsAway(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		relay := newMemory()
+		f, _ := followIn(t, relay)
+		if _, err := f.position(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		relay.reach(false)
+		for _, within := range []time.Duration{time.Second, 0} { // it is not known at first that it is away
+			began := time.Now()
+			if position, err := f.position(t.Context()); err == nil || time.Since(began) > within {
+				t.Errorf("%q, %v after %v", position, err, time.Since(began))
+			}
+		}
+		time.Sleep(time.Second)
+		relay.reach(true)
+		time.Sleep(time.Second)
+		if _, err := f.position(t.Context()); err != nil {
+			t.Error(err)
+		}
+		h := &hanging{newMemory(), make(chan struct{})}
+		f.relay = h
+		began := time.Now()
+		if _, err := f.position(t.Context()); err == nil || time.Since(began) > patience {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+		close(h.over)
+	})
+}
