@@ -83,6 +83,32 @@ func (h *hanging) Read(_ context.Context, _, after string, _ time.Duration) ([][
 	return nil, after, errAway
 }
 
+// TestARelayThatHangs holds up nobody who ends.
+func TestARelayThatHangs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f, _ := follow()
+		h := &hanging{newMemory(), make(chan struct{})}
+		defer close(h.over)
+		f.relay = h
+		l := leaderOf(f)
+		l.Begin(nil)
+		ends := func(what string, longest time.Duration, do func(context.Context)) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			time.AfterFunc(10*time.Second, cancel)
+			began := time.Now().Add(10 * time.Second)
+			do(ctx)
+			if took := time.Since(began); took > longest {
+				t.Errorf("%s ends after %v", what, took)
+			}
+		}
+		ends("reading", grace, func(ctx context.Context) { f.follow(ctx, &nowhere) })
+		ends("telling", grace, func(ctx context.Context) { _ = l.send(ctx) })
+		ends("the last word", 2*time.Second, func(ctx context.Context) { <-ctx.Done(); l.Stop() })
+	})
+}
+
 // TestPositionOfARelayThatIsAway is an error at once, and where the relay hangs, after a while.
 func TestPositionOfARelayThatIsAway(t *testing.T) {
 	t.Parallel()

@@ -145,8 +145,10 @@ func (l *leader) Stop() {
 	}
 	l.over = true
 	l.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
 	for begun && l.take() {
-		if l.add(context.Background(), l.place.telling, l.sending) != nil {
+		if l.add(ctx, l.place.telling, l.sending) != nil {
 			return
 		}
 		l.sending = nil

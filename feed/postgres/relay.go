@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/gorm-preload/preload"
@@ -12,6 +14,9 @@ import (
 // Relay carries entries between processes, in streams that have names. It keeps the last ones, in
 // the order in which they were added; what it loses is noticed, and costs no more than what is in
 // memory. It is safe for concurrent use. The package feed/redis has one.
+//
+// A feed that is closed waits for a call for half a second at most. One that does not return before
+// that is left alone: it should, sooner or later, with an error at the latest.
 type Relay interface {
 	// Add adds entries at the end of a stream, in their order. Of those for which it returns an
 	// error some may have been added, and may be yet. With no entries it says at once, as an error,
@@ -37,8 +42,12 @@ type Relay interface {
 // database each with a relay of its own take different publications.
 func Through(relay Relay) Option {
 	return func(c *config) {
-		c.require(relay != nil, "Through", relay, "a Relay")
-		c.relay = relay
+		at := reflect.ValueOf(relay)
+		is := relay != nil && (at.Kind() != reflect.Pointer || !at.IsNil())
+		c.require(is, "Through", relay, "a Relay")
+		if is {
+			c.relay = relay
+		}
 	}
 }
 
@@ -144,7 +153,7 @@ func entryFrom(b []byte) (e entry, err error) {
 func (f *Feed) carry(ctx context.Context, stream string, waits func() time.Duration, take func([]byte)) {
 	at, heard := "", time.Now()
 	for ctx.Err() == nil {
-		entries, last, err := f.relay.Read(ctx, stream, at, f.bound/4)
+		read, err := f.read(ctx, stream, at)
 		if err != nil {
 			if ctx.Err() == nil {
 				f.complain("nothing is served from memory: the relay cannot be read", err)
@@ -152,13 +161,13 @@ func (f *Feed) carry(ctx context.Context, stream string, waits func() time.Durat
 			sleep(ctx, f.bound/16)
 			continue
 		}
-		switch at = last; {
-		case len(entries) > 0:
+		switch at = read.last; {
+		case len(read.entries) > 0:
 			heard = time.Now()
 		case time.Since(heard) > 2*waits():
 			at, heard = "", time.Now()
 		}
-		for _, e := range entries {
+		for _, e := range read.entries {
 			take(e)
 		}
 	}
@@ -176,7 +185,66 @@ func sleep(ctx context.Context, d time.Duration) {
 
 // add adds entries to a stream.
 func (f *Feed) add(ctx context.Context, stream string, entries [][]byte) error {
-	ctx, cancel := context.WithTimeout(ctx, max(f.bound, time.Second))
+	limited, cancel := context.WithTimeout(ctx, max(f.bound, time.Second))
 	defer cancel()
-	return f.relay.Add(ctx, stream, entries)
+	_, err := outlast(ctx, func() (struct{}, error) { return struct{}{}, f.relay.Add(limited, stream, entries) })
+	return err
+}
+
+// longestRead is how long a relay is asked to wait for entries. Many do not hear meanwhile that
+// they are waited for no more.
+const longestRead = 250 * time.Millisecond
+
+// piece is what a relay has after a place, and the place of the last entry of it.
+type piece struct {
+	entries [][]byte
+	last    string
+}
+
+// read reads entries of a stream.
+func (f *Feed) read(ctx context.Context, stream, after string) (piece, error) {
+	return outlast(ctx, func() (p piece, err error) {
+		p.entries, p.last, err = f.relay.Read(ctx, stream, after, min(f.bound/4, longestRead))
+		return p, err
+	})
+}
+
+// errHangs is that of a call of the relay that was given up.
+var errHangs = errors.New("postgres: the relay does not answer")
+
+// grace is how long a call of the relay may take that nobody needs any more.
+const grace = 500 * time.Millisecond
+
+// outlast makes a call, and gives it up where the context is done and the call does not return within
+// the grace. Its goroutine ends with it.
+func outlast[T any](ctx context.Context, call func() (T, error)) (result T, err error) {
+	type outcome struct {
+		result T
+		err    error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		var o outcome
+		defer func() {
+			if r := recover(); r != nil {
+				o.err = fmt.Errorf("postgres: a panic of the relay: %v", r)
+			}
+			done <- o
+		}()
+		o.result, o.err = call()
+	}()
+	var o outcome
+	select {
+	case o = <-done:
+		return o.result, o.err
+	case <-ctx.Done():
+	}
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case o = <-done:
+		return o.result, o.err
+	case <-timer.C:
+		return result, errHangs
+	}
 }

@@ -19,7 +19,8 @@ type StreamRelay struct {
 // Relay returns a relay for postgres.Through: streams of Redis, of which each process reads one, and
 // the one that reads the server's log another. A process has one connection of the client's pool
 // for that most of the time, or two. Of the options it takes WithName and WithLength. The client
-// stays the caller's, who closes it after the plugin.
+// stays the caller's, who closes it after the plugin. Where Redis does not answer, a closed plugin
+// leaves up to a few calls behind, which end when the client gives up.
 //
 // It is no feed: with postgres.Through(redis.Relay(client)) all processes are told of what anybody
 // writes, by the server's log. Who may write to Redis can have processes serve what is not so any
