@@ -126,9 +126,11 @@ func (f *follower) take(b []byte) {
 	}
 	f.last, f.sums[at] = e.number, sum
 	switch e.kind {
-	case kindBegin, kindOpen:
-		if f.open[e.write] == nil {
-			f.open[e.write] = f.m.Begin(e.batch)
+	case kindBegin:
+		f.begin(e.write, e.batch)
+	case kindOpen:
+		for _, w := range e.open {
+			f.begin(w.number, w.batch)
 		}
 	case kindEnd:
 		end := f.open[e.write]
@@ -143,6 +145,13 @@ func (f *follower) take(b []byte) {
 		f.heard = time.Time{}
 		f.mu.Unlock()
 		rouse(f.vacant)
+	}
+}
+
+// begin takes in a write that may not be visible yet.
+func (f *follower) begin(write uint64, batch []byte) {
+	if f.open[write] == nil {
+		f.open[write] = f.m.Begin(batch)
 	}
 }
 

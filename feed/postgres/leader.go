@@ -103,8 +103,12 @@ func (l *leader) Serve(asked time.Time, _ time.Duration) {
 	if joins {
 		reign := l.reign
 		e.first = l.number + 1
-		for _, write := range slices.Sorted(maps.Keys(l.open)) {
-			l.tell(entry{kind: kindOpen, write: write, batch: l.open[write]})
+		for numbers := range slices.Chunk(slices.Sorted(maps.Keys(l.open)), mostOpen) {
+			open := make([]write, len(numbers))
+			for i, number := range numbers {
+				open[i] = write{number, l.open[number]}
+			}
+			l.tell(entry{kind: kindOpen, open: open})
 		}
 		if l.reign != reign {
 			e.first = 0
@@ -112,6 +116,9 @@ func (l *leader) Serve(asked time.Time, _ time.Duration) {
 	}
 	l.tell(e)
 }
+
+// mostOpen is how many writes an entry says to be open.
+const mostOpen = 256
 
 // tell has an entry added. It is locked.
 func (l *leader) tell(e entry) {

@@ -57,12 +57,19 @@ type entry struct {
 	kind   kind
 	from   string // the reign of a leader, or the process that asks
 	number uint64 // among the entries from there, which are numbered from 1 on
-	write  uint64 // which write begins, is open, or has ended
+	write  uint64 // which write begins or has ended
 	end    preload.End
 	first  uint64 // the number of the first entry that tells what is open; 0 if none does
 	batch  []byte
+	open   []write
 	bound  time.Duration // of the leader
 	asks   []ask
+}
+
+// write is one that may not be visible yet.
+type write struct {
+	number uint64
+	batch  []byte
 }
 
 // kind says what an entry tells.
@@ -70,7 +77,7 @@ type kind byte
 
 const (
 	kindBegin   kind = iota + 1 // a write was committed, and may not be visible yet
-	kindOpen                    // the same, once more, for those who have not heard of it
+	kindOpen                    // the same of some writes, once more, for those who have not heard of them
 	kindEnd                     // it is visible
 	kindSettled                 // all is told that was committed before some questions were asked
 	kindGone                    // nothing more will be told in this reign
@@ -103,6 +110,11 @@ func (e *entry) bytes() []byte {
 		b = binary.AppendUvarint(b, n)
 	}
 	text(string(e.batch))
+	b = binary.AppendUvarint(b, uint64(len(e.open)))
+	for _, w := range e.open {
+		b = binary.AppendUvarint(b, w.number)
+		text(string(w.batch))
+	}
 	for _, a := range e.asks {
 		text(a.process)
 		b = binary.AppendUvarint(b, a.number)
@@ -138,6 +150,9 @@ func entryFrom(b []byte) (e entry, err error) {
 	e.from = text()
 	e.number, e.write, e.first, e.bound = number(), number(), number(), time.Duration(number())
 	e.batch = []byte(text())
+	for n := number(); err == nil && n > 0; n-- {
+		e.open = append(e.open, write{number(), []byte(text())})
+	}
 	for err == nil && len(b) > 0 {
 		e.asks = append(e.asks, ask{text(), number()})
 	}
