@@ -57,7 +57,7 @@ type follower struct {
 	theirs  time.Duration     // the leader's bound, where that was heard
 	next    *sent             // the next question
 	reached bool              // the last one was added to the relay
-	heard   time.Time         // when the leader was last heard to answer anybody; zero from when it is gone
+	heard   time.Time         // when the leader was last heard; zero from when it is gone
 	quiet   time.Time         // the same, and before that when this began
 	settled map[string]uint64 // the last question of each process that was answered in this reign
 	grown   chan struct{}     // closed when there is another answer
@@ -139,6 +139,8 @@ func (f *follower) take(b []byte) {
 		}
 	case kindSettled:
 		f.settle(e)
+	case kindWaiting:
+		f.hears(e.bound)
 	case kindGone:
 		f.lose("the process that reads the server's log has lost its connection, or ends")
 		f.mu.Lock()
@@ -155,16 +157,23 @@ func (f *follower) begin(write uint64, batch []byte) {
 	}
 }
 
+// hears notes that the leader was heard.
+func (f *follower) hears(bound time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.heard = time.Now()
+	f.quiet, f.theirs = f.heard, bound
+}
+
 // settle takes in which questions are answered.
 func (f *follower) settle(e entry) {
 	if e.bound != f.bound && e.bound > 0 && f.bound <= maxBound {
 		f.complain("little is served from memory, or nothing: processes have different bounds",
 			fmt.Errorf("postgres: the process that reads the server's log has WithBound(%v), this one WithBound(%v): want the same in all processes", e.bound, f.bound))
 	}
+	f.hears(e.bound)
 	f.mu.Lock()
 	var own query
-	f.heard = time.Now()
-	f.quiet, f.theirs = f.heard, e.bound
 	for _, a := range e.asks {
 		if a.process != f.id {
 			continue

@@ -57,11 +57,6 @@ func (f *Feed) join(ctx context.Context) (*session, error) {
 	if err = s.publish(ctx); err != nil {
 		return s, err
 	}
-	stream, err := f.connect(ctx, map[string]string{"replication": "database"})
-	if err != nil {
-		return s, s.hint(fmt.Errorf("postgres: connecting with the server to replicate: %w", err))
-	}
-	s.replication = stream.PgConn()
 	slow := time.AfterFunc(patience, func() {
 		f.logger.Warn("preload: nothing is served from memory until the transactions are over that were writing when the feed connected", "feed", "postgres")
 	})
@@ -69,10 +64,21 @@ func (f *Feed) join(ctx context.Context) (*session, error) {
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // never fails
 	slot := "preload_" + hex.EncodeToString(random[:])
-	_, err = pglogrepl.CreateReplicationSlot(ctx, s.replication, slot, "pgoutput",
-		pglogrepl.CreateReplicationSlotOptions{Temporary: true, SnapshotAction: "NOEXPORT_SNAPSHOT", Mode: pglogrepl.LogicalReplication})
+	err = s.wait(ctx, func(ctx context.Context) error {
+		stream, err := f.connect(ctx, map[string]string{"replication": "database"})
+		if err != nil {
+			return fmt.Errorf("postgres: connecting with the server to replicate: %w", err)
+		}
+		s.replication = stream.PgConn()
+		_, err = pglogrepl.CreateReplicationSlot(ctx, s.replication, slot, "pgoutput",
+			pglogrepl.CreateReplicationSlotOptions{Temporary: true, SnapshotAction: "NOEXPORT_SNAPSHOT", Mode: pglogrepl.LogicalReplication})
+		if err != nil {
+			return fmt.Errorf("postgres: making a replication slot: %w", err)
+		}
+		return nil
+	})
 	if err != nil {
-		return s, s.hint(fmt.Errorf("postgres: making a replication slot: %w", err))
+		return s, s.hint(err)
 	}
 	if err = s.mark(ctx); err != nil {
 		return s, err
@@ -83,9 +89,6 @@ func (f *Feed) join(ctx context.Context) (*session, error) {
 	})
 	if err != nil {
 		return s, fmt.Errorf("postgres: starting to replicate: %w", err)
-	}
-	if err = s.keepPlace(ctx); err != nil {
-		return s, err
 	}
 	s.stream, err = s.replication.Hijack()
 	return s, err

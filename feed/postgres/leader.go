@@ -187,7 +187,7 @@ func (l *leader) take() bool {
 // taken it in passes it over. A leader that hears no question for long, not even of its own process,
 // or that can add nothing, leaves its place to another one: it cannot reach the relay.
 func (l *leader) send(ctx context.Context) error {
-	l.hears()
+	l.hasHeard()
 	for added := time.Now(); ; {
 		var err error
 		if l.take() {
@@ -226,8 +226,8 @@ func (l *leader) send(ctx context.Context) error {
 // errNoRelay is how the session of a leader ends that cannot reach the relay.
 var errNoRelay = errors.New("postgres: the relay is out of reach")
 
-// hears notes that the relay was heard.
-func (l *leader) hears() {
+// hasHeard notes that the relay was heard.
+func (l *leader) hasHeard() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.heard = time.Now()
@@ -240,7 +240,7 @@ func (l *leader) hear(ctx context.Context) error {
 		if err != nil || e.kind < kindAsk {
 			return // who has asked asks again
 		}
-		l.hears()
+		l.hasHeard()
 		l.mu.Lock()
 		if len(l.asked) >= maxAsked {
 			l.asked = nil
@@ -286,7 +286,45 @@ func (s *session) takePlace(ctx context.Context) error {
 	}
 	s.lead = newLeader(s, at)
 	s.m = s.lead
+	return s.keepPlace(ctx)
+}
+
+// wait tells that the place is taken, and has the server hear of this process, while something is
+// done for which the server may wait for long. Where the server has given the place away, that ends.
+func (s *session) wait(ctx context.Context, do func(context.Context) error) error {
+	if s.lead == nil {
+		return do(ctx)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	defer cancel(nil)
+	asking.Go(func() {
+		for sleep(ctx, s.bound/4); ctx.Err() == nil; sleep(ctx, s.bound/4) {
+			var here bool
+			if err := s.query(ctx, "SELECT true", &here); err != nil {
+				cancel(fmt.Errorf("postgres: the place was lost: %w", err))
+				return
+			}
+			s.lead.waits()
+			for s.lead.take() && s.lead.add(ctx, s.lead.place.telling, s.lead.sending) == nil {
+				s.lead.sending = nil
+			}
+		}
+	})
+	if err := do(ctx); err != nil {
+		return errors.Join(context.Cause(ctx), err)
+	}
 	return nil
+}
+
+// waits tells that the place is taken, though nothing more is known. What waits to be added says enough.
+func (l *leader) waits() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.queue) == 0 {
+		l.tell(entry{kind: kindWaiting, bound: min(l.bound, maxBound)})
+	}
 }
 
 var errTaken = errors.New("postgres: another process reads the server's log, and is not heard by way of the relay: " +
@@ -295,11 +333,6 @@ var errTaken = errors.New("postgres: another process reads the server's log, and
 // keepPlace has the server end the side connection of a leader that is stopped, so that another
 // process takes its place. A leader asks four times in the bound. Servers before version 14 cannot.
 func (s *session) keepPlace(ctx context.Context) error {
-	if s.lead == nil {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
 	_, err := s.side.Exec(ctx, "SELECT set_config(name, $1, false) FROM pg_settings WHERE name = 'idle_session_timeout'",
 		strconv.FormatInt(s.absence().Milliseconds(), 10))
 	if err != nil {

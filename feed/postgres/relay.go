@@ -80,6 +80,7 @@ const (
 	kindOpen                    // the same of some writes, once more, for those who have not heard of them
 	kindEnd                     // it is visible
 	kindSettled                 // all is told that was committed before some questions were asked
+	kindWaiting                 // the place is taken, though nothing more is known
 	kindGone                    // nothing more will be told in this reign
 	kindAsk                     // a question: what is settled
 	kindJoin                    // the same, of one who has to be told what is open, too

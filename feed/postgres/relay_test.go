@@ -351,6 +351,80 @@ func TestALeaderThatCanTellNothing(t *testing.T) {
 	}
 }
 
+// TestALeaderThatWaitsForItsSlot is heard, so that nobody is told to want another relay.
+func TestALeaderThatWaitsForItsSlot(t *testing.T) {
+	t.Parallel()
+	b := alone(t).bed(t)
+	plain, relay := b.items(), newMemory()
+	conn := b.connect(b.name)
+	b.exec(conn, "BEGIN; SELECT pg_current_xact_id()")
+	b.open(plain, Through(relay))
+	until(t, "a leader that waits", b.taken)
+	var log journal
+	other := b.open(plain, Through(relay), log.logger())
+	heard := func() bool {
+		f := other.feed.follower
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return !f.heard.IsZero()
+	}
+	until(t, "a leader that is heard", heard)
+	for n := range 20 {
+		f := other.feed.follower
+		f.mu.Lock()
+		if n == 0 {
+			f.quiet = f.quiet.Add(-time.Minute)
+		}
+		f.mu.Unlock()
+		time.Sleep(quick / 4)
+	}
+	if strings.Contains(log.String(), "WithPublication") {
+		t.Errorf("the log says %q", log.String())
+	}
+	b.exec(conn, "COMMIT")
+	other.serving(t, items)
+}
+
+// taken reports whether somebody has the place of the leader.
+func (b *bed) taken() bool {
+	return b.one("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())") == 1
+}
+
+// stuck is a relay to which nothing can be told, and whose calls return when a test says so.
+type stuck struct {
+	*memory
+	over chan struct{}
+}
+
+func (s stuck) Add(ctx context.Context, stream string, entries [][]byte) error {
+	if strings.HasSuffix(stream, "/told") {
+		<-s.over
+	}
+	return s.memory.Add(ctx, stream, entries)
+}
+
+// TestALeaderThatIsStoppedBeforeItHasASlot loses its place.
+func TestALeaderThatIsStoppedBeforeItHasASlot(t *testing.T) {
+	t.Parallel()
+	b := alone(t).bed(t)
+	plain, relay := b.items(), newMemory()
+	conn := b.connect(b.name)
+	b.exec(conn, "BEGIN; SELECT pg_current_xact_id()")
+	over := make(chan struct{})
+	defer close(over)
+	b.open(plain, Through(stuck{relay, over}))
+	until(t, "a leader that waits", b.taken)
+	other := b.open(plain, Through(relay))
+	until(t, "another one that is heard", func() bool {
+		f := other.feed.follower
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return !f.heard.IsZero()
+	})
+	b.exec(conn, "COMMIT")
+	until(t, "another leader", other.leads)
+}
+
 // TestAnotherRelayIsSaid: where the place is taken by a process that is not heard.
 func TestAnotherRelayIsSaid(t *testing.T) {
 	t.Parallel()
