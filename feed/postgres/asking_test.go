@@ -5,10 +5,15 @@ package postgres
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/gorm-preload/preload"
+	"github.com/gorm-preload/preload/internal/worldtest"
 )
 
 // followIn returns a follower that asks by way of a relay, and is told nothing but by the test.
@@ -65,22 +70,25 @@ func TestBoundsThatDiffer(t *testing.T) {
 	})
 }
 
-// hanging is a relay whose calls return when a test says so.
+// hanging is a relay that hangs from a moment on, until a test says that it is over.
 type hanging struct {
 	*memory
-	over chan struct{}
+	hangs atomic.Bool
+	over  chan struct{}
 }
 
-func (h *hanging) Add(_ context.Context, _ string, entries [][]byte) error {
-	if len(entries) > 0 {
+func (h *hanging) Add(ctx context.Context, stream string, entries [][]byte) error {
+	if h.hangs.Load() {
 		<-h.over
 	}
-	return nil
+	return h.memory.Add(ctx, stream, entries)
 }
 
-func (h *hanging) Read(_ context.Context, _, after string, _ time.Duration) ([][]byte, string, error) {
-	<-h.over
-	return nil, after, errAway
+func (h *hanging) Read(ctx context.Context, stream, after string, wait time.Duration) ([][]byte, string, error) {
+	if h.hangs.Load() {
+		<-h.over
+	}
+	return h.memory.Read(ctx, stream, after, wait)
 }
 
 // TestARelayThatHangs holds up nobody who ends.
@@ -88,7 +96,8 @@ func TestARelayThatHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f, _ := follow()
-		h := &hanging{newMemory(), make(chan struct{})}
+		h := &hanging{memory: newMemory(), over: make(chan struct{})}
+		h.hangs.Store(true)
 		defer close(h.over)
 		f.relay = h
 		l := leaderOf(f)
@@ -109,11 +118,40 @@ func TestARelayThatHangs(t *testing.T) {
 	})
 }
 
+// panicking is a member that panics whatever it is told.
+type panicking struct{ *noting }
+
+func (panicking) Begin([]byte) func(preload.End) { panic("begin") }
+func (p panicking) Stop()                        { p.noting.Stop(); panic("stop") }
+func (p panicking) Reset(why string)             { p.noting.Reset(why); panic("reset") }
+
+// TestAPluginThatPanics has all forgotten, and the next entries are taken in.
+func TestAPluginThatPanics(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f, m := follow()
+		f.m = panicking{m}
+		ctx, cancel := context.WithCancel(t.Context())
+		followed := make(chan struct{})
+		go func() { defer close(followed); f.follow(ctx, &nowhere) }()
+		synctest.Wait()
+		for n := range uint64(2) {
+			worldtest.Must(t, f.relay.Add(ctx, nowhere.telling, [][]byte{(&entry{kind: kindBegin, from: "a", number: n + 1}).bytes()}))
+			synctest.Wait()
+		}
+		cancel()
+		<-followed
+		if want := []string{"stop", "reset", "stop", "reset"}; !slices.Equal(m.told, want) {
+			t.Errorf("told %q, want %q", m.told, want)
+		}
+	})
+}
+
 // TestPositionOfARelayThatIsAway is an error at once, and where the relay hangs, after a while.
 func TestPositionOfARelayThatIsAway(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		relay := newMemory()
+		relay := &hanging{memory: newMemory(), over: make(chan struct{})}
 		f, _ := followIn(t, relay)
 		if _, err := f.position(t.Context()); err != nil {
 			t.Fatal(err)
@@ -131,12 +169,11 @@ func TestPositionOfARelayThatIsAway(t *testing.T) {
 		if _, err := f.position(t.Context()); err != nil {
 			t.Error(err)
 		}
-		h := &hanging{newMemory(), make(chan struct{})}
-		f.relay = h
+		relay.hangs.Store(true)
 		began := time.Now()
 		if _, err := f.position(t.Context()); err == nil || time.Since(began) > patience {
 			t.Errorf("%v after %v", err, time.Since(began))
 		}
-		close(h.over)
+		close(relay.over)
 	})
 }

@@ -91,15 +91,22 @@ func newFollower(f *Feed) *follower {
 // follow takes in what is told in a place until the context is done.
 func (f *follower) follow(ctx context.Context, at *place) {
 	f.carry(ctx, at.telling, f.waits, func(b []byte) {
-		defer func() {
-			if r := recover(); r != nil {
-				f.lose("an entry could not be taken in")
-				f.complain("all is forgotten: an entry of the relay could not be taken in", fmt.Errorf("postgres: a panic: %v", r))
-			}
-		}()
-		f.take(b)
+		if !f.guard(func() { f.take(b) }) {
+			f.lose("an entry could not be taken in")
+		}
 	})
 	f.lose("the feed is closed, or its server is another one")
+}
+
+// guard does something that calls the plugin, and reports whether it did not panic.
+func (f *follower) guard(do func()) (done bool) {
+	defer func() {
+		if r := recover(); r != nil {
+			f.complain("all is forgotten: an entry of the relay could not be taken in", fmt.Errorf("postgres: a panic: %v", r))
+		}
+	}()
+	do()
+	return true
 }
 
 // take takes in an entry.
@@ -217,11 +224,11 @@ func (f *follower) lose(why string) {
 	f.mu.Lock()
 	f.whole, f.settled = false, map[string]uint64{}
 	f.mu.Unlock()
-	f.m.Stop()
-	f.m.Reset(why)
+	f.guard(f.m.Stop)
+	f.guard(func() { f.m.Reset(why) })
 	for write, end := range f.open {
 		delete(f.open, write)
-		end(preload.EndVisible)
+		f.guard(func() { end(preload.EndVisible) })
 	}
 	f.reign, f.first, f.last = "", 0, 0
 	if now := time.Now(); now.Sub(f.since) > patience {

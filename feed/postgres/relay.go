@@ -30,7 +30,13 @@ type Relay interface {
 
 // Through has one process read the server's log for all that have the same relay, with one
 // replication slot for all of them: postgres.Through(redis.Relay(client)). The others are told by
-// way of the relay, and connect with the server only where nobody is heard to read. It is for New.
+// way of the relay, and connect with the server only where nobody is heard to read, and for a moment
+// every 30 seconds, to ask which server it is. It is for New.
+//
+// Several servers may have one relay, also where their databases have the same name. A process
+// follows what is told of the server to which its data source name leads, and nothing is served
+// before it has found out which one that is, or where it is a standby. The plugin's handle leads to
+// the same server.
 //
 // Which process reads is settled by an advisory lock of the database, whose key is made of the names
 // of the database and of the publication. When the process that reads is gone, cut off or stopped,
