@@ -98,6 +98,31 @@ func TestAStandbyIsNotServed(t *testing.T) {
 	}
 }
 
+// TestAServerThatIsStartedAnew is another one, which all processes find out.
+func TestAServerThatIsStartedAnew(t *testing.T) {
+	t.Parallel()
+	s := alone(t)
+	b := s.bed(t)
+	plain := b.items()
+	all := b.through(plain, 3, newMemory())
+	for _, p := range all {
+		p.serving(t, items)
+	}
+	s.Stop()
+	worldtest.Must(t, s.Start())
+	until(t, "a plain handle that has connected anew", func() bool { return plain.Exec("SELECT 1").Error == nil })
+	b.psql = b.connect(b.name)
+	b.write("UPDATE " + b.schema + ".items SET name = 'after it' WHERE id = 1")
+	for _, p := range all {
+		p.serving(t, items)
+		p.caughtUp(t)
+		p.right(t, "after the server was started anew", items)
+	}
+	if n := b.slots(); n != 1 {
+		t.Errorf("%d slots", n)
+	}
+}
+
 // TestAProcessThatIsLedToAnotherServer while what tells of the first one goes on: it finds out, and
 // serves what the other one has.
 func TestAProcessThatIsLedToAnotherServer(t *testing.T) {
