@@ -52,8 +52,8 @@ func TestTwoWhoTellKeepNobodyBusy(t *testing.T) {
 	})
 }
 
-// TestBoundsThatDiffer: who has the shorter one does not take the place of a leader for vacant before
-// that has answered, and says what is wrong.
+// TestBoundsThatDiffer: who has the shorter one does not take the place of a leader for vacant
+// before that has answered, and says what is wrong.
 func TestBoundsThatDiffer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

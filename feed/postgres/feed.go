@@ -74,8 +74,8 @@ func (f *Feed) Open(_ context.Context, m preload.Member) error {
 	return nil
 }
 
-// Close implements preload.Feed. It takes some milliseconds, a quarter of a second with a relay, and
-// seconds where the server or the relay does not answer.
+// Close implements preload.Feed. It takes some milliseconds, a quarter of a second with a relay,
+// and seconds where the server or the relay does not answer.
 func (f *Feed) Close() error {
 	if f.cancel != nil {
 		f.cancel()

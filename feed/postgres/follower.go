@@ -324,8 +324,8 @@ func (f *follower) deaf() bool {
 	return time.Since(f.quiet) > max(patience, 4*f.bound, 4*f.theirs)
 }
 
-// waits returns within what time something is told: the longer one of two bounds, this process's and
-// the leader's.
+// waits returns within what time something is told: the longer one of two bounds, this process's
+// and the leader's.
 func (f *follower) waits() time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -19,8 +19,8 @@ import (
 // hears what processes ask (hear).
 //
 // What is told between two losses is a reign, in which entries are numbered. A process that has
-// taken in all entries of a reign up to the answer to a question of its own knows what was committed
-// before it asked.
+// taken in all entries of a reign up to the answer to a question of its own knows what was
+// committed before it asked.
 type leader struct {
 	preload.Member // of this process: its tables are those of batches
 	*Feed
@@ -80,8 +80,8 @@ func (l *leader) Begin(batch []byte) (end func(preload.End)) {
 	}
 }
 
-// Serve implements preload.Member for the session: the questions are answered that were heard before
-// a moment. Where one of them asks for it, what is open is told again before that.
+// Serve implements preload.Member for the session: the questions are answered that were heard
+// before a moment. Where one of them asks for it, what is open is told again before that.
 func (l *leader) Serve(asked time.Time, _ time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -184,8 +184,8 @@ func (l *leader) take() bool {
 }
 
 // send adds what is told until the context is done. What could not be added is added again: who has
-// taken it in passes it over. A leader that hears no question for long, not even of its own process,
-// or that can add nothing, leaves its place to another one: it cannot reach the relay.
+// taken it in passes it over. A leader that hears no question for long, not even of its own
+// process, or that can add nothing, leaves its place to another one: it cannot reach the relay.
 func (l *leader) send(ctx context.Context) error {
 	l.hasHeard()
 	for added := time.Now(); ; {
@@ -254,8 +254,8 @@ func (l *leader) hear(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// absence is how long a leader may not be heard, by the server or by the relay, before another process
-// takes its place.
+// absence is how long a leader may not be heard, by the server or by the relay, before another
+// process takes its place.
 func (f *Feed) absence() time.Duration { return max(4*f.bound, 3*time.Second) }
 
 // takePlace takes the place of the process that reads the server's log for all, where it is vacant.
@@ -290,7 +290,8 @@ func (s *session) takePlace(ctx context.Context) error {
 }
 
 // wait tells that the place is taken, and has the server hear of this process, while something is
-// done for which the server may wait for long. Where the server has given the place away, that ends.
+// done for which the server may wait for long. Where the server has given the place away, that
+// ends.
 func (s *session) wait(ctx context.Context, do func(context.Context) error) error {
 	if s.lead == nil {
 		return do(ctx)
@@ -318,7 +319,8 @@ func (s *session) wait(ctx context.Context, do func(context.Context) error) erro
 	return nil
 }
 
-// waits tells that the place is taken, though nothing more is known. What waits to be added says enough.
+// waits tells that the place is taken, though nothing more is known. What waits to be added says
+// enough.
 func (l *leader) waits() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

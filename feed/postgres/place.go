@@ -10,18 +10,20 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// place is where the processes that read one server tell and ask: streams of the relay that are named
-// after that server. So nobody hears what is told of another server that has a database of the same
-// name, be it a copy, a standby that was promoted, or a primary that does not know of that yet.
+// place is where the processes that read one server tell and ask: streams of the relay that are
+// named after that server. So nobody hears what is told of another server that has a database of
+// the same name, be it a copy, a standby that was promoted, or a primary that does not know of that
+// yet.
 type place struct {
 	server          string
 	telling, asking string // streams
 }
 
 // serverQuery names a server while it runs. Any role may call these functions. The identifier alone
-// is the same for a primary, its standbys and their copies, and the timeline for a copy that was made
-// of the files; but no two servers that run were started at the same microsecond. So a server that
-// was started anew is another one, too: what was told of it before counts for nothing then anyway.
+// is the same for a primary, its standbys and their copies, and the timeline for a copy that was
+// made of the files; but no two servers that run were started at the same microsecond. So a server
+// that was started anew is another one, too: what was told of it before counts for nothing then
+// anyway.
 const serverQuery = `SELECT pg_is_in_recovery(), current_database(), (SELECT system_identifier::text FROM pg_control_system())
 || '-' || (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint::text`
 

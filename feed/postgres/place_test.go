@@ -30,8 +30,9 @@ func (s *server) named(t *testing.T, name string) *bed {
 	return b
 }
 
-// TestServersOfOneRelay: two servers have a database of the same name, and their processes one relay.
-// Where one server can tell nothing, its processes are not served by what the other one tells.
+// TestServersOfOneRelay: two servers have a database of the same name, and their processes one
+// relay. Where one server can tell nothing, its processes are not served by what the other one
+// tells.
 func TestServersOfOneRelay(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -30,19 +30,19 @@ type Relay interface {
 
 // Through has one process read the server's log for all that have the same relay, with one
 // replication slot for all of them: postgres.Through(redis.Relay(client)). The others are told by
-// way of the relay, and connect with the server only where nobody is heard to read, and for a moment
-// every 30 seconds, to ask which server it is. It is for New.
+// way of the relay, and connect with the server only where nobody is heard to read, and for a
+// moment every 30 seconds, to ask which server it is. It is for New.
 //
 // Several servers may have one relay, also where their databases have the same name. A process
 // follows what is told of the server to which its data source name leads, and nothing is served
 // before it has found out which one that is, or where it is a standby. The plugin's handle leads to
 // the same server.
 //
-// Which process reads is settled by an advisory lock of the database, whose key is made of the names
-// of the database and of the publication. When the process that reads is gone, cut off or stopped,
-// another one takes its place, after about the bound; all is forgotten then. So it is where the
-// relay loses what was told. While nobody reads, or the relay cannot be reached, nothing is served
-// from memory once the bound has passed.
+// Which process reads is settled by an advisory lock of the database, whose key is made of the
+// names of the database and of the publication. When the process that reads is gone, cut off or
+// stopped, another one takes its place, after about the bound; all is forgotten then. So it is
+// where the relay loses what was told. While nobody reads, or the relay cannot be reached, nothing
+// is served from memory once the bound has passed.
 //
 // All processes take the same relay, WithPublication and WithBound. Two applications that use one
 // database each with a relay of its own take different publications.
@@ -169,9 +169,10 @@ func entryFrom(b []byte) (e entry, err error) {
 	return e, err
 }
 
-// carry reads a stream from its end on until the context is done, and has each entry taken in. Where
-// nothing comes for twice as long as is waited, it begins again at the end: what the relay has may be older than what was
-// read, so that nothing comes after that. What is passed over by that is missed, as what is lost is.
+// carry reads a stream from its end on until the context is done, and has each entry taken in.
+// Where nothing comes for twice as long as is waited, it begins again at the end: what the relay
+// has may be older than what was read, so that nothing comes after that. What is passed over by
+// that is missed, as what is lost is.
 func (f *Feed) carry(ctx context.Context, stream string, waits func() time.Duration, take func([]byte)) {
 	at, heard := "", time.Now()
 	for ctx.Err() == nil {
@@ -237,8 +238,8 @@ var errHangs = errors.New("postgres: the relay does not answer")
 // grace is how long a call of the relay may take that nobody needs any more.
 const grace = 500 * time.Millisecond
 
-// outlast makes a call, and gives it up where the context is done and the call does not return within
-// the grace. Its goroutine ends with it.
+// outlast makes a call, and gives it up where the context is done and the call does not return
+// within the grace. Its goroutine ends with it.
 func outlast[T any](ctx context.Context, call func() (T, error)) (result T, err error) {
 	type outcome struct {
 		result T

@@ -9,18 +9,18 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// StreamRelay carries what the feed of feed/postgres tells, where one process reads the server's log
-// for all. It is safe for concurrent use.
+// StreamRelay carries what the feed of feed/postgres tells, where one process reads the server's
+// log for all. It is safe for concurrent use.
 type StreamRelay struct {
 	config
 	client goredis.UniversalClient
 }
 
-// Relay returns a relay for postgres.Through: streams of Redis, of which each process reads one, and
-// the one that reads the server's log another. A process has one connection of the client's pool
-// for that most of the time, or two. Of the options it takes WithName and WithLength. The client
-// stays the caller's, who closes it after the plugin. Where Redis does not answer, a closed plugin
-// leaves up to a few calls behind, which end when the client gives up.
+// Relay returns a relay for postgres.Through: streams of Redis, of which each process reads one,
+// and the one that reads the server's log another. A process has one connection of the client's
+// pool for that most of the time, or two. Of the options it takes WithName and WithLength. The
+// client stays the caller's, who closes it after the plugin. Where Redis does not answer, a closed
+// plugin leaves up to a few calls behind, which end when the client gives up.
 //
 // It is no feed: with postgres.Through(redis.Relay(client)) all processes are told of what anybody
 // writes, by the server's log. Who may write to Redis can have processes serve what is not so any
@@ -42,8 +42,8 @@ func (r *StreamRelay) key(stream string) string {
 	return "{" + r.name + "/" + place + "}" + rest
 }
 
-// streamKept is how long Redis keeps a stream to which nothing is added: that of a server that there
-// is no more.
+// streamKept is how long Redis keeps a stream to which nothing is added: that of a server that
+// there is no more.
 const streamKept = time.Hour
 
 // check returns what is wrong with how the relay was made.
