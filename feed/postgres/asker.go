@@ -152,6 +152,9 @@ func (s *session) probe(ctx context.Context, asked time.Time) error {
 			if asked.Sub(s.begun) > patience {
 				s.complain("nothing is served from memory until the transactions are over that were writing when the feed connected", nil)
 			}
+			if s.lead != nil {
+				s.lead.waits()
+			}
 			return s.report(true)
 		}
 		s.before = ""
@@ -169,6 +172,9 @@ func (s *session) probe(ctx context.Context, asked time.Time) error {
 		}
 	}
 	if goals >= manyGoals {
+		if s.lead != nil {
+			s.lead.waits()
+		}
 		return s.report(true)
 	}
 	var end, shape string

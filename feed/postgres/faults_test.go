@@ -540,7 +540,7 @@ func TestBadOptionsAreErrors(t *testing.T) {
 		{b.feed(WithBound(0)), "WithBound"},
 		{b.feed(WithPublication("")), "WithPublication"},
 		{b.feed(WithLogger(nil)), "WithLogger"},
-		{b.feed(Through(nil)), "Through"},
+		{b.feed(Through(nil)), "Through"}, {b.feed(Through((*mute)(nil))), "Through"},
 		{b.feed(Through(unmade{})), "the relay: unmade"},
 		{b.feed(nil), "nil"},
 		{New("postgres://[::1"), "data source name"},

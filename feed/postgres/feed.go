@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -36,10 +37,8 @@ type Feed struct {
 	said     string                  // which tables were last said not to be told; the worker's
 	follower *follower               // nil where this process reads the server's log itself
 
-	telling, asking string // the streams of the relay
-
-	speaking sync.Mutex // a leaf
-	spoken   time.Time  // when it was last said what is wrong
+	speaking sync.Mutex           // a leaf
+	spoken   map[string]time.Time // when it was last said what is wrong, in the last minute
 }
 
 var _ preload.Positioner = (*Feed)(nil)
@@ -68,18 +67,15 @@ func (f *Feed) Open(_ context.Context, m preload.Member) error {
 	f.dial, f.m, f.database = dial, m, database
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	if f.relay != nil {
-		name := m.Namespace() + "/" + f.publication
-		f.telling, f.asking = name+"/told", name+"/asked"
 		f.follower = newFollower(f)
-		f.worker.Go(func() { f.follower.follow(f.ctx) })
-		f.worker.Go(func() { f.follower.ask(f.ctx) })
+		f.worker.Go(func() { f.follower.keepUp(f.ctx) })
 	}
 	f.worker.Go(f.run)
 	return nil
 }
 
-// Close implements preload.Feed. It takes some milliseconds, or seconds where the server does not
-// answer.
+// Close implements preload.Feed. It takes some milliseconds, a quarter of a second with a relay,
+// and seconds where the server or the relay does not answer.
 func (f *Feed) Close() error {
 	if f.cancel != nil {
 		f.cancel()
@@ -115,6 +111,9 @@ func (f *Feed) run() {
 		if taken {
 			pause = min(pause, f.bound) // the place may be vacant soon
 		}
+		if errors.Is(err, errNoRelay) {
+			sleep(f.ctx, 2*f.bound) // others come first, who ask at least once in the bound
+		}
 		sleep(f.ctx, pause)
 		pause = min(2*pause, longestPause)
 	}
@@ -143,18 +142,30 @@ func (f *Feed) once() (served bool, err error) {
 // errAgain is how a session ends that is to begin anew with nothing wrong.
 var errAgain = errors.New("postgres: the publication has other tables now")
 
-// complain logs what is wrong, once a minute.
+// mostSpoken is of how many texts it is known that they were logged in the last minute.
+const mostSpoken = 32
+
+// complain logs what is wrong, each text once a minute.
 func (f *Feed) complain(what string, err error) {
+	if errors.Is(err, errAgain) || errors.Is(err, errMoved) {
+		return
+	}
+	text, about := what, []any{"feed", "postgres", "publication", f.publication}
+	if err != nil {
+		text, about = text+err.Error(), append(about, "err", err)
+	}
 	f.speaking.Lock()
 	defer f.speaking.Unlock()
-	if now := time.Now(); !errors.Is(err, errAgain) && now.Sub(f.spoken) >= time.Minute {
-		f.spoken = now
-		about := []any{"feed", "postgres", "publication", f.publication}
-		if err != nil {
-			about = append(about, "err", err)
-		}
-		f.logger.Warn("preload: "+what, about...)
+	now := time.Now()
+	maps.DeleteFunc(f.spoken, func(_ string, at time.Time) bool { return now.Sub(at) >= time.Minute })
+	if _, said := f.spoken[text]; said || len(f.spoken) >= mostSpoken {
+		return
 	}
+	if f.spoken == nil {
+		f.spoken = map[string]time.Time{}
+	}
+	f.spoken[text] = now
+	f.logger.Warn("preload: "+what, about...)
 }
 
 // errNotConnected is that of Position and Await while the server's log is not read.

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorm-preload/preload"
@@ -32,8 +33,11 @@ type follower struct {
 	*Feed
 	id     string
 	seed   maphash.Seed
-	wake   chan struct{} // rouses who asks
-	vacant chan struct{} // rouses who waits for a place that is vacant
+	place  atomic.Pointer[place] // nil while it is not known which server this process reads
+	doubt  chan struct{}         // rouses who asks which one it is
+	wake   chan struct{}         // rouses who asks
+	anew   chan struct{}         // the same, where all is forgotten
+	vacant chan struct{}         // rouses who waits for a place that is vacant
 
 	// The reader's:
 	reign string // "" before the first entry
@@ -42,14 +46,18 @@ type follower struct {
 	sums  [recent]uint64
 	open  map[uint64]func(preload.End)
 
+	losses int       // how often all was forgotten since
+	since  time.Time // the reader's
+
 	mu      sync.Mutex // a leaf
 	whole   bool       // it is known what was open when the first entry was told
 	number  uint64     // of the last question
 	asked   map[uint64]query
 	hurry   bool              // somebody waits for the next answer
+	theirs  time.Duration     // the leader's bound, where that was heard
 	next    *sent             // the next question
 	reached bool              // the last one was added to the relay
-	heard   time.Time         // when the leader was last heard to answer anybody; zero from when it is gone
+	heard   time.Time         // when the leader was last heard; zero from when it is gone
 	quiet   time.Time         // the same, and before that when this began
 	settled map[string]uint64 // the last question of each process that was answered in this reign
 	grown   chan struct{}     // closed when there is another answer
@@ -67,29 +75,38 @@ type query struct {
 // sent is a question that may not be in the relay yet.
 type sent struct {
 	number uint64
-	done   chan struct{} // closed when it is
+	err    error
+	done   chan struct{} // closed when it is there, or could not be added
 }
 
 func newFollower(f *Feed) *follower {
 	return &follower{
-		Feed: f, id: f.m.ID(), seed: maphash.MakeSeed(), wake: make(chan struct{}, 1), vacant: make(chan struct{}, 1),
+		Feed: f, id: f.m.ID(), seed: maphash.MakeSeed(),
+		doubt: make(chan struct{}, 1), wake: make(chan struct{}, 1), anew: make(chan struct{}, 1), vacant: make(chan struct{}, 1),
 		open: map[uint64]func(preload.End){}, asked: map[uint64]query{}, next: &sent{done: make(chan struct{})},
 		settled: map[string]uint64{}, grown: make(chan struct{}), quiet: time.Now(),
 	}
 }
 
-// follow takes in what is told until the context is done.
-func (f *follower) follow(ctx context.Context) {
-	f.carry(ctx, f.telling, func(b []byte) {
-		defer func() {
-			if r := recover(); r != nil {
-				f.lose("an entry could not be taken in")
-				f.complain("all is forgotten: an entry of the relay could not be taken in", fmt.Errorf("postgres: a panic: %v", r))
-			}
-		}()
-		f.take(b)
+// follow takes in what is told in a place until the context is done.
+func (f *follower) follow(ctx context.Context, at *place) {
+	f.carry(ctx, at.telling, f.waits, func(b []byte) {
+		if !f.guard(func() { f.take(b) }) {
+			f.lose("an entry could not be taken in")
+		}
 	})
-	f.lose("the feed is closed")
+	f.lose("the feed is closed, or its server is another one")
+}
+
+// guard does something that calls the plugin, and reports whether it did not panic.
+func (f *follower) guard(do func()) (done bool) {
+	defer func() {
+		if r := recover(); r != nil {
+			f.complain("all is forgotten: an entry of the relay could not be taken in", fmt.Errorf("postgres: a panic: %v", r))
+		}
+	}()
+	do()
+	return true
 }
 
 // take takes in an entry.
@@ -116,9 +133,11 @@ func (f *follower) take(b []byte) {
 	}
 	f.last, f.sums[at] = e.number, sum
 	switch e.kind {
-	case kindBegin, kindOpen:
-		if f.open[e.write] == nil {
-			f.open[e.write] = f.m.Begin(e.batch)
+	case kindBegin:
+		f.begin(e.write, e.batch)
+	case kindOpen:
+		for _, w := range e.open {
+			f.begin(w.number, w.batch)
 		}
 	case kindEnd:
 		end := f.open[e.write]
@@ -127,6 +146,8 @@ func (f *follower) take(b []byte) {
 		}
 	case kindSettled:
 		f.settle(e)
+	case kindWaiting:
+		f.hears(e.bound)
 	case kindGone:
 		f.lose("the process that reads the server's log has lost its connection, or ends")
 		f.mu.Lock()
@@ -136,12 +157,30 @@ func (f *follower) take(b []byte) {
 	}
 }
 
+// begin takes in a write that may not be visible yet.
+func (f *follower) begin(write uint64, batch []byte) {
+	if f.open[write] == nil {
+		f.open[write] = f.m.Begin(batch)
+	}
+}
+
+// hears notes that the leader was heard.
+func (f *follower) hears(bound time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.heard = time.Now()
+	f.quiet, f.theirs = f.heard, bound
+}
+
 // settle takes in which questions are answered.
 func (f *follower) settle(e entry) {
+	if e.bound != f.bound && e.bound > 0 && f.bound <= maxBound {
+		f.complain("little is served from memory, or nothing: processes have different bounds",
+			fmt.Errorf("postgres: the process that reads the server's log has WithBound(%v), this one WithBound(%v): want the same in all processes", e.bound, f.bound))
+	}
+	f.hears(e.bound)
 	f.mu.Lock()
 	var own query
-	f.heard = time.Now()
-	f.quiet = f.heard
 	for _, a := range e.asks {
 		if a.process != f.id {
 			continue
@@ -185,29 +224,37 @@ func (f *follower) lose(why string) {
 	f.mu.Lock()
 	f.whole, f.settled = false, map[string]uint64{}
 	f.mu.Unlock()
-	f.m.Stop()
-	f.m.Reset(why)
+	f.guard(f.m.Stop)
+	f.guard(func() { f.m.Reset(why) })
 	for write, end := range f.open {
 		delete(f.open, write)
-		end(preload.EndVisible)
+		f.guard(func() { end(preload.EndVisible) })
 	}
 	f.reign, f.first, f.last = "", 0, 0
-	rouse(f.wake)
+	if now := time.Now(); now.Sub(f.since) > patience {
+		f.losses, f.since = 0, now
+	}
+	if f.losses++; f.losses >= manyLosses {
+		f.complain("all is forgotten again and again: two processes tell, or the relay loses what it is told", errors.New("postgres: "+why))
+	}
+	rouse(f.anew)
 }
 
+// manyLosses is how often all is forgotten, within the feed's patience, before it is said.
+const manyLosses = 16
+
 // ask asks what is settled until the context is done: four times in the bound, and when somebody
-// waits for it.
-func (f *follower) ask(ctx context.Context) {
+// waits for it. Where all is forgotten it asks a little later, so that two who tell, of whom each
+// has what the other one told forgotten, keep nobody busy.
+func (f *follower) ask(ctx context.Context, at *place) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var owed *sent // is to be sent; who waits for the next one came later
 	for ctx.Err() == nil {
 		now := time.Now()
 		f.mu.Lock()
 		f.number++
-		if owed == nil {
-			owed, f.next = f.next, &sent{done: make(chan struct{})}
-		}
+		owed := f.next // who waits for the next one came later
+		f.next = &sent{done: make(chan struct{})}
 		e := entry{kind: kindAsk, from: f.id, number: f.number}
 		switch {
 		case !f.whole:
@@ -223,37 +270,37 @@ func (f *follower) ask(ctx context.Context) {
 		}
 		f.asked[e.number] = query{now, e.kind == kindJoin}
 		f.mu.Unlock()
-		err := f.add(ctx, f.asking, [][]byte{e.bytes()})
-		wait, wake := f.bound/4, f.wake
-		if err == nil {
-			owed.number = e.number
-			close(owed.done)
-			owed = nil
-		} else {
+		err := f.add(ctx, at.asking, [][]byte{e.bytes()})
+		owed.number, owed.err = e.number, err
+		wait, wake, anew := f.bound/4, f.wake, f.anew
+		if err != nil {
 			if ctx.Err() == nil {
 				f.complain("nothing is served from memory: the relay cannot be reached", err)
 			}
-			wait, wake = f.bound/16, nil
+			wait, wake, anew = f.bound/16, nil, nil
 		}
 		f.mu.Lock()
 		f.reached = err == nil
 		f.mu.Unlock()
+		close(owed.done)
 		timer.Reset(wait)
 		select {
 		case <-timer.C:
 		case <-wake:
+		case <-anew:
+			sleep(ctx, time.Until(now.Add(f.bound/16)))
 		case <-ctx.Done():
 		}
 	}
 }
 
-// awaitVacancy waits until nobody is heard to lead, though the relay can be reached, or until the context
-// is done.
+// awaitVacancy waits until nobody is heard to lead, though the server is known and the relay can be
+// reached, or until the context is done.
 func (f *follower) awaitVacancy(ctx context.Context) {
 	for ctx.Err() == nil {
 		f.mu.Lock()
-		left := time.Until(f.heard.Add(f.bound))
-		if !f.reached {
+		left := time.Until(f.heard.Add(max(f.bound, f.theirs)))
+		if !f.reached || f.place.Load() == nil {
 			left = max(left, f.bound/16)
 		}
 		f.mu.Unlock()
@@ -274,7 +321,15 @@ func (f *follower) awaitVacancy(ctx context.Context) {
 func (f *follower) deaf() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return time.Since(f.quiet) > max(patience, 4*f.bound)
+	return time.Since(f.quiet) > max(patience, 4*f.bound, 4*f.theirs)
+}
+
+// waits returns within what time something is told: the longer one of two bounds, this process's
+// and the leader's.
+func (f *follower) waits() time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return max(f.bound, f.theirs)
 }
 
 func rouse(wake chan struct{}) {
@@ -287,11 +342,19 @@ func rouse(wake chan struct{}) {
 // position names the next question of this process.
 func (f *follower) position(ctx context.Context) (string, error) {
 	f.mu.Lock()
-	next := f.next
+	next, reached := f.next, f.reached
 	f.mu.Unlock()
+	if !reached {
+		return "", errNotReached
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	rouse(f.wake)
 	select {
 	case <-next.done:
+		if next.err != nil {
+			return "", fmt.Errorf("postgres: asking by way of the relay: %w", next.err)
+		}
 		return f.id + " " + strconv.FormatUint(next.number, 36), nil
 	case <-ctx.Done():
 		return "", fmt.Errorf("postgres: waiting for the relay: %w", ctx.Err())
@@ -299,6 +362,9 @@ func (f *follower) position(ctx context.Context) (string, error) {
 		return "", errNotConnected
 	}
 }
+
+// errNotReached is that of Position while no question comes to the relay.
+var errNotReached = errors.New("postgres: the relay is not reached, or it is not known yet which server it is")
 
 var errPosition = errors.New("postgres: a text that names no position")
 

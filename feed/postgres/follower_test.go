@@ -43,6 +43,9 @@ func follow() (*follower, *noting) {
 	return newFollower(f), m
 }
 
+// nowhere is a place of no server.
+var nowhere = place{"none", "told", "asked"}
+
 // asks has a follower note a question, as when it asks.
 func (f *follower) asks(number uint64, joins bool) {
 	f.number = number
@@ -56,8 +59,8 @@ func TestWhatIsToldIsTakenInOrNothingIsServed(t *testing.T) {
 	begin := func(reign string, number, write uint64) []byte {
 		return (&entry{kind: kindBegin, from: reign, number: number, write: write, batch: []byte(fmt.Sprint("w", write))}).bytes()
 	}
-	open := func(reign string, number, write uint64) []byte {
-		return (&entry{kind: kindOpen, from: reign, number: number, write: write, batch: []byte(fmt.Sprint("w", write))}).bytes()
+	open := func(reign string, number, n uint64) []byte {
+		return (&entry{kind: kindOpen, from: reign, number: number, open: []write{{n, []byte(fmt.Sprint("w", n))}}}).bytes()
 	}
 	end := func(reign string, number, write uint64) []byte {
 		return (&entry{kind: kindEnd, from: reign, number: number, write: write}).bytes()
@@ -128,7 +131,7 @@ func TestAnAnswerServesFromWhenItWasAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, m := follow()
 		ctx, cancel := context.WithCancel(t.Context())
-		go f.ask(ctx)
+		go f.ask(ctx, &nowhere)
 		synctest.Wait()
 		l := leaderOf(f)
 		go func() { _ = l.hear(ctx) }()
@@ -180,7 +183,7 @@ func TestALeaderAnswersWhatItHasHeardBefore(t *testing.T) {
 // leaderOf returns a leader that tells what a test says.
 func leaderOf(f *follower) *leader {
 	s := newSession(f.Feed, nil)
-	return newLeader(s)
+	return newLeader(s, &nowhere)
 }
 
 // TestALeaderThatTellsMoreThanItCan begins anew, with what is open.
@@ -236,10 +239,52 @@ func TestALeaderThatTellsMoreThanItCan(t *testing.T) {
 	})
 }
 
+// TestManyOpen: however many writes are open, those who join are told of them in few entries, and
+// served.
+func TestManyOpen(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f, m := follow()
+		l := leaderOf(f)
+		const writes = 2*maxQueue + 1
+		for range writes {
+			l.Begin([]byte("open"))
+			l.take()
+			l.sending = nil
+		}
+		for i := range uint64(3) {
+			l.asked = append(l.asked, heard{ask{"own", i + 1}, true, time.Now()})
+			f.asks(i+1, true)
+			l.Serve(time.Now(), 0)
+			told := 0
+			for l.take() {
+				for _, b := range l.sending {
+					f.take(b)
+					told++
+				}
+				l.sending = nil
+			}
+			if told > writes/mostOpen+2 {
+				t.Errorf("%d entries", told)
+			}
+		}
+		begun := 0
+		for _, told := range m.told {
+			if told == "begin open" {
+				begun++
+			}
+		}
+		if n := len(m.told) - begun; begun != writes || n != 3 {
+			t.Errorf("%d writes have begun, want %d; it is served %d times, want 3", begun, writes, n)
+		}
+	})
+}
+
 // FuzzEntries: what is written is read, and nothing that is not panics.
 func FuzzEntries(f *testing.F) {
 	f.Add((&entry{kind: kindBegin, from: "a", number: 1, write: 2, batch: []byte("b")}).bytes())
 	f.Add((&entry{kind: kindSettled, from: "a", number: 1 << 40, first: 3, asks: []ask{{"b", 7}, {"c", 9}}, end: preload.EndUnknown}).bytes())
+	f.Add((&entry{kind: kindOpen, from: "a", number: 1, open: []write{{7, []byte("b")}, {8, nil}}}).bytes())
 	f.Add([]byte{entryVersion, byte(kindAsk), 0, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		e, err := entryFrom(b)

@@ -57,11 +57,6 @@ func (f *Feed) join(ctx context.Context) (*session, error) {
 	if err = s.publish(ctx); err != nil {
 		return s, err
 	}
-	stream, err := f.connect(ctx, map[string]string{"replication": "database"})
-	if err != nil {
-		return s, s.hint(fmt.Errorf("postgres: connecting with the server to replicate: %w", err))
-	}
-	s.replication = stream.PgConn()
 	slow := time.AfterFunc(patience, func() {
 		f.logger.Warn("preload: nothing is served from memory until the transactions are over that were writing when the feed connected", "feed", "postgres")
 	})
@@ -69,10 +64,21 @@ func (f *Feed) join(ctx context.Context) (*session, error) {
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // never fails
 	slot := "preload_" + hex.EncodeToString(random[:])
-	_, err = pglogrepl.CreateReplicationSlot(ctx, s.replication, slot, "pgoutput",
-		pglogrepl.CreateReplicationSlotOptions{Temporary: true, SnapshotAction: "NOEXPORT_SNAPSHOT", Mode: pglogrepl.LogicalReplication})
+	err = s.wait(ctx, func(ctx context.Context) error {
+		stream, err := f.connect(ctx, map[string]string{"replication": "database"})
+		if err != nil {
+			return fmt.Errorf("postgres: connecting with the server to replicate: %w", err)
+		}
+		s.replication = stream.PgConn()
+		_, err = pglogrepl.CreateReplicationSlot(ctx, s.replication, slot, "pgoutput",
+			pglogrepl.CreateReplicationSlotOptions{Temporary: true, SnapshotAction: "NOEXPORT_SNAPSHOT", Mode: pglogrepl.LogicalReplication})
+		if err != nil {
+			return fmt.Errorf("postgres: making a replication slot: %w", err)
+		}
+		return nil
+	})
 	if err != nil {
-		return s, s.hint(fmt.Errorf("postgres: making a replication slot: %w", err))
+		return s, s.hint(err)
 	}
 	if err = s.mark(ctx); err != nil {
 		return s, err
@@ -84,12 +90,15 @@ func (f *Feed) join(ctx context.Context) (*session, error) {
 	if err != nil {
 		return s, fmt.Errorf("postgres: starting to replicate: %w", err)
 	}
-	if err = s.keepPlace(ctx); err != nil {
-		return s, err
-	}
 	s.stream, err = s.replication.Hijack()
 	return s, err
 }
+
+// What may be wrong with where the data source name leads.
+const (
+	wrongStandby  = "the server is a standby: want the primary that the plugin's handle is connected with"
+	wrongDatabase = "the data source name leads to the database %q, and the plugin's handle to %q"
+)
 
 // check returns an error that says all of what keeps a server from telling its changes.
 func (s *session) check(ctx context.Context) error {
@@ -112,9 +121,9 @@ func (s *session) check(ctx context.Context) error {
 		}
 	}
 	add(version < 130000, "the server's version is %d: want 13 or later", version/10000)
-	add(standby, "the server is a standby: want the primary that the plugin's handle is connected with")
+	add(standby, wrongStandby)
 	add(level != "logical", "wal_level is %s: want ALTER SYSTEM SET wal_level = logical, and a restart", level)
-	add(database != s.database, "the data source name leads to the database %q, and the plugin's handle to %q", database, s.database)
+	add(database != s.database, wrongDatabase, database, s.database)
 	add(strings.Contains(replicas, "*") || strings.Contains(strings.ToLower(replicas), name),
 		"synchronous_standby_names is %q, by which this connection would count as a synchronous standby: want the names of the standbys", replicas)
 	if len(wrong) > 0 {

@@ -19,11 +19,12 @@ import (
 // hears what processes ask (hear).
 //
 // What is told between two losses is a reign, in which entries are numbered. A process that has
-// taken in all entries of a reign up to the answer to a question of its own knows what was committed
-// before it asked.
+// taken in all entries of a reign up to the answer to a question of its own knows what was
+// committed before it asked.
 type leader struct {
 	preload.Member // of this process: its tables are those of batches
 	*Feed
+	place *place
 	hurry func() // has the session ask the server at once
 	wake  chan struct{}
 
@@ -56,9 +57,9 @@ const (
 	maxAsked      = 8 << 10
 )
 
-func newLeader(s *session) *leader {
+func newLeader(s *session, at *place) *leader {
 	return &leader{
-		Member: s.Feed.m, Feed: s.Feed, wake: make(chan struct{}, 1), reign: rand.Text(), open: map[uint64][]byte{},
+		Member: s.Feed.m, Feed: s.Feed, place: at, wake: make(chan struct{}, 1), reign: rand.Text(), open: map[uint64][]byte{},
 		hurry: func() { s.hurry.Store(true); s.rouse() },
 	}
 }
@@ -79,8 +80,8 @@ func (l *leader) Begin(batch []byte) (end func(preload.End)) {
 	}
 }
 
-// Serve implements preload.Member for the session: the questions are answered that were heard before
-// a moment. Where one of them asks for it, what is open is told again before that.
+// Serve implements preload.Member for the session: the questions are answered that were heard
+// before a moment. Where one of them asks for it, what is open is told again before that.
 func (l *leader) Serve(asked time.Time, _ time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -95,15 +96,19 @@ func (l *leader) Serve(asked time.Time, _ time.Duration) {
 		return
 	}
 	l.asked = slices.Clone(l.asked[n:])
-	e := entry{kind: kindSettled}
+	e := entry{kind: kindSettled, bound: min(l.bound, maxBound)}
 	for process, number := range settled {
 		e.asks = append(e.asks, ask{process, number})
 	}
 	if joins {
 		reign := l.reign
 		e.first = l.number + 1
-		for _, write := range slices.Sorted(maps.Keys(l.open)) {
-			l.tell(entry{kind: kindOpen, write: write, batch: l.open[write]})
+		for numbers := range slices.Chunk(slices.Sorted(maps.Keys(l.open)), mostOpen) {
+			open := make([]write, len(numbers))
+			for i, number := range numbers {
+				open[i] = write{number, l.open[number]}
+			}
+			l.tell(entry{kind: kindOpen, open: open})
 		}
 		if l.reign != reign {
 			e.first = 0
@@ -111,6 +116,9 @@ func (l *leader) Serve(asked time.Time, _ time.Duration) {
 	}
 	l.tell(e)
 }
+
+// mostOpen is how many writes an entry says to be open.
+const mostOpen = 256
 
 // tell has an entry added. It is locked.
 func (l *leader) tell(e entry) {
@@ -144,8 +152,10 @@ func (l *leader) Stop() {
 	}
 	l.over = true
 	l.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
 	for begun && l.take() {
-		if l.add(context.Background(), l.telling, l.sending) != nil {
+		if l.add(ctx, l.place.telling, l.sending) != nil {
 			return
 		}
 		l.sending = nil
@@ -174,19 +184,23 @@ func (l *leader) take() bool {
 }
 
 // send adds what is told until the context is done. What could not be added is added again: who has
-// taken it in passes it over. A leader that hears no question for long, not even of its own process,
-// leaves its place to another one: it cannot reach the relay.
+// taken it in passes it over. A leader that hears no question for long, not even of its own
+// process, or that can add nothing, leaves its place to another one: it cannot reach the relay.
 func (l *leader) send(ctx context.Context) error {
-	l.hears()
-	for {
+	l.hasHeard()
+	for added := time.Now(); ; {
 		var err error
 		if l.take() {
-			if err = l.add(ctx, l.telling, l.sending); err == nil {
-				l.sending = nil
+			if err = l.add(ctx, l.place.telling, l.sending); err == nil {
+				l.sending, added = nil, time.Now()
 				continue
+			}
+			if ctx.Err() == nil {
+				l.complain("nothing is served from memory: nothing can be added to the relay", err)
 			}
 			sleep(ctx, l.bound/16)
 		} else {
+			added = time.Now()
 			timer := time.NewTimer(l.bound)
 			select {
 			case <-l.wake:
@@ -196,19 +210,24 @@ func (l *leader) send(ctx context.Context) error {
 			timer.Stop()
 		}
 		l.mu.Lock()
-		deaf := time.Since(l.heard)
+		deaf, dumb := time.Since(l.heard), time.Since(added)
 		l.mu.Unlock()
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case deaf > l.absence():
-			return errors.Join(fmt.Errorf("postgres: nothing was heard by way of the relay for %v", deaf.Round(time.Second)), err)
+			return errors.Join(fmt.Errorf("%w: nothing was heard for %v", errNoRelay, deaf.Round(time.Second)), err)
+		case err != nil && dumb > l.absence():
+			return fmt.Errorf("%w: nothing could be told for %v: %w", errNoRelay, dumb.Round(time.Second), err)
 		}
 	}
 }
 
-// hears notes that the relay was heard.
-func (l *leader) hears() {
+// errNoRelay is how the session of a leader ends that cannot reach the relay.
+var errNoRelay = errors.New("postgres: the relay is out of reach")
+
+// hasHeard notes that the relay was heard.
+func (l *leader) hasHeard() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.heard = time.Now()
@@ -216,12 +235,12 @@ func (l *leader) hears() {
 
 // hear hears what processes ask until the context is done.
 func (l *leader) hear(ctx context.Context) error {
-	l.carry(ctx, l.asking, func(b []byte) {
+	l.carry(ctx, l.place.asking, func() time.Duration { return l.bound }, func(b []byte) {
 		e, err := entryFrom(b)
 		if err != nil || e.kind < kindAsk {
 			return // who has asked asks again
 		}
-		l.hears()
+		l.hasHeard()
 		l.mu.Lock()
 		if len(l.asked) >= maxAsked {
 			l.asked = nil
@@ -235,8 +254,8 @@ func (l *leader) hear(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// absence is how long a leader may not be heard, by the server or by the relay, before another process
-// takes its place.
+// absence is how long a leader may not be heard, by the server or by the relay, before another
+// process takes its place.
 func (f *Feed) absence() time.Duration { return max(4*f.bound, 3*time.Second) }
 
 // takePlace takes the place of the process that reads the server's log for all, where it is vacant.
@@ -248,6 +267,15 @@ func (s *session) takePlace(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	server, err := s.whichServer(ctx, s.side)
+	if err != nil {
+		return err
+	}
+	at := s.follower.place.Load()
+	if at == nil || at.server != server {
+		rouse(s.follower.doubt)
+		return errMoved
+	}
 	var free bool
 	key := "preload/" + s.Feed.m.Namespace() + "/" + s.publication
 	if err := s.side.QueryRow(ctx, "SELECT pg_try_advisory_lock(hashtextextended($1, 0))", key).Scan(&free); err != nil {
@@ -256,9 +284,49 @@ func (s *session) takePlace(ctx context.Context) error {
 	if !free {
 		return errTaken
 	}
-	s.lead = newLeader(s)
+	s.lead = newLeader(s, at)
 	s.m = s.lead
+	return s.keepPlace(ctx)
+}
+
+// wait tells that the place is taken, and has the server hear of this process, while something is
+// done for which the server may wait for long. Where the server has given the place away, that
+// ends.
+func (s *session) wait(ctx context.Context, do func(context.Context) error) error {
+	if s.lead == nil {
+		return do(ctx)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	defer cancel(nil)
+	asking.Go(func() {
+		for sleep(ctx, s.bound/4); ctx.Err() == nil; sleep(ctx, s.bound/4) {
+			var here bool
+			if err := s.query(ctx, "SELECT true", &here); err != nil {
+				cancel(fmt.Errorf("postgres: the place was lost: %w", err))
+				return
+			}
+			s.lead.waits()
+			for s.lead.take() && s.lead.add(ctx, s.lead.place.telling, s.lead.sending) == nil {
+				s.lead.sending = nil
+			}
+		}
+	})
+	if err := do(ctx); err != nil {
+		return errors.Join(context.Cause(ctx), err)
+	}
 	return nil
+}
+
+// waits tells that the place is taken, though nothing more is known. What waits to be added says
+// enough.
+func (l *leader) waits() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.queue) == 0 {
+		l.tell(entry{kind: kindWaiting, bound: min(l.bound, maxBound)})
+	}
 }
 
 var errTaken = errors.New("postgres: another process reads the server's log, and is not heard by way of the relay: " +
@@ -267,11 +335,6 @@ var errTaken = errors.New("postgres: another process reads the server's log, and
 // keepPlace has the server end the side connection of a leader that is stopped, so that another
 // process takes its place. A leader asks four times in the bound. Servers before version 14 cannot.
 func (s *session) keepPlace(ctx context.Context) error {
-	if s.lead == nil {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
 	_, err := s.side.Exec(ctx, "SELECT set_config(name, $1, false) FROM pg_settings WHERE name = 'idle_session_timeout'",
 		strconv.FormatInt(s.absence().Milliseconds(), 10))
 	if err != nil {

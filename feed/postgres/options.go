@@ -18,6 +18,7 @@ type config struct {
 	patience    time.Duration
 	fail        bool
 	relay       Relay         // nil where each process reads the server's log itself
+	again       time.Duration // how often a process asks which server it reads, where another one leads
 	tables      []string      // of which a change table tells; nil for all
 	late        time.Duration // for how long changes stay in a change table at least
 	room        int64         // how long a change table may be, in bytes
@@ -29,7 +30,7 @@ type config struct {
 func newConfig(options []Option) config {
 	c := config{
 		bound: time.Second, publication: "preload", schema: "preload", lease: 2 * time.Second, patience: time.Minute,
-		late: 10 * time.Second, room: 256 << 20, logger: slog.Default(),
+		again: 30 * time.Second, late: 10 * time.Second, room: 256 << 20, logger: slog.Default(),
 	}
 	for _, option := range options {
 		if option == nil {

@@ -147,6 +147,8 @@ func (b *bed) slots() int64 {
 	return b.one("SELECT count(*) FROM pg_replication_slots WHERE database = current_database()")
 }
 
+func (p *process) place() *place { return p.feed.follower.place.Load() }
+
 // leads reports whether a process reads the server's log.
 func (p *process) leads() bool { return p.feed.session.Load() != nil }
 
@@ -186,7 +188,7 @@ func TestFaultsOfALeaderAndARelay(t *testing.T) {
 	told := func(do func(*lane)) {
 		relay.mu.Lock()
 		defer relay.mu.Unlock()
-		do(relay.lane(all[0].feed.telling))
+		do(relay.lane(all[0].place().telling))
 	}
 	const terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'preload' AND pid <> pg_backend_pid() AND datname = current_database()"
 	all = b.through(plain, 3, relay)
@@ -210,8 +212,8 @@ func TestFaultsOfALeaderAndARelay(t *testing.T) {
 		}},
 		{"entries are lost", func() { told(func(l *lane) { l.entries = l.entries[:len(l.entries)-1] }) }},
 		{"nonsense", func() {
-			worldtest.Must(t, relay.Add(t.Context(), all[0].feed.telling, [][]byte{[]byte("nonsense")}))
-			worldtest.Must(t, relay.Add(t.Context(), all[0].feed.asking, [][]byte{[]byte("nonsense")}))
+			worldtest.Must(t, relay.Add(t.Context(), all[0].place().telling, [][]byte{[]byte("nonsense")}))
+			worldtest.Must(t, relay.Add(t.Context(), all[0].place().asking, [][]byte{[]byte("nonsense")}))
 		}},
 		{"an entry is forged", func() {
 			told(func(l *lane) {
@@ -319,6 +321,102 @@ func TestALeaderThatIsStopped(t *testing.T) {
 		p.serving(t, items)
 		p.right(t, "in the end", items)
 	}
+}
+
+// mute is a relay to which nothing can be told, though it can be asked.
+type mute struct{ *memory }
+
+func (m mute) Add(ctx context.Context, stream string, entries [][]byte) error {
+	if strings.HasSuffix(stream, "/told") {
+		return errAway
+	}
+	return m.memory.Add(ctx, stream, entries)
+}
+
+// TestALeaderThatCanTellNothing leaves its place to one that can, and says why.
+func TestALeaderThatCanTellNothing(t *testing.T) {
+	t.Parallel()
+	b := common(t).bed(t)
+	plain := b.items()
+	relay := newMemory()
+	var log journal
+	first := b.open(plain, Through(mute{relay}), log.logger())
+	until(t, "a leader that can tell nothing", first.leads)
+	other := b.open(plain, Through(relay))
+	until(t, "another one leads", other.leads)
+	other.serving(t, items)
+	first.serving(t, items)
+	if !strings.Contains(log.String(), "nothing can be added") {
+		t.Errorf("the log says %q", log.String())
+	}
+}
+
+// TestALeaderThatWaitsForItsSlot is heard, so that nobody is told to want another relay.
+func TestALeaderThatWaitsForItsSlot(t *testing.T) {
+	t.Parallel()
+	b := alone(t).bed(t)
+	plain, relay := b.items(), newMemory()
+	conn := b.connect(b.name)
+	b.exec(conn, "BEGIN; SELECT pg_current_xact_id()")
+	b.open(plain, Through(relay))
+	until(t, "a leader that waits", b.taken)
+	other := b.open(plain, Through(relay))
+	var last time.Time
+	for range 5 {
+		until(t, "a leader that is heard again and again", func() bool {
+			f := other.feed.follower
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			again := f.quiet == f.heard && f.heard.After(last) // f.quiet is by what others count as not heard
+			last = f.heard
+			return again
+		})
+	}
+	if other.feed.follower.deaf() {
+		t.Error("it counts as not heard")
+	}
+	b.exec(conn, "COMMIT")
+	other.serving(t, items)
+}
+
+// taken reports whether somebody has the place of the leader.
+func (b *bed) taken() bool {
+	return b.one("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())") == 1
+}
+
+// stuck is a relay to which nothing can be told, and whose calls return when a test says so.
+type stuck struct {
+	*memory
+	over chan struct{}
+}
+
+func (s stuck) Add(ctx context.Context, stream string, entries [][]byte) error {
+	if strings.HasSuffix(stream, "/told") {
+		<-s.over
+	}
+	return s.memory.Add(ctx, stream, entries)
+}
+
+// TestALeaderThatIsStoppedBeforeItHasASlot loses its place.
+func TestALeaderThatIsStoppedBeforeItHasASlot(t *testing.T) {
+	t.Parallel()
+	b := alone(t).bed(t)
+	plain, relay := b.items(), newMemory()
+	conn := b.connect(b.name)
+	b.exec(conn, "BEGIN; SELECT pg_current_xact_id()")
+	over := make(chan struct{})
+	defer close(over)
+	b.open(plain, Through(stuck{relay, over}))
+	until(t, "a leader that waits", b.taken)
+	other := b.open(plain, Through(relay))
+	until(t, "another one that is heard", func() bool {
+		f := other.feed.follower
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return !f.heard.IsZero()
+	})
+	b.exec(conn, "COMMIT")
+	until(t, "another leader", other.leads)
 }
 
 // TestAnotherRelayIsSaid: where the place is taken by a process that is not heard.

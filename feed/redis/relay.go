@@ -3,22 +3,24 @@ package redis
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// StreamRelay carries what the feed of feed/postgres tells, where one process reads the server's log
-// for all. It is safe for concurrent use.
+// StreamRelay carries what the feed of feed/postgres tells, where one process reads the server's
+// log for all. It is safe for concurrent use.
 type StreamRelay struct {
 	config
 	client goredis.UniversalClient
 }
 
-// Relay returns a relay for postgres.Through: streams of Redis, of which each process reads one, and
-// the one that reads the server's log another. A process has one connection of the client's pool
-// for that most of the time, or two. Of the options it takes WithName and WithLength. The client
-// stays the caller's, who closes it after the plugin.
+// Relay returns a relay for postgres.Through: streams of Redis, of which each process reads one,
+// and the one that reads the server's log another. A process has one connection of the client's
+// pool for that most of the time, or two. Of the options it takes WithName and WithLength. The
+// client stays the caller's, who closes it after the plugin. Where Redis does not answer, a closed
+// plugin leaves up to a few calls behind, which end when the client gives up.
 //
 // It is no feed: with postgres.Through(redis.Relay(client)) all processes are told of what anybody
 // writes, by the server's log. Who may write to Redis can have processes serve what is not so any
@@ -30,7 +32,19 @@ func Relay(client goredis.UniversalClient, options ...Option) *StreamRelay {
 // fieldEntry is the one field of what a relay adds.
 const fieldEntry = "e"
 
-func (r *StreamRelay) key(stream string) string { return "{" + r.name + "/" + stream + "}" }
+// key returns the key of a stream. Those whose names differ after the last slash only are in one
+// place of a cluster, by the braces.
+func (r *StreamRelay) key(stream string) string {
+	place, rest := stream, ""
+	if i := strings.LastIndexByte(stream, '/'); i >= 0 {
+		place, rest = stream[:i], ":"+stream[i+1:]
+	}
+	return "{" + r.name + "/" + place + "}" + rest
+}
+
+// streamKept is how long Redis keeps a stream to which nothing is added: that of a server that
+// there is no more.
+const streamKept = time.Hour
 
 // check returns what is wrong with how the relay was made.
 func (r *StreamRelay) check() error {
@@ -49,6 +63,7 @@ func (r *StreamRelay) Add(ctx context.Context, stream string, entries [][]byte) 
 	for _, e := range entries {
 		pipe.XAdd(ctx, &goredis.XAddArgs{Stream: r.key(stream), MaxLen: r.length, Approx: true, Values: []any{fieldEntry, e}})
 	}
+	pipe.Expire(ctx, r.key(stream), streamKept)
 	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("redis: adding to a stream: %w", err)
 	}

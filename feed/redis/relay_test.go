@@ -91,6 +91,27 @@ func TestRelay(t *testing.T) {
 	})
 }
 
+// TestStreamsOfOnePlace: what is told and what is asked is in one place of a cluster, and goes when
+// nobody adds anything any more.
+func TestStreamsOfOnePlace(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s server) {
+		client := s.client(t)
+		r := Relay(client, WithName(name(t, client)))
+		told, asked := r.key("postgres/a/told"), r.key("postgres/a/asked")
+		tag := func(key string) string { return key[:strings.IndexByte(key, '}')+1] }
+		if told == asked || tag(told) != tag(asked) || tag(told) == tag(r.key("postgres/b/told")) {
+			t.Errorf("the keys are %q and %q", told, asked)
+		}
+		if err := r.Add(t.Context(), "postgres/a/told", [][]byte{{1}}); err != nil {
+			t.Fatal(err)
+		}
+		if left := client.TTL(t.Context(), told).Val(); left <= 0 || left > streamKept {
+			t.Errorf("it is kept for %v", left)
+		}
+	})
+}
+
 // TestARelaySaysWhatIsWrong: with how it was made, and that it cannot be reached.
 func TestARelaySaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
