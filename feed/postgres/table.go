@@ -74,6 +74,11 @@ func WithTables(names ...string) Option {
 	}
 }
 
+// watchSQL makes the triggers of a table, and of its partitions, or those that inherit from it.
+const watchSQL = `WITH RECURSIVE below AS (SELECT '%s'::regclass::oid AS t UNION SELECT inhrelid FROM pg_catalog.pg_inherits JOIN below ON inhparent = t)
+SELECT %s.watch(t) FROM below;
+`
+
 // ChangeTableSQL returns the SQL that makes what ChangeTable needs in a schema, and the triggers
 // of tables, for roles that may not. A name of a table is read as in any statement: one with
 // capitals takes double quotes. The application's role then needs GRANT USAGE ON SCHEMA, and
@@ -85,7 +90,7 @@ func ChangeTableSQL(schema string, tables ...string) string {
 	var sql strings.Builder
 	sql.WriteString(c.text(tableSQL))
 	for _, name := range tables {
-		fmt.Fprintf(&sql, "SELECT %s.watch('%s');\n", pgx.Identifier{schema}.Sanitize(), strings.ReplaceAll(name, "'", "''"))
+		fmt.Fprintf(&sql, watchSQL, strings.ReplaceAll(name, "'", "''"), pgx.Identifier{schema}.Sanitize())
 	}
 	return sql.String()
 }
@@ -204,6 +209,7 @@ func (f *TableFeed) connect(ctx context.Context) (*tableSession, error) {
 	for name, value := range map[string]string{
 		"application_name": "preload table", "search_path": "pg_catalog", "client_encoding": "UTF8", "enable_seqscan": "off", "jit": "off",
 		"default_transaction_isolation": "read committed", "default_transaction_read_only": "off", "synchronous_commit": "off",
+		"statement_timeout": "0", "lock_timeout": "0", "idle_in_transaction_session_timeout": "0", // it has bounds of its own
 	} {
 		dial.RuntimeParams[name] = value
 	}
@@ -222,6 +228,9 @@ func (f *TableFeed) connect(ctx context.Context) (*tableSession, error) {
 	return s, nil
 }
 
+// laterTimeouts ends no session for what the role's settings say that not all versions have.
+const laterTimeouts = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('idle_session_timeout', 'transaction_timeout')"
+
 // check returns an error that says all of what keeps a server from being one for a change table.
 func (s *tableSession) check(ctx context.Context) error {
 	var standby bool
@@ -231,6 +240,9 @@ func (s *tableSession) check(ctx context.Context) error {
 		Scan(&standby, &version, &database, &s.role, &s.backend)
 	if err != nil {
 		return fmt.Errorf("postgres: asking how the server is set up: %w", err)
+	}
+	if _, err := s.conn.Exec(ctx, laterTimeouts); err != nil {
+		return fmt.Errorf("postgres: setting the connection up: %w", err)
 	}
 	var wrong []string
 	if version < 130000 {

@@ -49,7 +49,7 @@ func TestChangeTableFaults(t *testing.T) {
 			UPDATE items SET name = 'not told' WHERE id = 2; ALTER TABLE items ENABLE ALWAYS TRIGGER preload_update; COMMIT`},
 		{name: "a trigger is disabled", sql: "ALTER TABLE items DISABLE TRIGGER preload_update; UPDATE items SET name = 'not told'", out: true},
 		{name: "all triggers are disabled", sql: "ALTER TABLE items DISABLE TRIGGER ALL", out: true},
-		{name: "a trigger is dropped", sql: "DROP TRIGGER preload_delete ON items"},
+		{name: "a trigger is dropped", sql: "DROP TRIGGER preload_delete_preload ON items"},
 		{name: "a column comes", sql: "ALTER TABLE items ADD COLUMN more int DEFAULT 7"},
 		{name: "a column is rewritten", sql: "ALTER TABLE items ALTER COLUMN name TYPE varchar(100) USING name || '!'"},
 		{name: "a column goes", sql: "ALTER TABLE items DROP COLUMN more"},
