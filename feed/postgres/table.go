@@ -48,8 +48,8 @@ var _ preload.Positioner = (*TableFeed)(nil)
 // survive a crash, nor needs any. The triggers are those of the tables that the role owns, or of
 // some of them (WithTables), of later ones, too. Where the role may not make these, somebody runs
 // what ChangeTableSQL returns. A table without all of its triggers is not served from memory; the
-// log says which. Foreign tables, materialized views, and tables that a subscription writes have
-// none.
+// log says which. Foreign tables, those with one below them, materialized views, and tables that a
+// subscription writes or an extension has made have none.
 //
 // Who may read the change table reads rows of all tables with triggers. They stay for some
 // seconds, or until a process comes, but no more than 256 MiB: then changes are not noted, and all
@@ -62,8 +62,8 @@ func ChangeTable(dsn string, options ...Option) *TableFeed {
 }
 
 // WithTables sets the tables of which a ChangeTable feed tells, by their names with or without a
-// schema; no others are served from memory, but those that have the triggers already. By default
-// it tells of all that the role owns.
+// schema, and of those below them; no others are served from memory, but those that have the
+// triggers already. By default it tells of all that the role owns.
 func WithTables(names ...string) Option {
 	return func(c *config) {
 		for _, name := range names {
@@ -80,10 +80,10 @@ SELECT %s.watch(t) FROM below;
 `
 
 // ChangeTableSQL returns the SQL that makes what ChangeTable needs in a schema, and the triggers
-// of tables, for roles that may not. A name of a table is read as in any statement: one with
-// capitals takes double quotes. The application's role then needs GRANT USAGE ON SCHEMA, and
-// SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES and SELECT ON ALL SEQUENCES in it; to
-// make triggers of its own tables, EXECUTE ON FUNCTION change, too.
+// of tables and of those below them, for roles that may not. A name of a table is read as in any
+// statement: one with capitals takes double quotes. The application's role then needs GRANT USAGE
+// ON SCHEMA, and SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES and SELECT ON ALL SEQUENCES
+// in it; to make triggers of its own tables, EXECUTE ON FUNCTION change, too.
 func ChangeTableSQL(schema string, tables ...string) string {
 	c := newConfig(nil)
 	c.schema = schema
@@ -102,12 +102,18 @@ const (
 	imagedBytes = 256 << 10
 )
 
+// longSQL asks whether rows are too many, or too long, to be told one by one. It reads no further than
+// to the one at which they are.
+const longSQL = `EXISTS (SELECT FROM (SELECT row_number() OVER w AS n, sum(pg_column_size(r)) OVER w AS size FROM %s r
+			WINDOW w AS (ROWS UNBOUNDED PRECEDING)) m WHERE n > %d OR size > %d)`
+
 // text returns a SQL text for a schema.
 func (c *config) text(sql string) string {
 	schema := pgx.Identifier{c.schema}.Sanitize()
 	return strings.NewReplacer(
 		"'@", "'"+strings.ReplaceAll(schema, "'", "''"), "@", schema,
-		"#rows", strconv.Itoa(imagedRows), "#bytes", strconv.Itoa(imagedBytes), "#room", strconv.FormatInt(c.room, 10),
+		"#long(old_rows)", fmt.Sprintf(longSQL, "old_rows", imagedRows, imagedBytes), "#long(new_rows)", fmt.Sprintf(longSQL, "new_rows", imagedRows, imagedBytes),
+		"#bytes", strconv.Itoa(imagedBytes), "#room", strconv.FormatInt(c.room, 10),
 	).Replace(sql)
 }
 

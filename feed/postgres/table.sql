@@ -12,18 +12,16 @@ BEGIN
 		PERFORM nextval('@.missed'::regclass);
 	ELSIF TG_OP = 'INSERT' THEN
 		INSERT INTO @.changes SELECT pg_current_xact_id(), TG_RELID, TG_OP, NULL, CASE WHEN pg_column_size(n) <= #bytes THEN n END
-		FROM (SELECT CASE WHEN NOT EXISTS (SELECT FROM (SELECT row_number() OVER w AS n, sum(pg_column_size(r)) OVER w AS size FROM new_rows r WINDOW w AS (ROWS UNBOUNDED PRECEDING)) m WHERE n > #rows OR size > #bytes)
-			THEN ARRAY(SELECT (r.*)::text FROM new_rows r) END AS n OFFSET 0) a WHERE n IS DISTINCT FROM '{}';
+		FROM (SELECT CASE WHEN NOT #long(new_rows) THEN ARRAY(SELECT (r.*)::text FROM new_rows r) END AS n OFFSET 0) a WHERE n IS DISTINCT FROM '{}';
 	ELSIF TG_OP = 'UPDATE' THEN
-		INSERT INTO @.changes SELECT pg_current_xact_id(), TG_RELID, TG_OP, CASE WHEN few THEN o END, CASE WHEN few THEN n END
-		FROM (SELECT o, n, pg_column_size(o) + pg_column_size(n) <= #bytes AS few FROM (SELECT CASE WHEN few THEN ARRAY(SELECT (r.*)::text FROM old_rows r) END AS o, CASE WHEN few THEN ARRAY(SELECT (r.*)::text FROM new_rows r) END AS n
-			FROM (SELECT NOT EXISTS (SELECT FROM (SELECT row_number() OVER w AS n, sum(pg_column_size(r)) OVER w AS size FROM old_rows r WINDOW w AS (ROWS UNBOUNDED PRECEDING)) m WHERE n > #rows OR size > #bytes)
-				AND NOT EXISTS (SELECT FROM (SELECT row_number() OVER w AS n, sum(pg_column_size(r)) OVER w AS size FROM new_rows r WINDOW w AS (ROWS UNBOUNDED PRECEDING)) m WHERE n > #rows OR size > #bytes) AS few OFFSET 0) a OFFSET 0) b
+		INSERT INTO @.changes SELECT pg_current_xact_id(), TG_RELID, TG_OP, CASE WHEN short THEN o END, CASE WHEN short THEN n END
+		FROM (SELECT o, n, pg_column_size(o) + pg_column_size(n) <= #bytes AS short
+			FROM (SELECT CASE WHEN few THEN ARRAY(SELECT (r.*)::text FROM old_rows r) END AS o, CASE WHEN few THEN ARRAY(SELECT (r.*)::text FROM new_rows r) END AS n
+				FROM (SELECT NOT #long(old_rows) AND NOT #long(new_rows) AS few OFFSET 0) a OFFSET 0) b
 			WHERE o IS DISTINCT FROM '{}' OR n IS DISTINCT FROM '{}') c;
 	ELSIF TG_OP = 'DELETE' THEN
 		INSERT INTO @.changes SELECT pg_current_xact_id(), TG_RELID, TG_OP, CASE WHEN pg_column_size(o) <= #bytes THEN o END, NULL
-		FROM (SELECT CASE WHEN NOT EXISTS (SELECT FROM (SELECT row_number() OVER w AS n, sum(pg_column_size(r)) OVER w AS size FROM old_rows r WINDOW w AS (ROWS UNBOUNDED PRECEDING)) m WHERE n > #rows OR size > #bytes)
-			THEN ARRAY(SELECT (r.*)::text FROM old_rows r) END AS o OFFSET 0) a WHERE o IS DISTINCT FROM '{}';
+		FROM (SELECT CASE WHEN NOT #long(old_rows) THEN ARRAY(SELECT (r.*)::text FROM old_rows r) END AS o OFFSET 0) a WHERE o IS DISTINCT FROM '{}';
 	ELSE
 		INSERT INTO @.changes VALUES (pg_current_xact_id(), TG_RELID, TG_OP, NULL, NULL);
 	END IF;

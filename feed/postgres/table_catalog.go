@@ -15,8 +15,8 @@ type watched struct {
 	table
 	relation
 	schema string
-	wanted bool // its triggers may be made: it is the role's, and can have them
-	above  []uint32
+	wanted bool     // its triggers may be made: it is the role's, and can have them
+	above  []uint32 // those that it is a partition of, or inherits from
 	// inherits reports whether it inherits from tables, or they from it, but by partitions. Its
 	// statements are those of all of them, whose keys need not be unique.
 	inherits bool
