@@ -310,3 +310,32 @@ func TestTriggersOfADump(t *testing.T) {
 	p.caughtUp(t)
 	p.serving(t, items)
 }
+
+// TestAFullTableThatIsRead: by somebody who does so for long. It is not emptied before that is over,
+// and by one process at a time.
+func TestAFullTableThatIsRead(t *testing.T) {
+	t.Parallel()
+	b := common(t).bed(t)
+	plain := b.items()
+	p := b.openTable(plain, func(c *config) { c.room = 100 << 10 })
+	p.serving(t, items)
+	b.write("CREATE TABLE others (id int PRIMARY KEY, name text); INSERT INTO others SELECT i, md5(i::text) FROM generate_series(1, 900) i")
+	p.caughtUp(t)
+	file := func() int64 {
+		return b.one("SELECT relfilenode::bigint FROM pg_class WHERE oid = 'preload.changes'::regclass")
+	}
+	before := file()
+	reader := b.connect(b.name)
+	b.exec(reader, "BEGIN; SELECT pg_advisory_xact_lock("+lockOfMaking+")")
+	fill := func() {
+		for range 4 {
+			b.write("UPDATE others SET name = md5(name)")
+		}
+		p.caughtUp(t)
+	}
+	if fill(); file() != before || b.one("SELECT last_value FROM preload.missed") == 0 {
+		t.Error("emptied while another process is at it, or not full")
+	}
+	p.serving(t, items)
+	p.right(t, "while nothing is noted", items)
+}
