@@ -33,17 +33,16 @@ const ours = `n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'`
 // its own, whose snapshot would be older than the answer.
 const endQuery = "SELECT pg_current_wal_insert_lsn()::text"
 
-// shape lists all that has a say in which tables there are, and how they look. TRUNCATE, VACUUM and
-// what else leaves that as it is does not change it.
-const shape = `SELECT concat_ws('/', 'c', c.oid, c.relname, c.relnamespace, c.relkind, c.relpersistence, c.relnatts, c.relispartition,
-		c.relreplident, c.relrowsecurity) AS what
-	FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND ` + ours + `
-	UNION ALL SELECT concat_ws('/', 'a', a.attrelid, a.attnum, a.xmin)
-	FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-	WHERE a.attnum > 0 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND ` + ours + `
-	UNION ALL SELECT concat_ws('/', 'i', inhrelid, inhparent, xmin) FROM pg_inherits
-	UNION ALL SELECT concat_ws('/', 'v', oid, xmin) FROM pg_rewrite WHERE oid >= 16384
-	UNION ALL SELECT concat_ws('/', 'y', oid, xmin) FROM pg_policy
+// shape lists all that has a say in which tables there are, and how they look. TRUNCATE, VACUUM,
+// REFRESH and what else leaves that as it is does not change it, nor do temporary tables.
+const shape = `WITH looked AS MATERIALIZED (SELECT c.* FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c') AND ` + ours + `)
+	SELECT concat_ws('/', 'c', c.oid, c.relname, c.relnamespace, c.relkind, c.relpersistence, c.relnatts, c.relispartition,
+		c.relreplident, c.relrowsecurity, c.relowner) AS what FROM looked c
+	UNION ALL SELECT concat_ws('/', 'a', a.attrelid, a.attnum, a.xmin) FROM pg_attribute a JOIN looked c ON c.oid = a.attrelid WHERE a.attnum > 0
+	UNION ALL SELECT concat_ws('/', 'i', i.inhrelid, i.inhparent, i.xmin) FROM pg_inherits i JOIN looked c ON c.oid = i.inhrelid
+	UNION ALL SELECT concat_ws('/', 'v', r.oid, r.xmin) FROM pg_rewrite r JOIN looked c ON c.oid = r.ev_class
+	UNION ALL SELECT concat_ws('/', 'y', p.oid, p.xmin) FROM pg_policy p JOIN looked c ON c.oid = p.polrelid
 	UNION ALL SELECT concat_ws('/', 'n', oid, xmin) FROM pg_namespace n WHERE ` + ours + `
 	UNION ALL SELECT concat_ws('/', 'e', oid, xmin) FROM pg_enum`
 

@@ -48,8 +48,8 @@ var _ preload.Positioner = (*TableFeed)(nil)
 // survive a crash, nor needs any. The triggers are those of the tables that the role owns, or of
 // some of them (WithTables), of later ones, too. Where the role may not make these, somebody runs
 // what ChangeTableSQL returns. A table without all of its triggers is not served from memory; the
-// log says which. Foreign tables, materialized views, and tables that a subscription writes have
-// none.
+// log says which. Foreign tables, those with one below them, materialized views, and tables that a
+// subscription writes or an extension has made have none.
 //
 // Who may read the change table reads rows of all tables with triggers. They stay for some
 // seconds, or until a process comes, but no more than 256 MiB: then changes are not noted, and all
@@ -62,8 +62,8 @@ func ChangeTable(dsn string, options ...Option) *TableFeed {
 }
 
 // WithTables sets the tables of which a ChangeTable feed tells, by their names with or without a
-// schema; no others are served from memory, but those that have the triggers already. By default
-// it tells of all that the role owns.
+// schema, and of those below them; no others are served from memory, but those that have the
+// triggers already. By default it tells of all that the role owns.
 func WithTables(names ...string) Option {
 	return func(c *config) {
 		for _, name := range names {
@@ -74,18 +74,23 @@ func WithTables(names ...string) Option {
 	}
 }
 
+// watchSQL makes the triggers of a table, and of its partitions, or those that inherit from it.
+const watchSQL = `WITH RECURSIVE below AS (SELECT '%s'::regclass::oid AS t UNION SELECT inhrelid FROM pg_catalog.pg_inherits JOIN below ON inhparent = t)
+SELECT %s.watch(t) FROM below;
+`
+
 // ChangeTableSQL returns the SQL that makes what ChangeTable needs in a schema, and the triggers
-// of tables, for roles that may not. A name of a table is read as in any statement: one with
-// capitals takes double quotes. The application's role then needs GRANT USAGE ON SCHEMA, and
-// SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES and SELECT ON ALL SEQUENCES in it; to
-// make triggers of its own tables, EXECUTE ON FUNCTION change, too.
+// of tables and of those below them, for roles that may not. A name of a table is read as in any
+// statement: one with capitals takes double quotes. The application's role then needs GRANT USAGE
+// ON SCHEMA, and SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES and SELECT ON ALL SEQUENCES
+// in it; to make triggers of its own tables, EXECUTE ON FUNCTION change, too.
 func ChangeTableSQL(schema string, tables ...string) string {
 	c := newConfig(nil)
 	c.schema = schema
 	var sql strings.Builder
 	sql.WriteString(c.text(tableSQL))
 	for _, name := range tables {
-		fmt.Fprintf(&sql, "SELECT %s.watch('%s');\n", pgx.Identifier{schema}.Sanitize(), strings.ReplaceAll(name, "'", "''"))
+		fmt.Fprintf(&sql, watchSQL, strings.ReplaceAll(name, "'", "''"), pgx.Identifier{schema}.Sanitize())
 	}
 	return sql.String()
 }
@@ -97,12 +102,18 @@ const (
 	imagedBytes = 256 << 10
 )
 
+// longSQL asks whether rows are too many, or too long, to be told one by one. It reads no further than
+// to the one at which they are.
+const longSQL = `EXISTS (SELECT FROM (SELECT row_number() OVER w AS n, sum(pg_column_size(r)) OVER w AS size FROM %s r
+			WINDOW w AS (ROWS UNBOUNDED PRECEDING)) m WHERE n > %d OR size > %d)`
+
 // text returns a SQL text for a schema.
 func (c *config) text(sql string) string {
 	schema := pgx.Identifier{c.schema}.Sanitize()
 	return strings.NewReplacer(
 		"'@", "'"+strings.ReplaceAll(schema, "'", "''"), "@", schema,
-		"#rows", strconv.Itoa(imagedRows), "#bytes", strconv.Itoa(imagedBytes), "#room", strconv.FormatInt(c.room, 10),
+		"#long(old_rows)", fmt.Sprintf(longSQL, "old_rows", imagedRows, imagedBytes), "#long(new_rows)", fmt.Sprintf(longSQL, "new_rows", imagedRows, imagedBytes),
+		"#bytes", strconv.Itoa(imagedBytes), "#room", strconv.FormatInt(c.room, 10),
 	).Replace(sql)
 }
 
@@ -204,6 +215,7 @@ func (f *TableFeed) connect(ctx context.Context) (*tableSession, error) {
 	for name, value := range map[string]string{
 		"application_name": "preload table", "search_path": "pg_catalog", "client_encoding": "UTF8", "enable_seqscan": "off", "jit": "off",
 		"default_transaction_isolation": "read committed", "default_transaction_read_only": "off", "synchronous_commit": "off",
+		"statement_timeout": "0", "lock_timeout": "0", "idle_in_transaction_session_timeout": "0", // it has bounds of its own
 	} {
 		dial.RuntimeParams[name] = value
 	}
@@ -222,6 +234,9 @@ func (f *TableFeed) connect(ctx context.Context) (*tableSession, error) {
 	return s, nil
 }
 
+// laterTimeouts ends no session for what the role's settings say that not all versions have.
+const laterTimeouts = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('idle_session_timeout', 'transaction_timeout')"
+
 // check returns an error that says all of what keeps a server from being one for a change table.
 func (s *tableSession) check(ctx context.Context) error {
 	var standby bool
@@ -231,6 +246,9 @@ func (s *tableSession) check(ctx context.Context) error {
 		Scan(&standby, &version, &database, &s.role, &s.backend)
 	if err != nil {
 		return fmt.Errorf("postgres: asking how the server is set up: %w", err)
+	}
+	if _, err := s.conn.Exec(ctx, laterTimeouts); err != nil {
+		return fmt.Errorf("postgres: setting the connection up: %w", err)
 	}
 	var wrong []string
 	if version < 130000 {

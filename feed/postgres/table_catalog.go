@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pglogrepl"
@@ -14,7 +15,8 @@ type watched struct {
 	table
 	relation
 	schema string
-	wanted bool // its triggers may be made: it is the role's, and can have them
+	wanted bool     // its triggers may be made: it is the role's, and can have them
+	above  []uint32 // those that it is a partition of, or inherits from
 	// inherits reports whether it inherits from tables, or they from it, but by partitions. Its
 	// statements are those of all of them, whose keys need not be unique.
 	inherits bool
@@ -23,11 +25,15 @@ type watched struct {
 // watchedQuery returns the tables, each with whether its changes are told, its columns, and the
 // tables above and below it. A statement on a table that others inherit from, or are partitions
 // of, fires the triggers of that table only. Statements do not replicate: a subscription fires
-// none. A column that the database computes may be computed when it is read.
+// none. A column that the database computes may be computed when it is read. Triggers are not made
+// of what belongs to an extension, nor where a foreign table is below; schemas of feeds are left out.
 const watchedQuery = `WITH RECURSIVE up AS (
 	SELECT inhrelid AS lower, inhparent AS upper FROM pg_inherits
 	UNION SELECT u.lower, i.inhparent FROM up u JOIN pg_inherits i ON i.inhrelid = u.upper)
-SELECT c.oid, n.nspname, c.relname, c.relkind IN ('r', 'p') AND pg_has_role(c.relowner, 'USAGE'),
+SELECT c.oid, n.nspname, c.relname, c.relkind IN ('r', 'p') AND pg_has_role(c.relowner, 'USAGE')
+		AND NOT EXISTS (SELECT FROM up JOIN pg_class f ON f.oid = up.lower WHERE up.upper = c.oid AND f.relkind = 'f')
+		AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e'),
+	ARRAY(SELECT upper FROM up WHERE lower = c.oid),
 	c.relkind IN ('r', 'p') AND NOT EXISTS (SELECT FROM pg_subscription_rel s WHERE s.srrelid = c.oid)
 	AND (SELECT count(DISTINCT tgtype) FROM pg_trigger WHERE tgrelid = c.oid AND tgfoid = '@.change'::regproc AND tgenabled = 'A'
 		AND tgqual IS NULL AND tgattr = ''::int2vector AND tgtype IN (4, 8, 16, 32)
@@ -41,7 +47,9 @@ SELECT c.oid, n.nspname, c.relname, c.relkind IN ('r', 'p') AND pg_has_role(c.re
 	ARRAY(SELECT coalesce(attnum = ANY(i.indkey::int2[]), false) FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped ORDER BY attnum)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary AND i.indimmediate
-WHERE c.relkind IN ('r', 'p', 'm', 'f') AND c.relpersistence <> 't' AND n.oid <> '@'::regnamespace AND ` + ours
+WHERE c.relkind IN ('r', 'p', 'm', 'f') AND c.relpersistence <> 't' AND ` + ours + `
+	AND NOT EXISTS (SELECT FROM pg_proc p WHERE p.pronamespace = n.oid
+		AND (p.proname = 'watch' AND p.proargtypes[0] = 'regclass'::regtype OR p.proname = 'strict_lock'))`
 
 // watchedOf asks for the tables of the database.
 func (s *tableSession) watchedOf(ctx context.Context, tx pgx.Tx) (map[uint32]watched, error) {
@@ -55,7 +63,7 @@ func (s *tableSession) watchedOf(ctx context.Context, tx pgx.Tx) (map[uint32]wat
 		var w watched
 		var related []string
 		var inherits bool
-		err := rows.Scan(&oid, &w.schema, &w.table.name, &w.wanted, &w.told, &related, &inherits, &w.columns, &w.types, &w.key)
+		err := rows.Scan(&oid, &w.schema, &w.table.name, &w.wanted, &w.above, &w.told, &related, &inherits, &w.columns, &w.types, &w.key)
 		if err != nil {
 			return nil, fmt.Errorf("postgres: asking which tables there are: %w", err)
 		}
@@ -67,26 +75,25 @@ func (s *tableSession) watchedOf(ctx context.Context, tx pgx.Tx) (map[uint32]wat
 		if w.within = related; w.inherits {
 			w.within, w.loose = nil, related
 		}
-		w.wanted = w.wanted && s.wants(w.schema, w.table.name)
 		all[oid] = w
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("postgres: asking which tables there are: %w", err)
 	}
+	for oid, w := range all {
+		named := len(s.config.tables) == 0 || s.names(w)
+		for _, upper := range w.above {
+			named = named || s.names(all[upper])
+		}
+		w.wanted = w.wanted && named
+		all[oid] = w
+	}
 	return all, nil
 }
 
-// wants reports whether the feed makes the triggers of a table.
-func (f *TableFeed) wants(schema, name string) bool {
-	if len(f.tables) == 0 {
-		return true
-	}
-	for _, want := range f.tables {
-		if want == name || want == schema+"."+name {
-			return true
-		}
-	}
-	return false
+// names reports whether a table is one of those that WithTables names.
+func (f *TableFeed) names(w watched) bool {
+	return slices.Contains(f.tables, w.table.name) || slices.Contains(f.tables, w.schema+"."+w.table.name)
 }
 
 // fields reads the text of a row: the texts of its columns, nil for NULL.

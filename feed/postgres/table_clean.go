@@ -2,10 +2,13 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // cleanQuery deletes what one snapshot ($2) shows and an earlier one ($1) does not, which is all
@@ -44,21 +47,43 @@ func (s *tableSession) clean(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// overflowed is called when changes are missing in the table, because it was full. Transactions
-// that are open may have more of these: nothing is served before they are over.
-func (s *tableSession) overflowed(ctx context.Context) error {
-	s.m.Stop()
+// openQuery names a transaction: those that are open began before it.
+const openQuery = "SELECT pg_current_xact_id()::text"
+
+// prepared is called before the first snapshot of a connection. What a transaction has noted that is
+// prepared is lost if the server has crashed since: nothing is served before it is over.
+func (s *tableSession) prepared(ctx context.Context) error {
+	return s.wait(ctx, openQuery+" WHERE EXISTS (SELECT FROM pg_prepared_xacts WHERE database = current_database())")
+}
+
+// wait has nothing served until the transactions are over that began before one that a query names.
+func (s *tableSession) wait(ctx context.Context, query string) error {
 	var mark string
-	if err := s.conn.QueryRow(ctx, "SELECT pg_current_xact_id()::text").Scan(&mark); err != nil {
+	err := s.conn.QueryRow(ctx, query).Scan(&mark)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	if err == nil {
+		s.before, err = strconv.ParseUint(mark, 10, 64)
+	}
+	if err != nil {
 		return fmt.Errorf("postgres: asking which transactions are open: %w", err)
 	}
-	var err error
-	if s.before, err = strconv.ParseUint(mark, 10, 64); err != nil {
-		return fmt.Errorf("postgres: asking which transactions are open: %w", err)
+	return nil
+}
+
+// overflowed is called when changes are missing in the table, because it was full. Transactions
+// that are open may have more of these: nothing is served before they are over. One process at a
+// time empties the table, and not while somebody reads it for long.
+func (s *tableSession) overflowed(ctx context.Context) error {
+	s.m.Stop()
+	err := s.wait(ctx, openQuery)
+	if err != nil {
+		return err
 	}
 	if now := time.Now(); now.Sub(s.emptied) >= lateAgain {
 		s.emptied = now
-		err = s.locking(ctx, s.text(`DO $$ BEGIN IF pg_table_size('@.changes'::regclass) > #room / 2 THEN TRUNCATE @.changes; END IF; END $$`))
+		err = s.locking(ctx, standEmpty, s.text(`DO $$ BEGIN IF pg_table_size('@.changes'::regclass) > #room / 2 AND pg_try_advisory_xact_lock(`+lockOfMaking+`) THEN TRUNCATE @.changes; END IF; END $$`))
 	}
 	if err != nil && codeOf(err) == "" {
 		return fmt.Errorf("postgres: emptying the change table: %w", err)

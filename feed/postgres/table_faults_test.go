@@ -45,11 +45,11 @@ func TestChangeTableFaults(t *testing.T) {
 		{name: "the connection is cut", sql: "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'preload table'"},
 		{name: "the table is emptied", sql: "TRUNCATE preload.changes"},
 		{name: "the horizon is emptied", sql: "TRUNCATE preload.horizon"},
-		{name: "a trigger is disabled and enabled", sql: `BEGIN; ALTER TABLE items DISABLE TRIGGER preload_update;
-			UPDATE items SET name = 'not told' WHERE id = 2; ALTER TABLE items ENABLE ALWAYS TRIGGER preload_update; COMMIT`},
-		{name: "a trigger is disabled", sql: "ALTER TABLE items DISABLE TRIGGER preload_update; UPDATE items SET name = 'not told'", out: true},
+		{name: "a trigger is disabled and enabled", sql: `BEGIN; ALTER TABLE items DISABLE TRIGGER preload_update_preload;
+			UPDATE items SET name = 'not told' WHERE id = 2; ALTER TABLE items ENABLE ALWAYS TRIGGER preload_update_preload; COMMIT`},
+		{name: "a trigger is disabled", sql: "ALTER TABLE items DISABLE TRIGGER preload_update_preload; UPDATE items SET name = 'not told'", out: true},
 		{name: "all triggers are disabled", sql: "ALTER TABLE items DISABLE TRIGGER ALL", out: true},
-		{name: "a trigger is dropped", sql: "DROP TRIGGER preload_delete ON items"},
+		{name: "a trigger is dropped", sql: "DROP TRIGGER preload_delete_preload ON items"},
 		{name: "a column comes", sql: "ALTER TABLE items ADD COLUMN more int DEFAULT 7"},
 		{name: "a column is rewritten", sql: "ALTER TABLE items ALTER COLUMN name TYPE varchar(100) USING name || '!'"},
 		{name: "a column goes", sql: "ALTER TABLE items DROP COLUMN more"},

@@ -35,8 +35,7 @@ type tableSession struct {
 	last    tableState // what was read last
 	watched map[uint32]watched
 	refused map[string]string // tables whose triggers could not be made, and why
-	locked  []string          // tables whose triggers could not be made for now
-	again   time.Time         // when these are tried again
+	locked  []untried         // tables whose triggers could not be made for now
 	blocked map[uint32]block  // tables whose changes are not told
 
 	// before is a transaction; ones of before it may have changes that are not in the table. Nothing
@@ -111,8 +110,8 @@ func (s *tableSession) follow(ctx context.Context) error {
 			}
 			err = s.clean(within, asked)
 		}
-		if err == nil && len(s.locked) > 0 && asked.After(s.again) {
-			err = s.watch(within, s.locked) // of which the next look tells
+		if err == nil {
+			err = s.unlocked(within, asked) // of which the next look tells
 		}
 		cancel()
 		if err != nil {
@@ -150,7 +149,7 @@ const stateColumns = `pg_current_snapshot()::text, pg_backend_pid(), (SELECT coa
 	UNION ALL SELECT concat_ws('/', 'g', oid, tgrelid, xmin) FROM pg_trigger WHERE tgfoid = '@.change'::regproc
 	UNION ALL SELECT concat_ws('/', 'f', oid, xmin) FROM pg_proc WHERE oid = '@.change'::regproc
 	UNION ALL SELECT concat_ws('/', 't', oid, relfilenode) FROM pg_class WHERE oid = '@.changes'::regclass
-	UNION ALL SELECT concat_ws('/', 'k', indexrelid, xmin) FROM pg_index WHERE indisprimary AND indrelid >= 16384
+	UNION ALL SELECT concat_ws('/', 'k', i.indexrelid, i.xmin) FROM pg_index i JOIN looked c ON c.oid = i.indrelid WHERE i.indisprimary
 	UNION ALL SELECT concat_ws('/', 's', srrelid, srsubid) FROM pg_subscription_rel) AS everything)`
 
 const stateQuery = `SELECT ` + stateColumns + ` FROM @.horizon h`
@@ -243,7 +242,7 @@ func (s *tableSession) reached(now tableState, asked time.Time) {
 	}
 	s.known.Store(&now.view)
 	if now.over < s.before {
-		s.complain("nothing is served from memory until the transactions are over that were writing while the change table was full", nil)
+		s.complain("nothing is served from memory until the transactions are over that may have written what is not in the change table", nil)
 		return
 	}
 	s.before = 0
@@ -334,20 +333,29 @@ func (s *tableSession) take(tx transaction) {
 
 // begin forgets all, and goes on from a new snapshot.
 func (s *tableSession) begin(ctx context.Context, first bool) error {
+	if first {
+		if err := s.prepared(ctx); err != nil {
+			return err
+		}
+	}
 	for made := false; ; made = true {
 		asked := time.Now()
 		now, watched, err := s.tables(ctx)
 		if err != nil {
 			return err
 		}
-		var missing []string
+		if !made && now.shape != s.last.shape {
+			clear(s.refused) // the role may do what it could not
+		}
+		var missing []untried
 		for _, w := range watched {
-			if name := w.quoted(); w.wanted && !w.told && s.refused[name] == "" && !slices.Contains(s.locked, name) {
-				missing = append(missing, name)
+			name := w.quoted()
+			if w.wanted && !w.told && s.refused[name] == "" && !slices.ContainsFunc(s.locked, func(u untried) bool { return u.name == name }) {
+				missing = append(missing, untried{name: name})
 			}
 		}
 		if len(missing) > 0 && !made {
-			if err := s.watch(ctx, missing); err != nil {
+			if err := s.watch(ctx, missing, standStill); err != nil {
 				return err
 			}
 			continue
@@ -413,36 +421,62 @@ func (s *tableSession) know() {
 
 func (w *watched) quoted() string { return pgx.Identifier{w.schema, w.table.name}.Sanitize() }
 
-// standStill is how long writers wait, at most, for the feed to change a table. lateAgain is how
-// long what could not be locked is left alone.
+// standStill is how long writers wait, at most, for the feed to change a table that it has not tried
+// before, and standAgain where it has. lateAgain is how long one is left alone that was locked.
 const (
-	standStill = "200ms"
+	standStill = 200 * time.Millisecond
+	standAgain = 50 * time.Millisecond
+	standEmpty = 10 * time.Millisecond // for the change table, which all write
 	lateAgain  = 5 * time.Second
+	latest     = 2 * time.Minute
 )
 
-// watch makes the triggers of tables. A table that is written by a transaction which stays open is
-// tried again later.
-func (s *tableSession) watch(ctx context.Context, tables []string) error {
-	s.locked, s.again = nil, time.Now().Add(lateAgain)
-	for _, name := range tables {
-		err := s.locking(ctx, "SELECT pg_advisory_xact_lock("+lockOfMaking+"), "+s.text("@.watch('")+strings.ReplaceAll(name, "'", "''")+"')")
+// untried is a table whose triggers are still to be made.
+type untried struct {
+	name  string
+	due   time.Time     // when it is tried again
+	pause time.Duration // how long it was left alone before, 0 if it was not tried
+}
+
+// unlocked makes the triggers of tables that were locked, and are due.
+func (s *tableSession) unlocked(ctx context.Context, now time.Time) error {
+	var due, later []untried
+	for _, u := range s.locked {
+		if u.due.After(now) {
+			later = append(later, u)
+		} else {
+			due = append(due, u)
+		}
+	}
+	s.locked = later
+	return s.watch(ctx, due, standAgain)
+}
+
+// watch makes the triggers of tables, up to one that a transaction has locked which stays open. That
+// one is left alone for a while, which doubles, and what is behind it is for the next turn.
+func (s *tableSession) watch(ctx context.Context, tables []untried, wait time.Duration) error {
+	for i, u := range tables {
+		err := s.locking(ctx, wait, "SELECT pg_advisory_xact_lock("+lockOfMaking+"), "+s.text("@.watch('")+strings.ReplaceAll(u.name, "'", "''")+"')")
 		switch codeOf(err) {
 		case "":
 			if err != nil {
 				return fmt.Errorf("postgres: making triggers: %w", err)
 			}
 		case "55P03", "40P01":
-			s.locked = append(s.locked, name)
+			u.pause = min(max(lateAgain, 2*u.pause), latest)
+			u.due = time.Now().Add(u.pause)
+			s.locked = append(append(s.locked, tables[i+1:]...), u)
+			return nil
 		default:
-			s.refused[name] = err.Error()
+			s.refused[u.name] = err.Error()
 		}
 	}
 	return nil
 }
 
 // locking runs a statement that locks a table that is written.
-func (s *tableSession) locking(ctx context.Context, sql string) error {
-	_, err := s.conn.Exec(ctx, "SET LOCAL lock_timeout = '"+standStill+"'; SET LOCAL synchronous_commit = on; "+sql, pgx.QueryExecModeSimpleProtocol)
+func (s *tableSession) locking(ctx context.Context, wait time.Duration, sql string) error {
+	_, err := s.conn.Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d; SET LOCAL synchronous_commit = on; %s", wait.Milliseconds(), sql), pgx.QueryExecModeSimpleProtocol)
 	return err
 }
 
