@@ -26,7 +26,7 @@ type watched struct {
 // tables above and below it. A statement on a table that others inherit from, or are partitions
 // of, fires the triggers of that table only. Statements do not replicate: a subscription fires
 // none. A column that the database computes may be computed when it is read. Triggers are not made
-// of what belongs to an extension, nor where a foreign table is below; schemas of feeds are left out.
+// of what belongs to an extension, nor where a foreign table is below; tables of feeds are left out.
 const watchedQuery = `WITH RECURSIVE up AS (
 	SELECT inhrelid AS lower, inhparent AS upper FROM pg_inherits
 	UNION SELECT u.lower, i.inhparent FROM up u JOIN pg_inherits i ON i.inhrelid = u.upper)
@@ -49,7 +49,8 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary AND i.indimmediate
 WHERE c.relkind IN ('r', 'p', 'm', 'f') AND c.relpersistence <> 't' AND ` + ours + `
 	AND NOT EXISTS (SELECT FROM pg_proc p WHERE p.pronamespace = n.oid
-		AND (p.proname = 'watch' AND p.proargtypes[0] = 'regclass'::regtype OR p.proname = 'strict_lock'))`
+		AND (p.proname = 'watch' AND p.proargtypes[0] = 'regclass'::regtype AND c.relname IN ('changes', 'horizon')
+			OR p.proname = 'strict_lock' AND c.relname IN ('strict_run', 'strict_member', 'strict_pending')))`
 
 // watchedOf asks for the tables of the database.
 func (s *tableSession) watchedOf(ctx context.Context, tx pgx.Tx) (map[uint32]watched, error) {
