@@ -82,7 +82,7 @@ func TestExplainIsPrinted(t *testing.T) {
 	fmt.Println(e)
 	check(err)
 	want := regexp.MustCompile("^UPDATE `people` SET `city`=\"Rome\" WHERE id = 1\n" +
-		"  change         update people set city to city = 'rome' where id = 1\n  invalidates    sql:people#[0-9A-Za-z_-]{16}:i1; by row$")
+		"  change         update people set city to city = 'rome' where id = 1\n  invalidates    sql:people#[0-9A-Za-z_-]{16}:[0-9A-Za-z_-]{16}:i1; by row$")
 	if !want.MatchString(strings.TrimSpace(e.String())) {
 		t.Errorf("got %s", e)
 	}
