@@ -38,12 +38,10 @@ type config struct {
 	hitSpans bool
 }
 
-// WithTracerProvider sets where spans go. With nil, and by
-// default, that is the global provider.
+// WithTracerProvider sets where spans go. With nil, and by default, that is the global provider.
 func WithTracerProvider(p trace.TracerProvider) Option { return func(c *config) { c.tracers = p } }
 
-// WithMeterProvider sets where metrics go. With nil, and by
-// default, that is the global provider.
+// WithMeterProvider sets where metrics go. With nil, and by default, that is the global provider.
 func WithMeterProvider(p metric.MeterProvider) Option { return func(c *config) { c.meters = p } }
 
 // WithHitSpans makes a span of each read that is answered from memory, "preload.get" with the name

@@ -2,11 +2,8 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/gorm-preload/preload"
@@ -87,7 +84,7 @@ func (s *session) settle(ctx context.Context) (left, settled bool, err error) {
 	if err = s.query(ctx, "SELECT pg_current_snapshot()::text", &text); err != nil {
 		return false, false, fmt.Errorf("postgres: asking what is visible: %w", err)
 	}
-	seen, err := parseSnapshot(text)
+	seen, err := parseView(text)
 	if err != nil {
 		return false, false, err
 	}
@@ -102,39 +99,6 @@ func (s *session) settle(ctx context.Context) (left, settled bool, err error) {
 		return true
 	})
 	return len(s.told) > 0, len(s.told) < n, nil
-}
-
-// snapshot says which transactions are visible, of those that are committed.
-type snapshot struct {
-	end  uint32 // all from here on are not
-	open []uint32
-}
-
-// parseSnapshot reads a pg_snapshot: xmin:xmax:xid,xid. The stream tells of transactions by the
-// lower half of their numbers.
-func parseSnapshot(text string) (s snapshot, err error) {
-	parts := strings.Split(text, ":")
-	if len(parts) != 3 {
-		return s, fmt.Errorf("postgres: the snapshot %q is not understood", text)
-	}
-	number := func(text string) uint32 {
-		n, wrong := strconv.ParseUint(text, 10, 64)
-		err = errors.Join(err, wrong)
-		return uint32(n)
-	}
-	s.end = number(parts[1])
-	if parts[2] != "" {
-		for _, xid := range strings.Split(parts[2], ",") {
-			s.open = append(s.open, number(xid))
-		}
-	}
-	return s, err
-}
-
-// shows reports whether a transaction is visible that is told to be committed. It is less than half
-// of all numbers away.
-func (s snapshot) shows(xid uint32) bool {
-	return int32(xid-s.end) < 0 && !slices.Contains(s.open, xid)
 }
 
 // manyGoals bounds the goals to which a stream has not come yet.

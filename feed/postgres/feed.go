@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,8 +35,7 @@ type Feed struct {
 	said     string                  // which tables were last said not to be told; the worker's
 	follower *follower               // nil where this process reads the server's log itself
 
-	speaking sync.Mutex           // a leaf
-	spoken   map[string]time.Time // when it was last said what is wrong, in the last minute
+	complaints complaints
 }
 
 var _ preload.Positioner = (*Feed)(nil)
@@ -48,14 +45,7 @@ func New(dsn string, options ...Option) *Feed { return &Feed{config: newConfig(o
 
 // Open implements preload.Feed. The server need not be there yet.
 func (f *Feed) Open(_ context.Context, m preload.Member) error {
-	dial, err := pgx.ParseConfig(f.dsn)
-	if err != nil {
-		f.errs = append(f.errs, fmt.Errorf("postgres: the data source name: %w", err))
-	}
-	dialect, database, _ := strings.Cut(m.Namespace(), "/")
-	if dialect != "postgres" {
-		f.errs = append(f.errs, fmt.Errorf("postgres: the plugin's handle is one of %s: want PostgreSQL", dialect))
-	}
+	dial, database := f.parse(f.dsn, m)
 	if f.relay != nil {
 		if err := f.relay.Add(context.Background(), "", nil); err != nil {
 			f.errs = append(f.errs, fmt.Errorf("postgres: the relay: %w", err))
@@ -142,30 +132,11 @@ func (f *Feed) once() (served bool, err error) {
 // errAgain is how a session ends that is to begin anew with nothing wrong.
 var errAgain = errors.New("postgres: the publication has other tables now")
 
-// mostSpoken is of how many texts it is known that they were logged in the last minute.
-const mostSpoken = 32
-
-// complain logs what is wrong, each text once a minute.
+// complain logs what is wrong.
 func (f *Feed) complain(what string, err error) {
-	if errors.Is(err, errAgain) || errors.Is(err, errMoved) {
-		return
+	if !errors.Is(err, errAgain) && !errors.Is(err, errMoved) {
+		f.complaints.log(f.logger, what, err, "publication", f.publication)
 	}
-	text, about := what, []any{"feed", "postgres", "publication", f.publication}
-	if err != nil {
-		text, about = text+err.Error(), append(about, "err", err)
-	}
-	f.speaking.Lock()
-	defer f.speaking.Unlock()
-	now := time.Now()
-	maps.DeleteFunc(f.spoken, func(_ string, at time.Time) bool { return now.Sub(at) >= time.Minute })
-	if _, said := f.spoken[text]; said || len(f.spoken) >= mostSpoken {
-		return
-	}
-	if f.spoken == nil {
-		f.spoken = map[string]time.Time{}
-	}
-	f.spoken[text] = now
-	f.logger.Warn("preload: "+what, about...)
 }
 
 // errNotConnected is that of Position and Await while the server's log is not read.

@@ -4,7 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
+
+	"github.com/gorm-preload/preload"
+	"github.com/jackc/pgx/v5"
 )
 
 // Option configures a feed. A bad value is an error of db.Use that names the option.
@@ -122,4 +126,17 @@ func WhenCutOff(do CutOff) Option {
 		c.require(do <= Fail, "WhenCutOff", do, "Commit or Fail")
 		c.fail = do == Fail
 	}
+}
+
+// parse reads a data source name, and returns which database the plugin's handle is connected with.
+func (c *config) parse(dsn string, m preload.Member) (dial *pgx.ConnConfig, database string) {
+	dial, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		c.errs = append(c.errs, fmt.Errorf("postgres: the data source name: %w", err))
+	}
+	dialect, database, _ := strings.Cut(m.Namespace(), "/")
+	if dialect != "postgres" {
+		c.errs = append(c.errs, fmt.Errorf("postgres: the plugin's handle is one of %s: want PostgreSQL", dialect))
+	}
+	return dial, database
 }

@@ -31,8 +31,9 @@ type TableFeed struct {
 	cancel  context.CancelFunc
 	worker  sync.WaitGroup
 	session atomic.Pointer[tableSession] // the one that goes on; nil if there is none
-	spoken  time.Time                    // when it was last said what is wrong; the worker's, as said is
-	said    string                       // which tables were last said not to be told
+	said    string                       // which tables were last said not to be told; the worker\'s
+
+	complaints complaints
 }
 
 var _ preload.Positioner = (*TableFeed)(nil)
@@ -120,14 +121,7 @@ func (c *config) text(sql string) string {
 // Open implements preload.Feed. The server need not be there yet, but one that is there and
 // refuses, or is no server for it, is an error.
 func (f *TableFeed) Open(ctx context.Context, m preload.Member) error {
-	dial, err := pgx.ParseConfig(f.dsn)
-	if err != nil {
-		f.errs = append(f.errs, fmt.Errorf("postgres: the data source name: %w", err))
-	}
-	dialect, database, _ := strings.Cut(m.Namespace(), "/")
-	if dialect != "postgres" {
-		f.errs = append(f.errs, fmt.Errorf("postgres: the plugin's handle is one of %s: want PostgreSQL", dialect))
-	}
+	dial, database := f.parse(f.dsn, m)
 	if err := errors.Join(f.errs...); err != nil {
 		return err
 	}
@@ -168,12 +162,7 @@ func (f *TableFeed) run() {
 			pause = shortestPause
 		}
 		f.complain("nothing is served from memory: the changes of the database are not told", err)
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-f.ctx.Done():
-		}
-		timer.Stop()
+		sleep(f.ctx, pause)
 		pause = min(2*pause, longestPause)
 	}
 }
@@ -195,12 +184,9 @@ func (f *TableFeed) once() (served bool, err error) {
 	return s.served, err
 }
 
-// complain logs what is wrong, once a minute.
+// complain logs what is wrong.
 func (f *TableFeed) complain(what string, err error) {
-	if now := time.Now(); now.Sub(f.spoken) >= time.Minute {
-		f.spoken = now
-		f.logger.Warn("preload: "+what, "feed", "postgres", "schema", f.schema, "err", err)
-	}
+	f.complaints.log(f.logger, what, err, "schema", f.schema)
 }
 
 // errNoServerForIt is in the error of a server, or a way to one, that trying again does not

@@ -252,13 +252,10 @@ func (k *Keys) locate(db *gorm.DB, q *Query, t *template.Template, found *shape.
 		q.Since = k.Since(stmt.Context, q.demand)
 	}
 	q.Now = k.Now()
-	if t.Unlocated(string(f.Args.Bytes)) {
-		if shape.Render(db); db.Error != nil {
-			return seen.ReasonError
-		}
-		t.LocateMoments(string(f.Args.Bytes), stmt.Vars)
+	key := k.keyOfMoments(db, q, t, &f.Args)
+	if db.Error != nil {
+		return seen.ReasonError
 	}
-	key := k.keyOfMoments(q, t, &f.Args)
 	if key == nil {
 		key = k.keyOf(q, t, &f.Args)
 	}
@@ -318,11 +315,20 @@ func (k *Keys) keyOf(q *Query, t *template.Template, own *args.Text) []byte {
 
 // keyOfMoments returns the key of a query without the moments that it gives; nil where it gives
 // none, or one that is older than that of the answer in memory: such a query has a key of its own.
-func (k *Keys) keyOfMoments(q *Query, t *template.Template, own *args.Text) []byte {
+func (k *Keys) keyOfMoments(db *gorm.DB, q *Query, t *template.Template, own *args.Text) []byte {
 	if q.Rows || q.Filled || !t.GivesMoments() {
 		return nil
 	}
-	rest, given, ok := t.CutMoments(string(own.Bytes), q.Now, q.partition == "" && q.wrapper == "")
+	text := string(own.Bytes)
+	if stmt := db.Statement; stmt.SQL.Len() == 0 && t.Unlocated(text) {
+		if shape.Render(db); db.Error != nil {
+			return nil
+		}
+		t.LocateMoments(text, stmt.Vars)
+		stmt.SQL.Reset() // it may be answered from memory
+		stmt.Vars = nil
+	}
+	rest, given, ok := t.CutMoments(text, q.Now, q.partition == "" && q.wrapper == "")
 	if !ok {
 		return nil
 	}

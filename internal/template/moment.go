@@ -204,12 +204,9 @@ func timeOf(stmt *gorm.Statement, o *order, column sqltext.Name, param int) *sch
 // the first one had one value for several.
 const maxLooked = 16
 
-// Unlocated reports whether to look at a query with these args for where its moments are: that is
-// not known, and no two of the args are one moment.
+// Unlocated reports whether to look at a query with these args, of a template that gives moments,
+// for where they are: that is not known, and no two of the args are one moment.
 func (t *Template) Unlocated(text string) bool {
-	if t.moment == nil {
-		return false
-	}
 	at := t.moment.located.Load()
 	if at == nil || at.known() == t.moment.places() || t.moment.looked.Load() >= maxLooked {
 		return false
