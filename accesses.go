@@ -37,7 +37,7 @@ func (a *accesses) hit(ctx context.Context, e *cache.Entry, tally *cache.Tally, 
 		outcome = OutcomeStale
 		tally.Seen.Stale.Add(1)
 	}
-	if a.config.observe != nil {
+	if a.config.listened() {
 		a.tellHit(ctx, e, tally, outcome, now)
 	}
 }
@@ -53,14 +53,20 @@ func (a *accesses) tellHit(ctx context.Context, e *cache.Entry, tally *cache.Tal
 	if label == "" {
 		label = template.Label(a.own.PublicKey(e))
 	}
-	a.config.observe(ctx, Event{Outcome: outcome, Table: tally.Table, Shape: label, Rows: e.Rows, Age: e.Age(now)})
+	event := Event{Outcome: outcome, Table: tally.Table, Shape: label, Rows: e.Rows, Age: e.Age(now)}
+	if a.config.debug.On() {
+		a.config.write(event)
+	}
+	if a.config.observe != nil {
+		a.config.observe(ctx, event)
+	}
 }
 
 // shared notes that a reader got the answer of another one's query, for which it waited so long.
 func (a *accesses) shared(ctx context.Context, e *cache.Entry, tally *cache.Tally, now time.Time, took time.Duration) {
 	a.read(ctx, e, tally, now)
 	tally.Seen.Joined.Add(1)
-	if a.config.observe != nil {
+	if a.config.listened() {
 		a.config.tell(ctx, Event{Outcome: OutcomeJoined, Table: template.Table(e.Key), Shape: template.Label(a.own.PublicKey(e)), Rows: e.Rows, Age: e.Age(now), Took: took})
 	}
 }
@@ -70,7 +76,7 @@ func (a *accesses) joined(ctx context.Context, e *cache.Entry, now time.Time) {
 	e.Tally.Hits.Add(1)
 	e.Tally.Seen.Joined.Add(1)
 	a.missed(ctx, e, now)
-	if a.config.observe != nil {
+	if a.config.listened() {
 		a.config.tell(ctx, Event{Outcome: OutcomeJoined, Shape: template.Label(a.own.PublicKey(e)), Rows: e.Rows, Age: e.Age(now)})
 	}
 }
@@ -80,7 +86,7 @@ func (a *accesses) joined(ctx context.Context, e *cache.Entry, now time.Time) {
 func (a *accesses) lacked(ctx context.Context, tally *cache.Tally, table, label string, why seen.Cause, rows int64, took time.Duration) {
 	tally.Seen.Missed(why)
 	tally.Seen.Queries.Took(took)
-	if a.config.observe != nil {
+	if a.config.listens() {
 		a.config.tell(ctx, Event{Outcome: OutcomeMiss, Table: table, Shape: label, Cause: Cause(why), Rows: rows, Took: took})
 	}
 }

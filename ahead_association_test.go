@@ -14,6 +14,7 @@ import (
 	"github.com/gorm-preload/preload/internal/association"
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/prediction"
 	"gorm.io/gorm"
 )
 
@@ -241,6 +242,36 @@ func TestAnExpectedLoadGivesWayToAReader(t *testing.T) {
 	b.quiesce(t)
 	if n := b.probe.Queries() - before; n != 0 || x.Fate() != cache.Late {
 		t.Errorf("%d queries, state %d: want none for what a reader has read", n, x.Fate())
+	}
+}
+
+// TestALoadThatAWriteOvertookIsWasted: it ran, and gave nothing.
+func TestALoadThatAWriteOvertookIsWasted(t *testing.T) {
+	t.Parallel()
+	b := setupLinked(t)
+	b.idle(t, 6) // so that there is room beside the write
+	b.author(t, context.Background(), 1)
+	key := b.plugin.PreloadKeys(10)[0]
+	if err := b.plugin.Invalidate(); err != nil {
+		t.Fatal(err)
+	}
+	b.quiesce(t)
+	arrived, release := b.hold(t)
+	x := &association.Expected{Key: key}
+	if !b.plugin.worker.Expect(x) {
+		t.Fatal("there is no room")
+	}
+	<-arrived
+	if err := b.db.Model(&linkedAuthor{}).Where("id = ?", 1).Update("login", "u1").Error; err != nil {
+		t.Fatal(err)
+	}
+	release()
+	b.settle()
+	if o, decided := x.Outcome(); !decided || o != prediction.Wasted {
+		t.Errorf("outcome %v, decided %t, want that it is wasted", o, decided)
+	}
+	if s := b.plugin.Stats().Loads; s.Results["association"]["dead"] != 1 {
+		t.Errorf("%+v, want a load that was overtaken", s)
 	}
 }
 

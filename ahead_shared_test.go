@@ -144,8 +144,12 @@ func TestAProcessThatStartsLoadsWhatIsHotInOthers(t *testing.T) {
 		if err := b.plugin.LoadHotShared(t.Context()); err != nil || log.Len() > 0 {
 			t.Fatalf("%v, log %s", err, log)
 		}
-		if n := b.probe.Queries() - before; n == 0 || n > 4 {
+		n := int64(b.probe.Queries() - before)
+		if n == 0 || n > 4 {
 			t.Errorf("%d queries loaded 4 keys", n)
+		}
+		if counted := b.plugin.Stats().Loads; counted.Results["warm"]["stored"] != n || counted.Took["warm"].Count != n {
+			t.Errorf("%d loads are counted as %+v", n, counted)
 		}
 		if n := b.asks(t, "c1", "c2", "c4", "c5"); n != 0 {
 			t.Errorf("%d of 4 keys that are hot elsewhere are not in memory", n)

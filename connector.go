@@ -42,5 +42,7 @@ func Unwrap(connOrDriver any) any { return observed.Unwrap(connOrDriver) }
 //
 // What such code writes, and a commit by it, the plugin sees only in a pool that was opened with
 // Connector or Driver. In another one the transaction has to be ended by GORM, and the models of
-// tables that are written so have to be given to Invalidate.
+// tables that are written so have to be given to Invalidate. From then on memory answers no read of
+// the transaction, and nothing that it reads is kept. If a statement of such code fails, the
+// database may have ended the transaction (MySQL does at a deadlock): write nothing more in it.
 func SQLTx(tx *gorm.DB) (*sql.Tx, bool) { return commit.SQLTx(tx) }

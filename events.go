@@ -33,12 +33,14 @@ type EventKind uint8
 const (
 	// EventRead is a read: Outcome, Table, Shape; Cause of a miss, Reason of a bypass; Rows; Age of
 	// what was in memory; Took, the time that the database or the wait took. Of the application's
-	// own data Table is "".
+	// own data Table is "". What the database answers to Scan, Rows, Row and raw SQL with these is
+	// told before its rows are read: Rows is 0 then.
 	EventRead EventKind = iota
 	// EventLoad is a load in the background that has ended: Table, Shape, Why, Took, Failed.
 	EventLoad
-	// EventInvalidation is a write that invalidated answers: Table that was written, "" for all,
-	// Rule, and Shape of the answers, of which there were Rows.
+	// EventInvalidation is a write that invalidated answers: Table that was written, "" for all and
+	// "tag" for what InvalidateTags was given, Rule, and Shape of the answers, of which there were
+	// Rows.
 	EventInvalidation
 	// EventFault is a fault in the plugin, or in what is plugged in: Part.
 	EventFault
@@ -98,14 +100,17 @@ func WithOrigin(keep func(read context.Context) context.Context) Option {
 	}
 }
 
-// invalidated returns what the cache tells of answers that a write invalidated, nil where nobody
-// wants to know.
-func (c *config) invalidated() func(by seen.By, key string, n int64) {
-	if c.observe == nil {
-		return nil
-	}
-	return func(by seen.By, key string, n int64) {
+// invalidated returns what gives the cache what it tells of answers that a write invalidated, nil
+// where nobody wants to know.
+func (c *config) invalidated() func() func(by seen.By, key string, n int64) {
+	tell := func(by seen.By, key string, n int64) {
 		c.tell(context.Background(), Event{Kind: EventInvalidation, Table: by.Table, Rule: by.Rule, Shape: template.Label(key), Rows: n})
+	}
+	return func() func(by seen.By, key string, n int64) {
+		if !c.listens() {
+			return nil
+		}
+		return tell
 	}
 }
 
@@ -148,8 +153,18 @@ func (c *config) moved(key string, before, now int) {
 // would be told.
 const observerPart = "the function of WithObserver"
 
-// tell hands an event on. Those for whom it is dear to make look first whether anybody is told.
+// listens reports whether anybody is told of what happens to reads, answers and loads.
+func (c *config) listens() bool { return c.debug.Look() || c.observe != nil }
+
+// listened is listens for a hit, which does not ask the log: that was asked lately.
+func (c *config) listened() bool { return c.observe != nil || c.debug.On() }
+
+// tell hands an event on, and has the log say it at Debug. Those for whom it is dear to make look
+// first whether anybody is told.
 func (c *config) tell(ctx context.Context, e Event) {
+	if c.debug.On() {
+		c.write(e)
+	}
 	if c.observe == nil {
 		return
 	}

@@ -95,10 +95,11 @@ func (p *Plugin) Explain(statement func(tx *gorm.DB) *gorm.DB) (Explanation, err
 // explainer is the observer of Explain.
 type explainer struct {
 	*explain.Explainer
+	off bool // the plugin is in ModeOff
 }
 
 func (p *Plugin) newExplainer() explainer {
-	return explainer{explain.New(explain.Config{
+	return explainer{off: p.mode() == ModeOff, Explainer: explain.New(explain.Config{
 		Catalog: p.catalog, Footprints: p.footprints, Cache: p.cache, Dialector: p.db.Dialector, PublicKey: p.own.PublicKey, RawRead: string(ReasonRaw),
 	})}
 }
@@ -109,6 +110,9 @@ func (ex explainer) prepares() *shortcut.Preparation { return nil }
 // query implements observer: GORM renders the query first.
 func (ex explainer) query(db *gorm.DB, q *recognition.Query, reason Reason, next func(*gorm.DB)) {
 	next(db)
+	if ex.off {
+		reason = ReasonOff
+	}
 	found := explain.Query{Reason: string(reason), Template: q.Template, Key: q.Key, Now: q.Now}
 	if q.Hit != nil {
 		found.Key = q.Hit.Key

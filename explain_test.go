@@ -8,6 +8,7 @@ import (
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 )
@@ -298,5 +299,29 @@ func TestExplainKnowsThePartition(t *testing.T) {
 	}
 	if len(keys) != 2 {
 		t.Errorf("got keys %v, want one for each of two tenants", keys)
+	}
+}
+
+// TestExplainSaysWhatStatsCounts: the mode counts, too.
+func TestExplainSaysWhatStatsCounts(t *testing.T) {
+	t.Parallel()
+	forms := []func(tx *gorm.DB) *gorm.DB{
+		func(tx *gorm.DB) *gorm.DB { return tx.First(new(seenItem), 1) },
+		func(tx *gorm.DB) *gorm.DB { return tx.Model(&seenItem{}).Scan(new([]seenItem)) },
+		func(tx *gorm.DB) *gorm.DB { return tx.Raw("SELECT * FROM seen_items").Scan(new([]seenItem)) },
+	}
+	for mode, want := range map[preload.Mode]preload.Reason{preload.ModeOn: "", preload.ModeShadow: "", preload.ModeOff: preload.ReasonOff} {
+		w := seenWorld(t, dbtest.SQLite(t), preload.WithMode(mode), preload.WithRaw())
+		for i, form := range forms {
+			worldtest.Must(t, form(w.DB).Error)
+			e, err := w.Plugin.Explain(form)
+			worldtest.Must(t, err)
+			if e.Reason != want || e.Cacheable != (want == "") {
+				t.Errorf("mode %v, form %d: cacheable %t, reason %q", mode, i, e.Cacheable, e.Reason)
+			}
+		}
+		if counted := w.Plugin.Stats().BypassReasons; counted[preload.ReasonOff] != counted[want] || want != "" && counted[want] != int64(len(forms)) {
+			t.Errorf("mode %v: %v", mode, counted)
+		}
 	}
 }

@@ -19,7 +19,8 @@ type Feed interface {
 	// ends with Close. An error is that of db.Use.
 	Open(ctx context.Context, m Member) error
 	// Close ends all that the feed does, and waits for that. It is called once, also where Open
-	// failed. Calls of Announce that are under way, or come later, return soon.
+	// failed. Announce is not called any more by then; a call that has not returned although it was
+	// waited for, for 10 seconds, returns soon.
 	Close() error
 }
 
@@ -35,7 +36,10 @@ type Teller interface {
 	//
 	// With an error nothing is announced, finish is not called, and a transaction is rolled back,
 	// whose Commit then returns the error. A statement outside of a transaction goes on, and the
-	// error is logged.
+	// error is logged. ctx is that of the write where it is not sent once that has ended: with the
+	// error of ctx a statement returns that, too. Elsewhere ctx never ends: so it is for what runs
+	// on a single connection or gives rows to read, and, of a pool opened with Connector, for
+	// commits and for what does not come by way of GORM.
 	Announce(ctx context.Context, batch []byte, tx string) (finish func(End), err error)
 }
 
@@ -149,8 +153,9 @@ const (
 // plugin. While a feed cannot know what others write, all queries go to the database.
 //
 // What is written here is told to each feed that is a Teller, with the values of all columns as
-// package preload compares them, but no answers; WithSecret has them encrypted. After Close nothing
-// is told: a process that goes on writing then is a writer that others know nothing of.
+// package preload compares them, but no answers; WithSecret has them encrypted. What is written
+// after Close was called is neither told nor refused: a process that goes on writing then is a
+// writer that others know nothing of.
 func WithFeed(feed Feed) Option {
 	return func(c *config) {
 		c.require(feed != nil, "WithFeed", feed, "a Feed")
@@ -236,12 +241,17 @@ func (p *Plugin) disconnect() (cancel context.CancelFunc) {
 	return cancel
 }
 
+// answersWithin is how long feeds have, before they are closed, to answer of the writes that they
+// are being told of.
+const answersWithin = 10 * time.Second
+
 // closeFeeds ends the feeds, those that could not be opened, too. cancel is nil where there are
 // none, or others end them.
 func (p *Plugin) closeFeeds(cancel context.CancelFunc) (err error) {
 	if cancel == nil {
 		return nil
 	}
+	p.feeds.Leave(answersWithin)
 	cancel()
 	for i, feed := range p.config.feeds {
 		p.config.guard("closing a feed", func() {

@@ -3,7 +3,9 @@ package preload_test
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -22,11 +24,23 @@ type scripted struct {
 	opens    error
 	announce func(batch []byte, tx string) (func(preload.End), error)
 	closed   int
+	closes   func()                          // called by Close
+	waits    func(ctx context.Context) error // called by Announce, before announce
 }
 
 func (f *scripted) Open(_ context.Context, m preload.Member) error { f.member = m; return f.opens }
-func (f *scripted) Close() error                                   { f.closed++; return nil }
-func (f *scripted) Announce(_ context.Context, batch []byte, tx string) (func(preload.End), error) {
+func (f *scripted) Close() error {
+	if f.closed++; f.closes != nil {
+		f.closes()
+	}
+	return nil
+}
+func (f *scripted) Announce(ctx context.Context, batch []byte, tx string) (func(preload.End), error) {
+	if f.waits != nil {
+		if err := f.waits(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if f.announce == nil {
 		return func(preload.End) {}, nil
 	}
@@ -164,6 +178,131 @@ func TestAFeedCanRefuseACommit(t *testing.T) {
 			t.Errorf("outside of a transaction: %v, name %q, log %s", err, name(), &log)
 		}
 	})
+}
+
+// TestACloseRefusesNoCommit: not one that comes while feeds are closed, nor one that comes later;
+// what is committed before that is told.
+func TestACloseRefusesNoCommit(t *testing.T) {
+	t.Parallel()
+	for _, connector := range []bool{false, true} {
+		t.Run(fmt.Sprintf("connector %v", connector), func(t *testing.T) {
+			t.Parallel()
+			dbtest.Each(t, func(t *testing.T, d *dbtest.Database) {
+				told := 0
+				f := &scripted{}
+				f.announce = func([]byte, string) (func(preload.End), error) {
+					if told++; f.closed > 0 {
+						return nil, errors.New("closed")
+					}
+					return func(preload.End) {}, nil
+				}
+				db, plain := d.Open(t), d.Plain(t)
+				if connector {
+					pool := sql.OpenDB(preload.Connector(d.Connector()))
+					t.Cleanup(func() { _ = pool.Close() })
+					db.ConnPool, db.Statement.ConnPool = pool, pool
+				}
+				worldtest.Must(t, plain.AutoMigrate(&promised{}))
+				p := preload.New(preload.WithFeed(f), preload.WithoutWorker())
+				worldtest.Must(t, db.Use(p))
+				write := func(tx *gorm.DB, id int) { worldtest.Must(t, tx.Create(&promised{ID: id}).Error) }
+				write(db, 1)
+				if told == 0 {
+					t.Error("nothing is told before Close")
+				}
+				open := db.Begin()
+				write(open, 2)
+				told = 0
+				f.closes = func() { worldtest.Must(t, open.Commit().Error) }
+				worldtest.Must(t, p.Close())
+				if write(db, 3); told > 0 {
+					t.Errorf("a feed that is closed was told of %d writes", told)
+				}
+				var n int64
+				if worldtest.Must(t, plain.Model(&promised{}).Count(&n).Error); n != 3 {
+					t.Errorf("%d of 3 writes are there", n)
+				}
+			})
+		})
+	}
+}
+
+// TestAWriteDoesNotOutliveItsContext: where that ends while others are told of the write, it returns
+// with the context's error, and is not sent; the others are told so, and nothing is held out.
+func TestAWriteDoesNotOutliveItsContext(t *testing.T) {
+	t.Parallel()
+	update := func(db *gorm.DB) error { return db.Model(&promised{ID: 1}).Update("name", "new").Error }
+	alone := &gorm.Session{SkipDefaultTransaction: true}
+	forms := map[string]struct {
+		write    func(*gorm.DB) error
+		observed bool // by connections that are observed, too: a commit they cannot refuse
+	}{
+		"GORM's own transaction": {update, false},
+		"transaction":            {func(db *gorm.DB) error { return db.Transaction(update) }, false},
+		"no transaction":         {func(db *gorm.DB) error { return update(db.Session(alone)) }, true},
+		"prepared": {func(db *gorm.DB) error {
+			return update(db.Session(&gorm.Session{SkipDefaultTransaction: true, PrepareStmt: true}))
+		}, true},
+		"create": {func(db *gorm.DB) error { return db.Session(alone).Create(&promised{ID: 2}).Error }, true},
+		"delete": {func(db *gorm.DB) error { return db.Session(alone).Delete(&promised{ID: 1}).Error }, true},
+		"raw":    {func(db *gorm.DB) error { return db.Exec("UPDATE promiseds SET name = 'new' WHERE id = 1").Error }, true},
+	}
+	for name, form := range forms {
+		for _, observed := range []bool{false, true} {
+			if observed && !form.observed {
+				continue
+			}
+			t.Run(fmt.Sprintf("%s, observed %v", name, observed), func(t *testing.T) {
+				t.Parallel()
+				dbtest.Each(t, func(t *testing.T, d *dbtest.Database) {
+					willing, silent := &scripted{}, &scripted{}
+					var ends []preload.End
+					willing.announce = func([]byte, string) (func(preload.End), error) {
+						return func(e preload.End) { ends = append(ends, e) }, nil
+					}
+					db, plain := d.Open(t), d.Plain(t)
+					if observed {
+						pool := sql.OpenDB(preload.Connector(d.Connector()))
+						t.Cleanup(func() { _ = pool.Close() })
+						db.ConnPool, db.Statement.ConnPool = pool, pool
+					}
+					worldtest.Must(t, plain.AutoMigrate(&promised{}))
+					worldtest.Must(t, plain.Create(&promised{ID: 1, Name: "old"}).Error)
+					var log bytes.Buffer
+					p := preload.New(preload.WithFeed(willing), preload.WithFeed(silent), preload.WithoutWorker(), preload.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+					worldtest.Must(t, db.Use(p))
+					t.Cleanup(func() { _ = p.Close() })
+					for _, f := range []*scripted{willing, silent} {
+						f.member.Serve(time.Now(), time.Hour)
+					}
+					ctx, cancel := context.WithCancel(t.Context())
+					defer cancel()
+					silent.waits = func(announced context.Context) error { cancel(); return announced.Err() }
+					if err := form.write(db.WithContext(ctx)); !errors.Is(err, context.Canceled) {
+						t.Errorf("it returned %v", err)
+					}
+					if len(ends) != 1 || ends[0] != preload.EndUndone {
+						t.Errorf("the other feed was told of the ends %v", ends)
+					}
+					var rows []promised
+					worldtest.Must(t, plain.Find(&rows).Error)
+					if len(rows) != 1 || rows[0].Name != "old" {
+						t.Errorf("it was sent: %v", rows)
+					}
+					before := p.Stats()
+					for range 2 {
+						worldtest.Must(t, db.Find(&rows).Error)
+					}
+					if after := p.Stats(); after.Hits == before.Hits || after.HoldOuts != 0 {
+						t.Errorf("%d hits of two reads, %d tables are held out", after.Hits-before.Hits, after.HoldOuts)
+					}
+					if strings.Contains(log.String(), "could not be told") {
+						t.Errorf("the log has it that the write goes on: %s", &log)
+					}
+				})
+			})
+		}
+	}
 }
 
 // TestTransactionsAreAnnouncedByName: once a feed has asked for the arbiter, who then knows when

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gorm-preload/preload/internal/failopen"
 	"github.com/gorm-preload/preload/internal/runner"
 	"github.com/gorm-preload/preload/internal/verify"
 )
@@ -91,16 +92,24 @@ func total(counts map[string]int64) (all int64) {
 	return all
 }
 
-// noticed sees what is reported, whether a line is written for it or not.
+// noticed sees what is reported, whether a line is written for it or not. part is what the line has
+// as its shape: of what is a fault the part of the plugin.
 func (c *config) noticed(level slog.Level, event, part string) {
-	if level < slog.LevelError || event == verify.MismatchEvent {
-		return
-	}
-	if part == "" {
+	switch {
+	case level < slog.LevelError, event == verify.MismatchEvent, event == verify.WithdrawnEvent:
+		return // that others write past the plugin is no fault of it
+	case event == runner.PanickedEvent:
+		part = "a loader" // in place of the key's label
+	case part == "":
 		part = event
 	}
 	c.faults.Add(part, c.clock.Now())
 	if part != observerPart {
 		c.tell(context.Background(), Event{Kind: EventFault, Part: part})
 	}
+}
+
+// fault logs what was recovered from. part names a part of the plugin, and no value.
+func (c *config) fault(part string, fault any, attrs ...any) {
+	failopen.LogFault(c.report, part, fault, attrs...)
 }

@@ -183,7 +183,7 @@ func (p *Plugin) LoadHotShared(ctx context.Context) error {
 // endOf waits for what is done within a context, and a little longer, so that the error says what
 // it waited for.
 func endOf(within context.Context, done <-chan error) error {
-	const longer = 50 * time.Millisecond
+	const longer = 500 * time.Millisecond
 	select {
 	case err := <-done:
 		return err

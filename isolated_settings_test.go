@@ -15,6 +15,12 @@ type settingsBook struct {
 	Title string `gorm:"size:40"`
 }
 
+type settingsShelf struct {
+	_    struct{} `preload:""`
+	ID   uint
+	Name string `gorm:"size:40"`
+}
+
 // settingsInside are, by dialect, statements that change nothing in a transaction, and leave it open.
 var settingsInside = map[string][]string{
 	"sqlite": {
@@ -108,7 +114,7 @@ var settingsStaying = map[string]struct{ functions, statements []string }{
 		functions: []string{"CREATE FUNCTION retitle(n int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN UPDATE settings_books SET title = 'f' || n WHERE id = 2; RETURN n; END $$"},
 		statements: []string{
 			"SELECT retitle(7)", "UPDATE settings_books SET title = 'u' || retitle(8) WHERE id = 3", "DELETE FROM settings_books WHERE id = retitle(9)",
-			"INSERT INTO settings_books (id, title) VALUES (retitle(50), 'n')", "TRUNCATE settings_books",
+			"INSERT INTO settings_books (id, title) VALUES (retitle(50), 'n')", "TRUNCATE settings_books", "TRUNCATE settings_books CASCADE",
 		},
 	},
 	"mysql": {
@@ -181,4 +187,78 @@ func TestAFunctionOfTheApplicationsCountsAtTheCommit(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestATruncateOfAPart: what is kept of the table that it is a part of goes.
+func TestATruncateOfAPart(t *testing.T) {
+	t.Parallel()
+	d := dbtest.Postgres(t)
+	plain := d.Plain(t)
+	for _, statement := range []string{
+		"CREATE TABLE settings_books (id bigint, title varchar(40)) PARTITION BY RANGE (id)",
+		"CREATE TABLE settings_first PARTITION OF settings_books FOR VALUES FROM (0) TO (10)",
+		"CREATE TABLE settings_others PARTITION OF settings_books DEFAULT",
+	} {
+		worldtest.Must(t, plain.Exec(statement).Error)
+	}
+	w := worldtest.Open(t, d, plain, nil)
+	count := func() (n int64) {
+		worldtest.Must(t, w.DB.Model(&settingsBook{}).Count(&n).Error)
+		return n
+	}
+	for _, statement := range []string{"TRUNCATE settings_first", "TRUNCATE settings_others, ONLY settings_first", "TRUNCATE settings_others; TRUNCATE settings_first"} {
+		for _, within := range []bool{false, true} {
+			worldtest.Must(t, w.DB.Create(&[]settingsBook{{ID: 1, Title: "a"}, {ID: 100, Title: "b"}}).Error)
+			before := count()
+			db := w.DB
+			if within {
+				db = w.DB.Begin()
+			}
+			worldtest.Must(t, db.Exec(statement).Error)
+			if within {
+				worldtest.Must(t, db.Commit().Error)
+			}
+			var want int64
+			worldtest.Must(t, plain.Model(&settingsBook{}).Count(&want).Error)
+			if n := count(); n != want || n == before {
+				t.Errorf("%s, in a transaction %t: %d rows are found after it, want %d", statement, within, n, want)
+			}
+			worldtest.Must(t, w.DB.Exec("DELETE FROM settings_books").Error)
+		}
+	}
+}
+
+// TestATruncateIsOfItsTables: what is kept of others stays in memory, at once and after the commit.
+func TestATruncateIsOfItsTables(t *testing.T) {
+	t.Parallel()
+	d := dbtest.Postgres(t)
+	plain := d.Plain(t)
+	worldtest.Must(t, plain.AutoMigrate(&settingsBook{}, &settingsShelf{}))
+	w := worldtest.Open(t, d, plain, nil)
+	count := func(model any) (n int64) {
+		worldtest.Must(t, w.DB.Model(model).Count(&n).Error)
+		return n
+	}
+	for _, statement := range []string{"TRUNCATE settings_books", `TRUNCATE TABLE ONLY "settings_books" RESTART IDENTITY`} {
+		for _, within := range []bool{false, true} {
+			worldtest.Must(t, w.DB.Create(&settingsBook{ID: 1, Title: "a"}).Error)
+			if n := count(&settingsBook{}) + count(&settingsShelf{}); n != 1 {
+				t.Fatalf("%d rows are found before, want 1", n)
+			}
+			db := w.DB
+			if within {
+				db = w.DB.Begin()
+			}
+			worldtest.Must(t, db.Exec(statement).Error)
+			if within {
+				worldtest.Must(t, db.Commit().Error)
+			}
+			if n := count(&settingsBook{}); n != 0 {
+				t.Errorf("%s, in a transaction %t: %d rows are found after it", statement, within, n)
+			}
+			if n := w.Queries(func() { count(&settingsShelf{}) }); n != 0 {
+				t.Errorf("%s, in a transaction %t: the answer of another table is gone", statement, within)
+			}
+		}
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"time"
 
 	"github.com/gorm-preload/preload/internal/own"
 )
@@ -50,8 +51,15 @@ func loadAs[T any](ctx context.Context, p *Plugin, who, key string, load func(co
 	if ctx == nil {
 		return zero, fmt.Errorf("preload: %s: %w", who, errNilContext)
 	}
-	if p.idle() || p.away.Load() {
+	if p.idle() || p.closed.Load() {
 		return load(ctx)
+	}
+	if p.mode() == ModeOff {
+		began := time.Now()
+		value, err := load(ctx)
+		p.stats.bypass(ReasonOff)
+		p.config.tell(ctx, Event{Outcome: OutcomeBypass, Reason: ReasonOff, Took: time.Since(began)})
+		return value, err
 	}
 	terms, err := p.termsOf(who, options)
 	if err != nil {

@@ -18,8 +18,9 @@ const (
 	// ModeOn answers reads from memory: the default.
 	ModeOn Mode = iota
 	// ModeShadow asks the database for every read, and compares what it gives with what memory
-	// would have given: no read is answered from memory, and no query is made that the application
-	// did not ask for. What Stats counts as hits are those that memory would have answered.
+	// would have given: no read is answered from memory, and once the plugin is in use no query is
+	// made that the application did not ask for. What Stats counts as hits are those that memory
+	// would have answered.
 	ModeShadow
 	// ModeOff asks the database for every read, and keeps nothing.
 	ModeOff
@@ -88,6 +89,9 @@ func (p *Plugin) SetMode(mode Mode) error {
 	if !ok {
 		return fmt.Errorf("preload: SetMode: %w", ErrClosed)
 	}
+	if mode == ModeOn && p.ready.Load() {
+		p.source.Sure()
+	}
 	p.templates.Restore()
 	if mode == ModeOff {
 		p.log.Invalidate([]coherence.Change{coherence.Everything})
@@ -95,7 +99,7 @@ func (p *Plugin) SetMode(mode Mode) error {
 	}
 	if before != mode {
 		entries, bytes := p.cache.Size()
-		p.config.report(slog.LevelInfo, "preload: the mode is another one", mode.String(), "before", before.String(), "entries", entries, "bytes", bytes)
+		p.config.report(slog.LevelInfo, "preload: the mode is another one", "", "mode", mode.String(), "before", before.String(), "entries", entries, "bytes", bytes)
 	}
 	return nil
 }

@@ -57,6 +57,7 @@ type config struct {
 	logger           *slog.Logger // the application's: only report writes to it
 	logValues        bool         // the log may hold bind values and keys
 	report           failopen.Report
+	debug            failopen.Debug
 	observe          func(context.Context, Event) // nil where nobody is told
 	origin           func(context.Context) context.Context
 	faults           *seen.Faults
@@ -124,6 +125,7 @@ func newConfig(opts []Option) *config {
 	reporter := failopen.NewReporter(c.logger, c.clock.Now)
 	reporter.Values = c.logValues
 	c.faults, reporter.Noticed, c.report = &seen.Faults{}, c.noticed, reporter.Report
+	c.debug.Begin(c.logger, c.clock.Now)
 	if c.store == nil {
 		c.store = NewStore()
 	}
@@ -353,8 +355,9 @@ func WithScorer(scorer Scorer) Option {
 	}
 }
 
-// WithLogger sets where the log goes: what begins and ends, and what goes wrong, each once a minute
-// at most. The default is slog.Default() at the time of New.
+// WithLogger sets where the log goes: what begins, ends and goes wrong, each once a minute at most,
+// and what is read, invalidated and loaded at Debug. The default is slog.Default() at the time of
+// New. Its handler must not use the plugin or its *gorm.DB.
 func WithLogger(logger *slog.Logger) Option {
 	return func(c *config) {
 		c.require(logger != nil, "WithLogger", logger, "a *slog.Logger")
@@ -445,6 +448,3 @@ func (c *config) now() time.Time { return c.clock.Now() }
 func (c *config) guard(part string, do func()) (ok bool) {
 	return failopen.Guard(c.report, part, do)
 }
-
-// fault logs what was recovered from. part names a part of the plugin, and no value.
-func (c *config) fault(part string, fault any) { failopen.LogFault(c.report, part, fault) }

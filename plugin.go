@@ -105,6 +105,10 @@ func New(opts ...Option) *Plugin {
 	p.patterns = hotness.New(max(1, c.maxPatterns), c.scorer)
 	p.own = own.New(own.Config{
 		Cache: p.cache, Index: index, TTL: c.ttl, Partition: c.partition, Since: fresh.in, Report: c.report,
+		Shadow: func() bool { return p.mode() == ModeShadow },
+		Compared: func(ctx context.Context, e *cache.Entry, label string, c *own.Check) {
+			p.reader.verifier.ComparedOwn(ctx, e, label, c)
+		},
 		Pattern: p.patterns.Lookup, Record: p.patterns.Touch, Hit: p.accesses.hit, Note: p.accesses.missed,
 		Joined: p.accesses.joined, Missed: p.accesses.lacked,
 		Register: func(key string, load cache.Loader) { p.loaders.Register(key, load, 0) },
@@ -120,7 +124,7 @@ func New(opts ...Option) *Plugin {
 	p.names = ordinary.New(ordinary.Config{Settled: func() (int64, bool) { return p.log.Settled() }, Ask: p.askOfName, Now: c.now})
 	p.templates = template.NewSet(template.Config{
 		Catalog: p.catalog, Footprints: p.footprints, Cache: p.cache, Index: index, Salt: p.own.Prefix(),
-		Report: c.report, Rule: p.models.Rule, Ordinary: p.names.Is,
+		Report: c.report, Rule: p.models.Rule, Ordinary: p.names.Is, Collated: p.collations(c),
 	})
 	verifier := p.verifierOf(c)
 	origin := failopen.Origin(c.origin, c.report)
@@ -132,6 +136,7 @@ func New(opts ...Option) *Plugin {
 		},
 		Now: c.now, Origin: origin, Report: c.report, Verifier: verifier, Sampler: c.sampler,
 		Ended: func(l worker.Ended) {
+			c.debug.Look()
 			c.tell(l.Origin, Event{Kind: EventLoad, Table: l.Table, Shape: l.Shape, Why: l.Cause, Took: l.Took, Failed: l.Failed})
 		},
 		Ticked: func() { p.stats.holdOuts.Look() },
@@ -143,8 +148,10 @@ func New(opts ...Option) *Plugin {
 	p.log = commit.New(commit.Config{
 		Catalog: p.catalog, Footprints: p.footprints, Cache: p.cache, Index: index, HoldOut: c.holdOut,
 		Now: c.holdClock(), Report: c.report, Gate: &p.worker.Gate, Killed: p.worker.Revive, Others: p.feeds.Feeds,
-		Reads:   c.transactionReads,
-		HeldOut: func(tables []string, hold commit.Hold) { p.stats.holdOuts.Begin(tables, string(hold.Why), hold.For) },
+		Reads: c.transactionReads, Wrote: p.wrote,
+		HeldOut: func(tables []string, hold commit.Hold) {
+			p.stats.holdOuts.Begin(coherence.AllTold(tables), string(hold.Why), hold.For)
+		},
 	})
 	p.learner = association.New(association.Config{
 		Context: p.worker.Context(), Cache: p.cache, Templates: p.templates, OwnPrefix: p.own.Prefix(),
@@ -205,7 +212,7 @@ func (p *Plugin) Initialize(db *gorm.DB) error {
 		if !related(p.db, db) {
 			return errors.New("preload: one plugin serves one *gorm.DB, and this one has another already: make a plugin with New for each")
 		}
-		p.log.Wrap(db)
+		p.log.Wrap(db, gormprivate.Root(db.Callback().Query()))
 		return nil
 	}
 	if err := p.registerCallbacks(db); err != nil {
@@ -213,7 +220,7 @@ func (p *Plugin) Initialize(db *gorm.DB) error {
 	}
 	p.dialect = db.Name()
 	p.log.Serve(db, direct)
-	p.pool = p.log.Wrap(db)
+	p.pool = p.log.Wrap(db, gormprivate.Root(db.Callback().Query()))
 	switch p.dialect {
 	case "sqlite", "mysql", "sqlserver":
 	default:
@@ -229,6 +236,7 @@ func (p *Plugin) Initialize(db *gorm.DB) error {
 	p.templates.Serve(p.db, p.pool, commit.Prepares(p.db.Statement.ConnPool))
 	p.source = loading.New(loading.Config{
 		Log: p.log, Cache: p.cache, Templates: p.templates, Patterns: p.patterns, Pool: p.pool, Query: p.query, Rows: p.rows, Gate: &p.worker.Gate,
+		Silent: func() bool { return p.mode() != ModeOn },
 	}, p.db, p.config.worker)
 	p.worker.Source = p.source
 	p.shortcuts = shortcut.New(shortcut.Config{
@@ -350,8 +358,16 @@ func (p *Plugin) Clear() {
 }
 
 // Close ends the worker, waits for what runs in the background, and invalidates all answers; from
-// then on queries go straight to the database. It may be called any number of times. The error says
-// which loaders have not returned although their context ended long ago; they are not waited for.
+// when it is called, queries go straight to the database. It may be called any number of times. The
+// error says which loaders have not returned although their context ended long ago; they are not
+// waited for.
+//
+// It has no write refused that goes on without it. What was written before it was called and is
+// committed while it runs is told to feeds; those that are being told when all else has ended have
+// 10 seconds to answer, for which a strict feed takes about a lease where another process is
+// silent, and WhenCutOff holds for that as ever. What is written after Close was called, or
+// committed after it returned, is told to nobody, as what is written without the plugin: others
+// serve what was there before it until their answers expire, or another feed tells them.
 func (p *Plugin) Close() error {
 	if p.idle() {
 		return errNoPlugin
@@ -367,6 +383,7 @@ func (p *Plugin) Close() error {
 	p.log.Invalidate([]coherence.Change{coherence.Everything})
 	p.cache.ForgetPast()
 	p.stats.unserved.Clear()
+	p.stats.writes.Clear()
 	p.stats.holdOuts.Close()
 	p.patterns.Close()
 	p.loaders.Close()

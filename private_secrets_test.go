@@ -220,6 +220,9 @@ func TestNoLogLineAndNoErrorHoldsAValue(t *testing.T) {
 				}
 			}
 		}
+		if faults := b.plugin.Stats().Faults; faults["a loader"] == 0 || len(faults) != 1 {
+			t.Errorf("a loader panicked, and faults are told as %v", faults)
+		}
 		for _, key := range []string{secret, "sql:" + secret} {
 			noSecret(t, "Preload without a loader", b.plugin.Preload(ctx, key, nil))
 			noSecret(t, "Preload of what cannot be copied", b.plugin.Preload(ctx, key, func(context.Context) (any, error) {

@@ -173,7 +173,7 @@ func (r *reader) bypass(db *gorm.DB, reason Reason, ask func()) {
 	}
 	took := time.Since(began)
 	r.stats.unserved.Record(string(reason), db.Statement.SQL.String(), took, func(text string) string { return sqltext.Plain(db.Name(), text) })
-	if r.config.observe != nil {
+	if r.config.listens() {
 		r.config.tell(db.Statement.Context, Event{Outcome: OutcomeBypass, Table: db.Statement.Table, Reason: reason, Rows: max(0, db.RowsAffected), Took: took})
 	}
 }
@@ -322,7 +322,7 @@ func (r *reader) lead(db *gorm.DB, q *recognition.Query, f *template.Load, next 
 		f.Entry.Pattern = r.accesses.patterns.Touch(q.Key, q.Now)
 		f.Entry.Before = f.Entry.Pattern.Count() - 1
 		if general && steady && r.steady(q, vars) {
-			if answer != nil {
+			if answer != nil && r.life.mode() == ModeOn {
 				f.AskFirst(db.Statement.Context, vars, took, func(tx *gorm.DB) bool { return r.log.Ask(tx, r.host.query) })
 			}
 			if stored := answer != nil && f.Fill(answer) && r.cache.Keep(&f.Flight); stored {
@@ -380,7 +380,7 @@ func (r *reader) serve(db *gorm.DB, q *recognition.Query, e *cache.Entry) bool {
 		return q.Template.Play(db, e)
 	}
 	if err := q.Template.Serve(db, e, q.Filled); err != nil {
-		r.config.fault("copying an answer of "+template.Label(e.Key), err)
+		r.config.fault("copying an answer", err, "of", template.Label(e.Key))
 		return false
 	}
 	return true

@@ -2,6 +2,7 @@ package preload_test
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
 	"reflect"
 	"strings"
@@ -189,7 +190,26 @@ func seenEventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); !done(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within twenty seconds: %s", what)
+			t.Fatalf("not within a minute: %s", what)
 		}
+	}
+}
+
+// TestAModelThatIsSwitchedOffIsNoFault: that somebody writes past the plugin is no fault in a part
+// of it.
+func TestAModelThatIsSwitchedOffIsNoFault(t *testing.T) {
+	t.Parallel()
+	faults := 0
+	w := seenWorld(t, dbtest.SQLite(t), preload.WithMode(preload.ModeShadow), preload.WithVerify(preload.Verify{DisableAfter: 1}),
+		preload.WithObserver(func(_ context.Context, e preload.Event) {
+			if e.Kind == preload.EventFault {
+				faults++
+			}
+		}))
+	seenFirst(t, w.DB, 1)
+	worldtest.Must(t, w.Plain.Model(&seenItem{}).Where("id = 1").Update("name", "behind").Error)
+	seenFirst(t, w.DB, 1)
+	if s := w.Plugin.Stats(); len(s.Verify.Withdrawn) != 1 || len(s.Faults) != 0 || faults != 0 || w.Plugin.Health() != nil {
+		t.Errorf("withdrawn %v, faults %v, %d events, health: %v", s.Verify.Withdrawn, s.Faults, faults, w.Plugin.Health())
 	}
 }

@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/gorm-preload/preload/internal/cache"
+	"github.com/gorm-preload/preload/internal/coherence"
 	"github.com/gorm-preload/preload/internal/loading"
 	"github.com/gorm-preload/preload/internal/recognition"
 	"github.com/gorm-preload/preload/internal/seen"
@@ -41,14 +43,39 @@ func (r *reader) unshadowed(db *gorm.DB, q *recognition.Query, next func(*gorm.D
 func (p *Plugin) verifierOf(c *config) *verify.Verifier {
 	return &verify.Verifier{
 		Cache: p.cache, Templates: p.templates, Now: c.now, Report: c.report, DisableAfter: c.verify.DisableAfter,
+		Writes: &p.stats.writes,
 		Told: func(ctx context.Context, m verify.Mismatch) {
 			c.tell(ctx, Event{Kind: EventMismatch, Table: m.Table, Shape: m.Label, Age: m.Age})
 			if told := c.verify.OnMismatch; told != nil {
 				c.guard("the function of Verify.OnMismatch", func() {
-					told(MismatchInfo{Table: m.Table, Shape: m.Label, Age: m.Age, Columns: m.Columns})
+					told(MismatchInfo{Table: m.Table, Shape: m.Label, Age: m.Age, Columns: m.Columns, Writes: writesOf(m.Writes, c.now())})
 				})
 			}
 		},
+	}
+}
+
+// writesOf returns writes as they are documented.
+func writesOf(all []seen.Written, now time.Time) (writes []SeenWrite) {
+	for _, one := range all {
+		writes = append(writes, SeenWrite{Table: one.Table, Kind: one.Kind, Columns: slices.Clone(one.Columns), Ago: now.Sub(one.Last), Elsewhere: one.Elsewhere})
+	}
+	return writes
+}
+
+// wrote notes a write that the plugin sees. Of what tags name nothing is noted: no
+// statement writes it.
+func (p *Plugin) wrote(changes []coherence.Change, elsewhere bool) {
+	now := p.config.now()
+	for _, c := range changes {
+		if coherence.Told(c.Table) != c.Table {
+			continue
+		}
+		one := seen.Write{Table: c.Table, Kind: c.Kinds.String(), Elsewhere: elsewhere}
+		if c.Kinds == coherence.Update && !c.Columns.All {
+			one.Columns = c.Columns.Names
+		}
+		p.stats.writes.Note(one, now)
 	}
 }
 
@@ -73,12 +100,29 @@ type MismatchInfo struct {
 	Shape   string        // ShapeStats.ID
 	Age     time.Duration // since the answer was loaded
 	Columns []string      // in which rows differ; "rows" where their number does, "value" where there are no columns
+	// Writes are those of the tables that the answer reads, and those that may have changed
+	// anything, which the plugin has seen since the answer was loaded, and by which it could not
+	// have changed, as far as the plugin knows: each kind once, the last one first. If there is
+	// none, somebody wrote past the plugin.
+	Writes []SeenWrite
+}
+
+// SeenWrite is a kind of write that the plugin has seen.
+type SeenWrite struct {
+	Table     string        // "" for one that may have changed anything
+	Kind      string        // "insert", "update", "delete", "write" where that is not known, "other writes" beyond 8 kinds of a table or 1,000 tables
+	Columns   []string      // that an update set, 16 at most and "..."; nil where they are not known
+	Ago       time.Duration // since the last one
+	Elsewhere bool          // another process made it
 }
 
 // WithVerify has a share of the hits asked of the database in the background, and compared. An
 // answer that is wrong is dropped, counted in Stats.Verify, and told in the log, once a minute for
 // a shape of query and without values. It needs the worker. In ModeShadow all reads are compared
 // anyway, and of Verify only OnMismatch and DisableAfter are heeded.
+//
+// Of the hits that are chosen those are compared for which there is room in the background: while
+// the database is busy that is few of them, and the others count as Stats.Verify.Skipped.
 //
 // An answer is wrong, too, where another process has written: then the TTL is what bounds it.
 func WithVerify(v Verify) Option {

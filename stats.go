@@ -27,7 +27,8 @@ type Stats struct {
 	Expired       int64 // answers that outlived their TTL
 	Invalidated   int64 // answers that a write, Invalidate or Clear invalidated
 	// InvalidatedBy has the answers in Invalidated by the table that was written, "" for all
-	// tables, and by the rule by which the write found them: "row", it touched a row that the
+	// tables, "tag" for all tags of InvalidateTags and "other" for those beyond the first 1,000,
+	// and by the rule by which the write found them: "row", it touched a row that the
 	// answer shows; "value", a row with a value that the answer asks for; "column", rows that are
 	// not known, and a column that the answer depends on; "table", no more is known than the table;
 	// "everything".
@@ -68,7 +69,7 @@ type Stats struct {
 	Loads      LoadStats
 
 	HotUsed float64               // the share of what ticks loaded lately, because it is hot, that was used; 0 while there was little of that
-	Models  map[string]ModelStats // by table
+	Models  map[string]ModelStats // by table; those beyond the first 1,000 as "other"
 	Own     ModelStats            // of own data
 }
 
@@ -87,17 +88,18 @@ type Limits struct {
 // ModeShadow or as WithVerify has it.
 type VerifyStats struct {
 	Equal, Mismatches int64
-	// Skipped could not be compared: a write came in between, or the database may give several
-	// answers, as with a LIMIT without ORDER BY.
+	// Skipped could not be compared: a write came in between, the database may give several
+	// answers, as with a LIMIT without ORDER BY, or was too busy to be asked.
 	Skipped   int64
 	Failed    int64    // the database gave no answer
 	Withdrawn []string // tables whose models are not served any more, as WithVerify.DisableAfter has it
 }
 
 // LoadStats counts the loads in the background that have ended, by why they were made, "tick",
-// "expiry", "write" or "association", and by their result, "stored", "dead" (what it found could
-// not be kept), "error", "timeout" or "cancelled"; by the same causes, the loads whose answer was
-// then asked for, and how long the loads took.
+// "expiry", "write", "association" or "warm" (other processes had it hot, WithSharedHot), and by
+// their result, "stored", "dead" (what it found could not be kept), "error", "timeout" or
+// "cancelled"; by the same causes but "warm", the loads whose answer was then asked for, and how
+// long the loads took.
 type LoadStats struct {
 	Results map[string]map[string]int64
 	Used    map[string]int64
@@ -152,7 +154,7 @@ type MemoryStats struct {
 	Loaders    int64
 	Patterns   int64 // statistics of keys
 	Prediction int64 // what follows what
-	Seen       int64 // why answers left memory, and what was not served
+	Seen       int64 // why answers left memory, what was not served, and what was written lately
 	Recordings int64 // rows that are being read, and kept once that is done: half of WithMaxBytes at most
 }
 
@@ -254,6 +256,7 @@ type counters struct {
 	bypassed sync.Map // reason -> *atomic.Int64
 	unserved seen.Unserved
 	holdOuts *seen.HoldOuts
+	writes   seen.Writes
 }
 
 func (c *counters) bypass(reason Reason) { add(&c.bypassed, reason) }
@@ -270,6 +273,7 @@ func (c *counters) clear() {
 	c.recorded.Store(0)
 	c.bypassed.Clear()
 	c.unserved.Clear()
+	c.writes.Clear()
 }
 
 // Stats returns what the plugin did and holds. The figures are read one after the other, so that
@@ -298,7 +302,7 @@ func (p *Plugin) Stats() Stats {
 	s.Memory = MemoryStats{
 		Answers: s.Bytes, Templates: p.templates.Size(), Statements: p.footprints.Size(),
 		Loaders: p.loaders.Size(), Patterns: p.patterns.Bytes() + p.worker.Told.Bytes(), Prediction: p.learner.Bytes(),
-		Seen: p.cache.PastBytes() + c.unserved.Bytes(),
+		Seen: p.cache.PastBytes() + c.unserved.Bytes() + c.writes.Bytes(),
 	}
 	s.Mode, s.Limits, s.Faults = p.Mode(), p.limits(), p.config.faults.Parts()
 	c.holdOuts.Look()

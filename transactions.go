@@ -24,7 +24,7 @@ import (
 // took a lock (FOR UPDATE, LOCK TABLE, an advisory lock), that has a setting of its own (SET LOCAL,
 // set_config) unless there is WithPartition, whose rows the application is reading, or that was not
 // begun through the *gorm.DB; with Connector the first statement of each transaction as well. What
-// it answers is kept if nothing that the transaction wrote could show in it. In other isolations,
+// it answers is kept while the transaction has written nothing. In other isolations,
 // and with SQLite, each read goes to the database, unless ContextWithTransactionReads says
 // otherwise. Without this option all reads in transactions go to the database.
 func WithTransactionReads() Option {
@@ -52,7 +52,7 @@ func (r *reader) within(db *gorm.DB, q *recognition.Query, next func(*gorm.DB)) 
 		}
 		load = q.Template.NewLoad(cache.NewEntry(q.Key, q.Template.Tally))
 		load.Tags = q.Tags
-		if load.Moments = q.Moments; !load.Lease(vars) || q.View.Shows(&load.Entry.Guard) {
+		if load.Moments = q.Moments; !load.Lease(vars) {
 			r.cache.Land(&load.Flight)
 			load = nil
 		} else if q.Refresh {

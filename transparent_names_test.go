@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/dbtest"
@@ -73,10 +74,19 @@ func TestNamesOfOrdinaryTablesAreServed(t *testing.T) {
 			t.Fatal("it was served before anybody knew what it is")
 		}
 		namesAsked(t, b, 1)
-		namesRead(t, b, "name_histories")
-		if !namesRead(t, b, "name_histories") {
-			t.Fatalf("it is not served: %v", b.Plugin.Stats().BypassReasons)
-		}
+		asked := time.Now()
+		seenEventually(t, "it is served", func() bool {
+			if namesRead(t, b, "name_histories") {
+				return true
+			}
+			// On a machine that is too busy the question may have failed, and is asked anew after a
+			// minute, or once names may have become others.
+			if time.Since(asked) > 5*time.Second {
+				asked = time.Now()
+				worldtest.Must(t, b.Plugin.Invalidate())
+			}
+			return false
+		})
 		for _, write := range []func(db *gorm.DB) error{
 			func(db *gorm.DB) error {
 				return db.Table("name_histories").Where("id = ?", 1).Update("name", "c").Error

@@ -57,7 +57,7 @@ func (w *writer) bracket(db *gorm.DB, next func(*gorm.DB), unseenEnd bool) {
 	}
 	tok := w.log.RecognizeRaw(db.Statement, unseenEnd)
 	if tok == nil {
-		next(db)
+		w.log.Ask(db, next)
 		w.log.Ran(db.Statement.ConnPool, db.Error)
 		return
 	}
@@ -116,6 +116,10 @@ func (w *writer) aroundWrite(exactly, loosely func(*gorm.Statement, bool) footpr
 					}
 					o.Write(db.Statement, w.changes(db, by))
 				}
+				return
+			}
+			if db.Statement.SQL.Len() > 0 {
+				w.bracket(db, next, false) // somebody else has built it, and GORM sends it as it is
 				return
 			}
 			conn := db.Statement.ConnPool

@@ -1,4 +1,5 @@
-// Package integration tests the plugin together with dbresolver.
+// Package integration tests the plugin together with dbresolver, and with GORM's plugin for
+// OpenTelemetry.
 package integration
 
 import (

@@ -143,7 +143,8 @@ func ofRead(e *preload.Event) []attribute.KeyValue {
 
 // Register has the metrics of a plugin read when they are collected: preload.reads,
 // preload.invalidations, preload.entries and preload.memory.usage. They are read until the meter
-// provider is shut down. The error is that of the meter.
+// provider is shut down. The attribute "table" is the table of a model, "own data", or "other" beyond
+// 200 of them. The error is that of the meter.
 func Register(p *preload.Plugin, options ...Option) error {
 	meter := configOf(options).meters.Meter(scope)
 	reads, err := meter.Int64ObservableCounter("preload.reads", metric.WithUnit("{read}"), metric.WithDescription("Reads, by table and by how they were answered."))
@@ -171,7 +172,7 @@ func Register(p *preload.Plugin, options ...Option) error {
 			}
 			return metric.WithAttributes(all...)
 		}
-		for table, m := range s.Models {
+		for table, m := range tables(&s) {
 			o.ObserveInt64(reads, m.Hits-m.Joined-m.Stale, with("table", table, "outcome", "hit"))
 			o.ObserveInt64(reads, m.Joined, with("table", table, "outcome", "joined"))
 			o.ObserveInt64(reads, m.Stale, with("table", table, "outcome", "stale"))
@@ -179,7 +180,7 @@ func Register(p *preload.Plugin, options ...Option) error {
 			o.ObserveInt64(entries, int64(m.Entries), with("table", table))
 		}
 		o.ObserveInt64(reads, s.Bypassed, with("outcome", "bypass"))
-		for table, rules := range s.InvalidatedBy {
+		for table, rules := range written(s.InvalidatedBy) {
 			for rule, n := range rules {
 				o.ObserveInt64(invalidations, n, with("table", table, "rule", rule))
 			}

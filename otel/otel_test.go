@@ -1,6 +1,7 @@
 package otel_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -87,6 +88,59 @@ func TestMetersTellWhatHappened(t *testing.T) {
 	if err := db.Delete(&book{}, 1).Error; err != nil {
 		t.Fatal(err)
 	}
+	for range 3 {
+		if _, err := preload.Load(t.Context(), p, "key", func(context.Context) (int, error) { return 1, nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := collected(t, reader)
+	for name, want := range map[string]int64{
+		"preload.reads outcome=hit,table=books": 2, "preload.reads outcome=miss,table=books": 1, "preload.entries table=books": 0,
+		"preload.reads outcome=hit,table=own data": 2, "preload.reads outcome=miss,table=own data": 1, "preload.entries table=own data": 1,
+		"preload.invalidations rule=row,table=books": 1,
+	} {
+		if n, ok := got[name]; !ok || n != want {
+			t.Errorf("%s is %d, %t, want %d; all: %v", name, n, ok, want, got)
+		}
+	}
+}
+
+// TestTablesWithoutEndAreToldTogether: the values of an attribute are bounded, and no read is left
+// out.
+func TestTablesWithoutEndAreToldTogether(t *testing.T) {
+	t.Parallel()
+	const tables, extra = 200, 7
+	db, p := open(t)
+	reader := metric.NewManualReader()
+	if err := preloadotel.Register(p, preloadotel.WithMeterProvider(metric.NewMeterProvider(metric.WithReader(reader)))); err != nil {
+		t.Fatal(err)
+	}
+	for i := range tables + extra {
+		table := fmt.Sprintf("table_%03d", i)
+		if err := db.Exec("CREATE TABLE " + table + " (id integer primary key)").Error; err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Clauses(preload.Cache(preload.Tables(table))).Raw("SELECT id FROM " + table).Scan(new([]int)).Error; err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Invalidate(table); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := collected(t, reader)
+	for name, want := range map[string]int64{
+		"preload.reads outcome=miss,table=table_000": 1, "preload.reads outcome=miss,table=other": extra, "preload.reads outcome=miss,table=table_206": 0,
+		"preload.invalidations rule=table,table=other": extra,
+	} {
+		if got[name] != want {
+			t.Errorf("%s is %d, want %d", name, got[name], want)
+		}
+	}
+}
+
+// collected returns the numbers that a reader collects, by their names and attributes.
+func collected(t *testing.T, reader *metric.ManualReader) map[string]int64 {
+	t.Helper()
 	var all metricdata.ResourceMetrics
 	if err := reader.Collect(t.Context(), &all); err != nil {
 		t.Fatal(err)
@@ -106,14 +160,7 @@ func TestMetersTellWhatHappened(t *testing.T) {
 			}
 		}
 	}
-	for name, want := range map[string]int64{
-		"preload.reads outcome=hit,table=books": 2, "preload.reads outcome=miss,table=books": 1, "preload.entries table=books": 0,
-		"preload.invalidations rule=row,table=books": 1,
-	} {
-		if n, ok := got[name]; !ok || n != want {
-			t.Errorf("%s is %d, %t, want %d; all: %v", name, n, ok, want, got)
-		}
-	}
+	return got
 }
 
 // TestALoadIsASpanAndCounts: a root span that says why it was made, and how long it took.

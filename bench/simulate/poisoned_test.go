@@ -57,10 +57,12 @@ const (
 
 	soundFor    = 8 // intervals before the poison
 	poisonedFor = 10
-	mendedFor   = 6
+	mendedFor   = 3 // after it has to be back
 	goesOff     = 2 // within so many intervals
 	isBack      = 3 // within so many intervals
-	started     = 3 // the level at which the plugin starts
+	// leftAlone is for how many more intervals loads leave a pool alone that was full: for a minute.
+	leftAlone = 12
+	started   = 3 // the level at which the plugin starts
 	// vainMost is how many loads a read there may be, once it is off, of what the poison makes vain:
 	// those that are made to see whether it still does.
 	vainMost = 0.1
@@ -116,6 +118,8 @@ type journal struct {
 	took       [3][]time.Duration // of reads: before, with and after the poison
 	phase      int
 	levels     []int
+	loads      []int  // by intervals
+	outcomes   int64  // of loads that were expected, while it is off
 	background [3]int // queries
 	off        bool   // the poison works for goesOff intervals
 	vain       int    // background queries of what it makes vain, since then
@@ -148,6 +152,24 @@ func write[T any](j *journal, ctx context.Context, id int64, column string, valu
 		j.wrong = append(j.wrong, err.Error())
 	}
 }
+
+// back returns within how many intervals after the poison it has to be back.
+func (p poison) back() int {
+	if p.full > 0 {
+		return leftAlone + isBack
+	}
+	return isBack
+}
+
+func sum(all []int) (n int) {
+	for _, one := range all {
+		n += one
+	}
+	return n
+}
+
+// outcomesOf returns how many loads that were expected have had an outcome.
+func outcomesOf(s preload.PredictionStats) int64 { return s.Useful + s.Late + s.Wasted }
 
 // page shows a page.
 func (j *journal) page(r *rand.Rand, session string, pause time.Duration) {
@@ -216,7 +238,7 @@ func publish(t *testing.T, p poison, seed uint64, worker bool) (j *journal) {
 		for i := range uint64(journalReaders) {
 			start(i, func() bool { return !j.closed.Load() }, turning)
 		}
-		for phase, intervals := range []int{soundFor, poisonedFor, mendedFor} {
+		for phase, intervals := range []int{soundFor, poisonedFor, p.back() + mendedFor} {
 			j.mu.Lock()
 			j.phase = phase
 			j.mu.Unlock()
@@ -227,11 +249,19 @@ func publish(t *testing.T, p poison, seed uint64, worker bool) (j *journal) {
 				}
 			}
 			for n := range intervals {
+				before := j.plugin.Stats().Prediction
 				j.mu.Lock()
 				j.off = phase == 1 && n >= goesOff
+				loads := j.background[phase]
 				j.mu.Unlock()
 				time.Sleep(interval)
-				j.levels = append(j.levels, j.plugin.Stats().Prediction.Level)
+				now := j.plugin.Stats().Prediction
+				j.mu.Lock()
+				j.levels, j.loads = append(j.levels, now.Level), append(j.loads, j.background[phase]-loads)
+				if j.off {
+					j.outcomes += outcomesOf(now) - outcomesOf(before)
+				}
+				j.mu.Unlock()
 			}
 		}
 		j.closed.Store(true)
@@ -247,7 +277,7 @@ func publish(t *testing.T, p poison, seed uint64, worker bool) (j *journal) {
 }
 
 func TestPoisoned(t *testing.T) {
-	rows := [][]string{{"poison", "seed", "p99 (without), loads a read", "with the poison", "after it", "levels", "in vain"}}
+	rows := [][]string{{"poison", "seed", "p99 (without), loads a read", "with the poison", "after it", "levels", "loads", "in vain"}}
 	for _, p := range []poison{
 		{name: "associations end", connections: 20, scattered: true},
 		{name: "loads fail", connections: 20, failing: true},
@@ -265,7 +295,7 @@ func TestPoisoned(t *testing.T) {
 					t.Errorf("%s: the slowest of 100 reads takes %v, without loads ahead %v", p.name, slowest, without)
 				}
 			}
-			rows = append(rows, append(row, fmt.Sprint(on.levels), fmt.Sprintf("%.4f", share(float64(on.vain), float64(on.reads)))))
+			rows = append(rows, append(row, fmt.Sprint(on.levels), fmt.Sprint(on.loads), fmt.Sprintf("%.4f", share(float64(on.vain), float64(on.reads)))))
 			if on.levels[soundFor-1] < started || on.background[0] < len(on.took[0])/10 {
 				t.Errorf("%s: before, the level is %d, with %d loads for %d reads", p.name, on.levels[soundFor-1], on.background[0], len(on.took[0]))
 			}
@@ -276,8 +306,12 @@ func TestPoisoned(t *testing.T) {
 			if vain := share(float64(on.vain), float64(on.reads)); vain > most || on.reads == 0 {
 				t.Errorf("%s: it is not off after %d intervals: %.4f loads a read that are in vain", p.name, goesOff, vain)
 			}
-			if mended := on.levels[soundFor+poisonedFor:][:isBack]; slices.Max(mended) < started {
-				t.Errorf("%s: it is not back within %d intervals: %v", p.name, isBack, on.levels)
+			if p.full > 0 && on.outcomes > 0 {
+				t.Errorf("%s: %d loads have outcomes, but none was made", p.name, on.outcomes)
+			}
+			if back := soundFor + poisonedFor + p.back(); slices.Max(on.levels[soundFor+poisonedFor:back]) < started ||
+				share(float64(sum(on.loads[back:])), mendedFor) < share(float64(sum(on.loads[:soundFor])), 2*soundFor) {
+				t.Errorf("%s: it is not back within %d intervals: levels %v, loads %v", p.name, p.back(), on.levels, on.loads)
 			}
 		}
 	}

@@ -1,15 +1,20 @@
 // Command shop is a web shop on GORM for as long as 20 seconds: half of the time without the preload
 // plugin, half with it, in turns of a second, on one screen. Three scenes follow: a rename that the
-// next read shows, a rollback that nobody saw, and an order that invalidated one of 10,000 answers.
+// next read shows, a rollback that nobody saw, and an order that invalidated one of 10,000 answers:
+// the one that Explain foretold.
 // From the root of the project:
 //
 //	go run ./examples/shop
 //	go run ./examples/shop -dsn postgres://postgres@127.0.0.1:5432/postgres
-//	go run ./examples/shop -page 127.0.0.1:6060 # with the page of package debug at http://127.0.0.1:6060
+//	go run ./examples/shop -page 127.0.0.1:6060
+//
+// While the shop is open, the page of package debug is at the address that is printed: at a free
+// port of the loopback address, or at that of -page; with -page "" there is none.
 //
 // It makes SQLite databases in a temporary folder, or schemas of its own in PostgreSQL, and drops
 // them. Answers are compared with those of plain GORM at the end of each turn. The exit status is 1
-// where one differs, and where the shop is slower with the plugin.
+// where one differs, where the order invalidated others than Explain foretold, and where the shop is
+// slower with the plugin.
 package main
 
 import (
@@ -52,7 +57,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	flags.IntVar(&s.clients, "clients", 4, "how many people ask at a time")
 	flags.Uint64Var(&s.seed, "seed", 1, "what people ask is drawn from it")
 	flags.StringVar(&s.dsn, "dsn", "", "a postgres:// URL (default: SQLite in a temporary folder)")
-	flags.StringVar(&s.page, "page", "", "serve the page of package debug at this address, as 127.0.0.1:6060, while the shop is open")
+	flags.StringVar(&s.page, "page", "127.0.0.1:0", "serve the page of package debug at this `address` while the shop is open; port 0 is a free one, an empty address is no page")
 	if err := command.Parse(flags, args, stderr); err != nil {
 		return s, err
 	}
@@ -69,6 +74,13 @@ func program(ctx context.Context, args []string, stdout, stderr io.Writer) error
 
 // open opens the shop twice, without the plugin and with it, and shows what comes of it.
 func open(ctx context.Context, s settings, stdout, stderr io.Writer) (err error) {
+	var listener net.Listener
+	if s.page != "" {
+		if listener, err = new(net.ListenConfig).Listen(ctx, "tcp", s.page); err != nil {
+			return command.Refuse("-page: want an address to serve the page at, or an empty one for no page: %w", err)
+		}
+		defer func() { _ = listener.Close() }()
+	}
 	fmt.Fprintln(stderr, "filling two shops ...")
 	var stands []*stand
 	for _, plugin := range []bool{false, true} {
@@ -80,15 +92,11 @@ func open(ctx context.Context, s settings, stdout, stderr io.Writer) (err error)
 		stands = append(stands, one)
 	}
 	without, with := stands[0], stands[1]
-	if s.page != "" {
-		listener, failed := net.Listen("tcp", s.page)
-		if failed != nil {
-			return fmt.Errorf("serving the page: %w", failed)
-		}
+	if listener != nil {
 		server := &http.Server{Handler: debug.NewHandler(with.plugin), ReadHeaderTimeout: time.Second}
 		defer func() { _ = server.Close() }()
 		go func() { _ = server.Serve(listener) }() // until it is closed
-		fmt.Fprintf(stderr, "the page of the plugin is at http://%s\n", listener.Addr())
+		fmt.Fprintf(stderr, "the page of the plugin is at http://%s, while the shop is open\n", listener.Addr())
 	}
 	fmt.Fprintf(stdout, "%d products, %d users, %d people at a time, %s, %d CPUs, seed %d\n\n",
 		s.size.Products, s.size.Users, s.clients, with.kind, runtime.GOMAXPROCS(0), s.seed)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/examples/shop/service"
 	"gorm.io/gorm"
 )
@@ -80,43 +81,77 @@ func rollback(db *gorm.DB, _ settings, one *stand, c *comparison, out io.Writer)
 	return err
 }
 
-// order inserts an order: of all users' lists of orders one is invalidated.
+// list reads a user's orders.
+func list(db *gorm.DB, user int, orders *[]service.Order) *gorm.DB {
+	return db.Where("user_id = ?", user).Order("id").Find(orders)
+}
+
+// order inserts an order: of all users' lists of orders it invalidates the one that Explain
+// foretold.
 func order(db *gorm.DB, s settings, one *stand, c *comparison, out io.Writer) error {
 	if err := one.plugin.Invalidate(); err != nil {
 		return err
 	}
-	list := func(db *gorm.DB, user int) (orders []service.Order, err error) {
-		err = db.Where("user_id = ?", user).Order("id").Find(&orders).Error
-		return orders, err
-	}
 	for user := range s.answers {
-		if _, err := list(db, user+1); err != nil {
+		if err := list(db, user+1, new([]service.Order)).Error; err != nil {
 			return err
 		}
 	}
-	before := one.plugin.Stats()
+	entries := one.plugin.Stats().Entries
 	buyer := s.answers/2 + 1
-	if err := db.Create(&service.Order{UserID: uint(buyer), Status: "new", Total: 4_200}).Error; err != nil {
+	buy := func(tx *gorm.DB) *gorm.DB {
+		return tx.Create(&service.Order{UserID: uint(buyer), Status: "new", Total: 4_200})
+	}
+	foretold, err := one.plugin.Explain(buy)
+	if err != nil {
 		return err
 	}
-	invalidated := one.plugin.Stats().Invalidated - before.Invalidated
+	if err := buy(db).Error; err != nil {
+		return err
+	}
+	invalidated, err := one.compareForetold(foretold, s.answers)
+	if err != nil {
+		return err
+	}
 	plain := one.plain.WithContext(db.Statement.Context)
 	served := -one.plugin.Stats().Hits
 	for user := range s.answers {
-		got, err := list(db, user+1)
-		if err != nil {
+		var got, want []service.Order
+		if err := list(db, user+1, &got).Error; err != nil {
 			return err
 		}
 		if user%20 != 0 && user+1 != buyer {
 			continue
 		}
-		want, err := list(plain, user+1)
-		if err != nil {
+		if err := list(plain, user+1, &want).Error; err != nil {
 			return err
 		}
 		c.add(fmt.Sprint("orders of user ", user+1), got, want)
 	}
 	served += one.plugin.Stats().Hits
-	fmt.Fprintf(out, "An order: %d answers were in memory, one for each user's orders. The insert invalidated %d; %d were served after it.\n", before.Entries, invalidated, served)
+	fmt.Fprintf(out, "An order: %d answers were in memory, one for each user's orders. Explain foretold that the insert invalidates %d of them, "+
+		"and that is what left memory; %d were served after it.\n", entries, invalidated, served)
 	return nil
+}
+
+// compareForetold returns how many of the users' lists of orders Explain said that a write would
+// invalidate. It is an error if these are not the ones that are not in memory now.
+func (one *stand) compareForetold(write preload.Explanation, users int) (n int, err error) {
+	foretold := map[string]bool{}
+	for _, answer := range write.Invalidates {
+		foretold[answer.Key] = true
+	}
+	for user := range users {
+		e, err := one.plugin.Explain(func(tx *gorm.DB) *gorm.DB { return list(tx, user+1, new([]service.Order)) })
+		if err != nil {
+			return 0, err
+		}
+		if foretold[e.Key] == e.Stored {
+			return 0, fmt.Errorf("the orders of user %d: Explain foretold that they are invalidated: %t; they are in memory after the write: %t", user+1, foretold[e.Key], e.Stored)
+		}
+		if foretold[e.Key] {
+			n++
+		}
+	}
+	return n, nil
 }

@@ -152,7 +152,8 @@ func (s *session) probe(ctx context.Context, asked time.Time) error {
 	if err != nil {
 		return fmt.Errorf("postgres: the place %q in the log: %w", end, err)
 	}
-	if shape != s.shape {
+	if shape != s.shape || s.left && asked.Sub(s.looked) > patience {
+		s.looked = asked
 		if err := s.look(ctx); err != nil {
 			return err
 		}
@@ -181,6 +182,12 @@ func (s *session) nudge(ctx context.Context) error {
 func (s *session) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	if s.adds {
+		var err error
+		if s.left, err = s.withdraw(ctx); err != nil {
+			return err
+		}
+	}
 	tables, err := tablesOf(ctx, s.side, s.publication)
 	if err != nil {
 		return err

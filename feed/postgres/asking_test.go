@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/gorm-preload/preload"
+	"github.com/gorm-preload/preload/internal/failopen"
 	"github.com/gorm-preload/preload/internal/worldtest"
 )
 
@@ -20,7 +21,7 @@ import (
 func followIn(t *testing.T, relay Relay) (*follower, *journal) {
 	f, _ := follow()
 	log := &journal{}
-	f.logger, f.relay = slog.New(slog.NewTextHandler(log, nil)), relay
+	f.reporter, f.relay = failopen.Complaints(slog.New(slog.NewTextHandler(log, nil))), relay
 	f.place.Store(&nowhere)
 	ctx, cancel := context.WithCancel(t.Context())
 	go f.ask(ctx, &nowhere)

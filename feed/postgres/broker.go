@@ -13,9 +13,9 @@ import (
 	"net"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
+	"github.com/gorm-preload/preload/internal/failopen"
 	"github.com/gorm-preload/preload/internal/strict"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -36,8 +36,7 @@ type broker struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
 
-	logger *slog.Logger
-	spoken atomic.Int64 // when it was last said what is wrong
+	reporter *failopen.Reporter
 }
 
 const (
@@ -56,7 +55,7 @@ func newBroker(dsn, schema, group string, logger *slog.Logger) (*broker, error) 
 	settings.MaxConns = steps
 	// A ping that is cut off would keep its place in the pool for as long as pgx takes leave.
 	settings.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false }
-	b := &broker{logger: logger, schema: pgx.Identifier{schema}.Sanitize(), group: group, channel: channelOf(schema, group)}
+	b := &broker{reporter: failopen.Complaints(logger), schema: pgx.Identifier{schema}.Sanitize(), group: group, channel: channelOf(schema, group)}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.settle(settings.ConnConfig)
 	if b.pool, err = pgxpool.NewWithConfig(context.Background(), settings); err != nil {
@@ -136,7 +135,7 @@ func (b *broker) make(ctx context.Context) error {
 
 func (b *broker) makeMissing(ctx context.Context) error {
 	var there bool
-	err := b.ask(ctx, "SELECT to_regprocedure($1) IS NOT NULL", []any{b.schema + ".strict_leave(text,text,bigint,text,text)"}, &there)
+	err := b.ask(ctx, "SELECT to_regprocedure($1) IS NOT NULL", []any{b.schema + ".strict_go_on(text,bigint)"}, &there)
 	if err != nil || there {
 		return err
 	}
@@ -146,7 +145,7 @@ func (b *broker) makeMissing(ctx context.Context) error {
 
 // mayUse asks whether the role may do what the functions do.
 const mayUse = `SELECT (SELECT bool_and(has_table_privilege($1 || t, p))
-	FROM unnest(ARRAY['.strict_run', '.strict_member', '.strict_pending']) t, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) p)
+	FROM unnest(ARRAY['.strict_group', '.strict_seat', '.strict_beat', '.strict_write']) t, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) p)
 	AND (SELECT bool_and(has_function_privilege(oid, 'EXECUTE')) FROM pg_proc WHERE pronamespace = $1::regnamespace)`
 
 var errMayNot = errors.New("permission denied")
@@ -274,11 +273,10 @@ func (b *broker) Join(ctx context.Context, process string, left strict.Seat) (se
 	return strict.Seat{Run: told.Run, Process: process, Number: s.number}, told, err
 }
 
-// complain logs why the process is no member, once a minute.
+// complain logs why the process is no member.
 func (b *broker) complain(err error) {
-	now, last := time.Now().UnixNano(), b.spoken.Load()
-	if b.ctx.Err() == nil && now-last >= int64(time.Minute) && b.spoken.CompareAndSwap(last, now) {
-		b.logger.Warn("preload: nothing is served from memory: the server does not take the process in", "feed", "postgres strict", "err", err)
+	if b.ctx.Err() == nil {
+		b.reporter.Wrong("preload: nothing is served from memory: the server does not take the process in", err, "feed", "postgres strict")
 	}
 }
 
@@ -389,7 +387,7 @@ func (b *broker) open(ctx context.Context, letter string) (notice string) {
 	ctx, cancel := context.WithTimeout(ctx, slowest)
 	defer cancel()
 	var text []byte
-	if b.ask(ctx, "SELECT announcement FROM "+b.schema+".strict_pending WHERE grp = $1 AND id = $2", []any{b.group, id}, &text) != nil {
+	if b.ask(ctx, "SELECT announcement FROM "+b.schema+".strict_write WHERE key = $1", []any{id + " " + b.group}, &text) != nil {
 		return ""
 	}
 	a, err := strict.AnnouncementFrom(string(text))

@@ -26,6 +26,9 @@ func (b *bed) broker(t *testing.T) *broker {
 	return br
 }
 
+// truncation has the processes lose all that they share.
+const truncation = "TRUNCATE preload.strict_group, preload.strict_seat, preload.strict_beat, preload.strict_write"
+
 // TestBroker: what each step does, and that a server that was started anew has another run: whether
 // it crashed, which empties the tables, or ended in peace.
 func TestBroker(t *testing.T) {
@@ -64,7 +67,7 @@ func TestBroker(t *testing.T) {
 					},
 					Empty: func() {
 						conn := b.connect(b.name)
-						b.exec(conn, "TRUNCATE preload.strict_run, preload.strict_member, preload.strict_pending")
+						b.exec(conn, truncation)
 					},
 				}
 			})
@@ -113,7 +116,7 @@ func TestStrict(t *testing.T) {
 			Feed: func() preload.Feed { return Strict(b.DSN(b.name), WithLease(lease)) },
 			Long: lease,
 			Faults: map[string]func(){
-				"emptied": func() { b.write("TRUNCATE preload.strict_run, preload.strict_member, preload.strict_pending") },
+				"emptied": func() { b.write(truncation) },
 				"cut off from the server": func() {
 					b.write("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'preload strict' AND datname = current_database()")
 				},

@@ -46,8 +46,10 @@ const shape = `WITH looked AS MATERIALIZED (SELECT c.* FROM pg_class c JOIN pg_n
 	UNION ALL SELECT concat_ws('/', 'n', oid, xmin) FROM pg_namespace n WHERE ` + ours + `
 	UNION ALL SELECT concat_ws('/', 'e', oid, xmin) FROM pg_enum`
 
-// shapeQuery sums up the shape, and whether changes of tables are told.
+// shapeQuery sums up the shape, and whether changes of tables are told, and can be.
 const shapeQuery = `SELECT coalesce(sum(hashtextextended(what, 0)), 0)::text FROM (` + shape + `
+	UNION ALL SELECT concat_ws('/', 'x', i.indrelid, i.indisprimary, i.indisreplident, i.indimmediate, i.indisvalid)
+		FROM pg_index i JOIN looked c ON c.oid = i.indrelid WHERE i.indisprimary OR i.indisreplident
 	UNION ALL SELECT concat_ws('/', 'p', oid, xmin) FROM pg_publication
 	UNION ALL SELECT concat_ws('/', 'r', oid, xmin) FROM pg_publication_rel
 	UNION ALL SELECT concat_ws('/', 't', schemaname, tablename) FROM pg_publication_tables) AS everything`

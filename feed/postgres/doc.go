@@ -25,6 +25,12 @@
 // log says which. A publication FOR ALL TABLES has them all, but the server then refuses updates
 // and deletes of tables without a replica identity.
 //
+// So it does for a table of the feed's own publication that loses its key: until the feed takes it
+// out, which it does when it looks at the tables, four times in the bound, and says so in the log.
+// While no process runs nobody does. ALTER PUBLICATION ... DROP TABLE in the transaction that drops
+// the key leaves no such moment; SET UNLOGGED, which the server refuses for a table of any
+// publication, takes it anyway.
+//
 // With many processes one reads the log for all of them, and tells the others by way of a relay, such
 // as that of package feed/redis (Through). Then there is one slot, one WAL sender and one more
 // connection for all processes together. That pays from about five processes on: each slot costs the

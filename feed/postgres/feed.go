@@ -34,8 +34,6 @@ type Feed struct {
 	session  atomic.Pointer[session] // the one whose stream is read; nil if there is none
 	said     string                  // which tables were last said not to be told; the worker's
 	follower *follower               // nil where this process reads the server's log itself
-
-	complaints complaints
 }
 
 var _ preload.Positioner = (*Feed)(nil)
@@ -135,7 +133,7 @@ var errAgain = errors.New("postgres: the publication has other tables now")
 // complain logs what is wrong.
 func (f *Feed) complain(what string, err error) {
 	if !errors.Is(err, errAgain) && !errors.Is(err, errMoved) {
-		f.complaints.log(f.logger, what, err, "publication", f.publication)
+		f.warn(what, err, "publication", f.publication)
 	}
 }
 

@@ -64,7 +64,7 @@ func (f *Feed) join(ctx context.Context) (*session, error) {
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // never fails
 	slot := "preload_" + hex.EncodeToString(random[:])
-	err = s.wait(ctx, func(ctx context.Context) error {
+	err = s.wait(ctx, slot, func(ctx context.Context) error {
 		stream, err := f.connect(ctx, map[string]string{"replication": "database"})
 		if err != nil {
 			return fmt.Errorf("postgres: connecting with the server to replicate: %w", err)
@@ -84,6 +84,8 @@ func (f *Feed) join(ctx context.Context) (*session, error) {
 		return s, err
 	}
 	quoted := strings.ReplaceAll(pgx.Identifier{f.publication}.Sanitize(), "'", "''")
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	err = pglogrepl.StartReplication(ctx, s.replication, slot, 0, pglogrepl.StartReplicationOptions{
 		PluginArgs: []string{"proto_version '1'", "publication_names '" + quoted + "'"},
 	})
@@ -150,6 +152,11 @@ func (s *session) hint(err error) error {
 // made is the comment of publications that a feed has made, and may add tables to.
 const made = "made by package preload, which adds tables that have a replica identity"
 
+// keyless says of a table x that it has no replica identity.
+const keyless = `x.relkind = 'r' AND x.relreplident <> 'f'
+	AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = x.oid AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL
+		AND (x.relreplident = 'd' AND i.indisprimary OR x.relreplident = 'i' AND i.indisreplident))`
+
 // wantedQuery returns the tables that may be added to a publication without breaking anything: a
 // server refuses updates of a published table that has no replica identity, and those of its
 // partitions, and of tables that inherit from it, which are published with it. One that is
@@ -160,13 +167,50 @@ AND pg_has_role(c.relowner, 'USAGE')
 AND (c.relkind = 'r' OR EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND i.indimmediate))
 AND NOT EXISTS (WITH RECURSIVE parts AS (SELECT c.oid AS part
 		UNION SELECT h.inhrelid FROM pg_inherits h JOIN parts ON h.inhparent = parts.part)
-	SELECT FROM parts JOIN pg_class x ON x.oid = parts.part WHERE x.relkind = 'r' AND x.relreplident <> 'f'
-	AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = x.oid AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL
-		AND (x.relreplident = 'd' AND i.indisprimary OR x.relreplident = 'i' AND i.indisreplident)))
+	SELECT FROM parts JOIN pg_class x ON x.oid = parts.part WHERE ` + keyless + `)
 AND NOT EXISTS (SELECT FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid WHERE r.prrelid = c.oid AND p.pubname = $1)
 ORDER BY 1, 2`
 
-// publish makes the publication if it is missing, and adds tables to one that a feed has made.
+// unfitQuery returns the tables of a publication that the server refuses updates of, or of
+// partitions of theirs, since they have no replica identity any more. A table that inherits from
+// another one is in the publication itself.
+const unfitQuery = `SELECT n.nspname, c.relname FROM pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid
+JOIN pg_class c ON c.oid = r.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE p.pubname = $1 AND EXISTS (WITH RECURSIVE parts AS (SELECT c.oid AS part
+		UNION SELECT h.inhrelid FROM pg_inherits h JOIN parts ON h.inhparent = parts.part JOIN pg_class d ON d.oid = h.inhrelid AND d.relispartition)
+	SELECT FROM parts JOIN pg_class x ON x.oid = parts.part WHERE ` + keyless + `)
+ORDER BY 1, 2`
+
+// withdraw takes tables out of a publication that a feed has made of which the server refuses
+// updates for being in it. They are not served from then on, as any that is not in it. It reports
+// whether one is left, which another transaction keeps.
+func (s *session) withdraw(ctx context.Context) (left bool, err error) {
+	unfit, err := s.tablesBy(ctx, unfitQuery)
+	if err != nil {
+		return false, fmt.Errorf("postgres: asking which tables of the publication have no replica identity: %w", err)
+	}
+	for _, table := range unfit {
+		_, wrong := s.side.Exec(ctx, "ALTER PUBLICATION "+pgx.Identifier{s.publication}.Sanitize()+" DROP TABLE ONLY "+table, pgx.QueryExecModeSimpleProtocol)
+		if wrong != nil {
+			var of *pgconn.PgError
+			if !errors.As(wrong, &of) {
+				return true, fmt.Errorf("postgres: taking a table out of the publication: %w", wrong)
+			}
+			if of.Code == "42704" || of.Code == "42P01" {
+				continue // another process was faster, or there is no such table any more
+			}
+			left = true
+			s.complain("a table has no replica identity any more, and could not be taken out of the publication, so that the server refuses updates of it: "+table, wrong)
+			continue
+		}
+		s.logger.Warn("preload: a table has no replica identity any more: it was taken out of the publication, since the server refuses updates of it otherwise, and is not served from memory",
+			"feed", "postgres", "publication", s.publication, "table", table)
+	}
+	return left, nil
+}
+
+// publish makes the publication if it is missing, adds tables to one that a feed has made, and
+// takes those out of it that may not be in it any more.
 func (s *session) publish(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -189,11 +233,14 @@ func (s *session) publish(ctx context.Context) error {
 	if s.adds = mine; !mine {
 		return nil
 	}
+	if s.left, err = s.withdraw(ctx); err != nil {
+		return err
+	}
 	tables, err := s.missing(ctx)
 	for _, table := range tables {
 		// One that cannot be added is not served from memory, as any that is not in the
 		// publication.
-		_, wrong := s.side.Exec(ctx, "ALTER PUBLICATION "+quoted+" ADD TABLE "+table, pgx.QueryExecModeSimpleProtocol)
+		_, wrong := s.side.Exec(ctx, "ALTER PUBLICATION "+quoted+" ADD TABLE ONLY "+table, pgx.QueryExecModeSimpleProtocol)
 		if wrong != nil && !exists(wrong) {
 			s.refused[table] = wrong.Error()
 		}
@@ -203,19 +250,25 @@ func (s *session) publish(ctx context.Context) error {
 
 // missing returns the tables that may be added to the publication, and are not in it.
 func (s *session) missing(ctx context.Context) (tables []string, err error) {
-	rows, err := s.side.Query(ctx, wantedQuery, s.publication)
+	tables, err = s.tablesBy(ctx, wantedQuery)
 	if err != nil {
 		return nil, fmt.Errorf("postgres: asking which tables the publication misses: %w", err)
+	}
+	return tables, nil
+}
+
+// tablesBy returns tables of the publication that a query asks for.
+func (s *session) tablesBy(ctx context.Context, query string) (tables []string, err error) {
+	rows, err := s.side.Query(ctx, query, s.publication)
+	if err != nil {
+		return nil, err
 	}
 	var schema, relation string
 	_, err = pgx.ForEachRow(rows, []any{&schema, &relation}, func() error {
 		tables = append(tables, pgx.Identifier{schema, relation}.Sanitize())
 		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("postgres: asking which tables the publication misses: %w", err)
-	}
-	return tables, nil
+	return tables, err
 }
 
 // exists reports whether an error says that something is there already, which another process has

@@ -289,27 +289,39 @@ func (s *session) takePlace(ctx context.Context) error {
 	return s.keepPlace(ctx)
 }
 
-// wait tells that the place is taken, and has the server hear of this process, while something is
-// done for which the server may wait for long. Where the server has given the place away, that
-// ends.
-func (s *session) wait(ctx context.Context, do func(context.Context) error) error {
-	if s.lead == nil {
-		return do(ctx)
-	}
+// errSilent is that of a connection to replicate on which nothing comes of making a slot.
+var errSilent = errors.New("postgres: the connection to replicate is silent: the server is at no slot for it")
+
+// wait has a slot made, for which the server may wait for long: for the transactions that are open.
+// Meanwhile it tells that the place is taken, if this process has one, and has the server hear of
+// this process. It ends where the server has given the place away, and where the server has not
+// been at the slot for some time, or is through with it, and this process has not heard of that.
+func (s *session) wait(ctx context.Context, slot string, do func(context.Context) error) error {
+	whole := ctx // a question that is cut short costs the connection
 	ctx, cancel := context.WithCancelCause(ctx)
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	defer cancel(nil)
 	asking.Go(func() {
+		since := time.Now()
 		for sleep(ctx, s.bound/4); ctx.Err() == nil; sleep(ctx, s.bound/4) {
-			var here bool
-			if err := s.query(ctx, "SELECT true", &here); err != nil {
-				cancel(fmt.Errorf("postgres: the place was lost: %w", err))
+			var at bool
+			err := s.query(whole, "SELECT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = '"+slot+"' AND confirmed_flush_lsn IS NULL)", &at)
+			switch {
+			case err != nil:
+				cancel(fmt.Errorf("postgres: the connection that asks the server was lost: %w", err))
+				return
+			case at:
+				since = time.Now()
+			case time.Since(since) > patience:
+				cancel(errSilent)
 				return
 			}
-			s.lead.waits()
-			for s.lead.take() && s.lead.add(ctx, s.lead.place.telling, s.lead.sending) == nil {
-				s.lead.sending = nil
+			if s.lead != nil {
+				s.lead.waits()
+				for s.lead.take() && s.lead.add(ctx, s.lead.place.telling, s.lead.sending) == nil {
+					s.lead.sending = nil
+				}
 			}
 		}
 	})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gorm-preload/preload"
+	"github.com/gorm-preload/preload/internal/failopen"
 	"github.com/jackc/pgx/v5"
 )
 
@@ -27,7 +28,8 @@ type config struct {
 	late        time.Duration // for how long changes stay in a change table at least
 	room        int64         // how long a change table may be, in bytes
 	logger      *slog.Logger
-	unguarded   bool // what is told counts as visible: a fault that a test makes
+	reporter    *failopen.Reporter // to the logger
+	unguarded   bool               // what is told counts as visible: a fault that a test makes
 	errs        []error
 }
 
@@ -43,7 +45,13 @@ func newConfig(options []Option) config {
 		}
 		option(&c)
 	}
+	c.reporter = failopen.Complaints(c.logger)
 	return c
+}
+
+// warn logs what is wrong, and why if that is not nil; about says where, in pairs.
+func (c *config) warn(what string, err error, about ...any) {
+	c.reporter.Wrong("preload: "+what, err, append([]any{"feed", "postgres"}, about...)...)
 }
 
 func (c *config) require(ok bool, option string, got any, want string) {
@@ -72,8 +80,9 @@ func WithPublication(name string) Option {
 // WithLogger sets where the feed says what is wrong. Default slog.Default().
 func WithLogger(logger *slog.Logger) Option {
 	return func(c *config) {
-		c.require(logger != nil, "WithLogger", logger, "a logger")
-		c.logger = logger
+		if c.require(logger != nil, "WithLogger", logger, "a logger"); logger != nil {
+			c.logger = logger
+		}
 	}
 }
 

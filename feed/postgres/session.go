@@ -29,6 +29,7 @@ type session struct {
 	role        string
 	adds        bool              // the publication is one that the feed adds tables to
 	refused     map[string]string // tables that could not be added to it, and why
+	left        bool              // a table could not be taken out of it
 	replication *pgconn.PgConn
 	stream      *pgconn.HijackedConn // nil before the stream has begun
 	sending     sync.Mutex           // of stream
@@ -37,8 +38,9 @@ type session struct {
 	served      bool                 // it may be read once the session has ended
 
 	begun  time.Time
-	before string // no transaction before this one is open any more, before anything is served; "" from then on
-	shape  string // the sum of the tables; the asker's
+	before string    // no transaction before this one is open any more, before anything is served; "" from then on
+	shape  string    // the sum of the tables; the asker's
+	looked time.Time // when they were looked at last; the asker's
 
 	wake      chan struct{} // rouses the asker
 	questions chan question // for the asker

@@ -38,7 +38,7 @@ var ErrCutOff = strict.ErrCutOff
 // source name names, as pgx takes it: that of the application, or another one. A write waits until
 // all other processes have answered.
 //
-// The server keeps three unlogged tables and the functions that use them in a schema of its own
+// The server keeps four unlogged tables and the functions that use them in a schema of its own
 // (WithSchema), which the first process makes: its role may create schemas (GRANT CREATE ON
 // DATABASE), or somebody runs what StrictSQL returns. Each process has up to five connections, made
 // for LISTEN and NOTIFY, so that they lead to the server itself and not to a pooler that shares

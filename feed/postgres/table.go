@@ -31,9 +31,7 @@ type TableFeed struct {
 	cancel  context.CancelFunc
 	worker  sync.WaitGroup
 	session atomic.Pointer[tableSession] // the one that goes on; nil if there is none
-	said    string                       // which tables were last said not to be told; the worker\'s
-
-	complaints complaints
+	said    string                       // which tables were last said not to be told; the worker's
 }
 
 var _ preload.Positioner = (*TableFeed)(nil)
@@ -186,7 +184,7 @@ func (f *TableFeed) once() (served bool, err error) {
 
 // complain logs what is wrong.
 func (f *TableFeed) complain(what string, err error) {
-	f.complaints.log(f.logger, what, err, "schema", f.schema)
+	f.warn(what, err, "schema", f.schema)
 }
 
 // errNoServerForIt is in the error of a server, or a way to one, that trying again does not

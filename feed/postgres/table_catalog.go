@@ -50,7 +50,8 @@ LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary AND i.indimmediate
 WHERE c.relkind IN ('r', 'p', 'm', 'f') AND c.relpersistence <> 't' AND ` + ours + `
 	AND NOT EXISTS (SELECT FROM pg_proc p WHERE p.pronamespace = n.oid
 		AND (p.proname = 'watch' AND p.proargtypes[0] = 'regclass'::regtype AND c.relname IN ('changes', 'horizon')
-			OR p.proname = 'strict_lock' AND c.relname IN ('strict_run', 'strict_member', 'strict_pending')))`
+			OR p.proname = 'strict_lock' AND c.relname IN ('strict_group', 'strict_seat', 'strict_beat', 'strict_write',
+				'strict_run', 'strict_member', 'strict_pending')))`
 
 // watchedOf asks for the tables of the database.
 func (s *tableSession) watchedOf(ctx context.Context, tx pgx.Tx) (map[uint32]watched, error) {

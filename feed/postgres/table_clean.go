@@ -58,6 +58,8 @@ func (s *tableSession) prepared(ctx context.Context) error {
 
 // wait has nothing served until the transactions are over that began before one that a query names.
 func (s *tableSession) wait(ctx context.Context, query string) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	var mark string
 	err := s.conn.QueryRow(ctx, query).Scan(&mark)
 	if errors.Is(err, pgx.ErrNoRows) {

@@ -60,7 +60,7 @@ func TestChangeTablesOfOneDatabase(t *testing.T) {
 		}
 		b.write("CREATE TABLE IF NOT EXISTS more (id int)") // each looks at the tables anew
 	}
-	for table, want := range map[string]int64{"items": 8, "preload.changes": 0, "preload.horizon": 0, "second.changes": 0, "second.horizon": 0, "strict.strict_run": 0, "extended": 0} {
+	for table, want := range map[string]int64{"items": 8, "preload.changes": 0, "preload.horizon": 0, "second.changes": 0, "second.horizon": 0, "strict.strict_group": 0, "strict.strict_beat": 0, "extended": 0} {
 		if n := b.triggers(table); n != want {
 			t.Errorf("%s has %d triggers: want %d", table, n, want)
 		}

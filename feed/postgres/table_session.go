@@ -377,6 +377,8 @@ func (s *tableSession) begin(ctx context.Context, first bool) error {
 
 // tables asks for the state and the tables, as of one snapshot.
 func (s *tableSession) tables(ctx context.Context) (now tableState, all map[uint32]watched, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	err = pgx.BeginTxFunc(ctx, s.conn, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {
 		if now, err = s.scan(tx.QueryRow(ctx, s.text(stateQuery))); err == nil {
 			all, err = s.watchedOf(ctx, tx)
@@ -476,6 +478,8 @@ func (s *tableSession) watch(ctx context.Context, tables []untried, wait time.Du
 
 // locking runs a statement that locks a table that is written.
 func (s *tableSession) locking(ctx context.Context, wait time.Duration, sql string) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	_, err := s.conn.Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d; SET LOCAL synchronous_commit = on; %s", wait.Milliseconds(), sql), pgx.QueryExecModeSimpleProtocol)
 	return err
 }

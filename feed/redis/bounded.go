@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gorm-preload/preload"
+	"github.com/gorm-preload/preload/internal/failopen"
 	goredis "github.com/redis/go-redis/v9"
 )
 
@@ -30,6 +31,7 @@ type BoundedFeed struct {
 	workers sync.WaitGroup
 
 	known known
+	wrong *failopen.Reporter
 
 	mu    sync.Mutex       // a leaf
 	beats map[uint64]*beat // the last ones
@@ -54,8 +56,9 @@ func Bounded(client goredis.UniversalClient, options ...Option) *BoundedFeed {
 	return &BoundedFeed{config: newConfig(options), client: client, beats: map[uint64]*beat{}}
 }
 
-// Open implements preload.Feed.
-func (f *BoundedFeed) Open(_ context.Context, m preload.Member) error {
+// Open implements preload.Feed. Redis need not be there yet, but one that is there and refuses what
+// the feed does is an error.
+func (f *BoundedFeed) Open(ctx context.Context, m preload.Member) error {
 	if err := f.err(); err != nil {
 		return err
 	}
@@ -64,6 +67,10 @@ func (f *BoundedFeed) Open(_ context.Context, m preload.Member) error {
 	}
 	f.m, f.key, f.out = m, "{"+f.name+"/"+m.Namespace()+"}:changes", newOutbox(m.Merge)
 	f.shelf = newShelf(f.client, f.name, m.Namespace(), m.ID())
+	if err := atOpen(ctx, f.check); err != nil {
+		return f.mayNot(err, m.Namespace(), "")
+	}
+	f.wrong = failopen.Complaints(f.logger)
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	f.workers.Go(f.send)
 	f.workers.Go(f.read)
@@ -76,14 +83,39 @@ func (f *BoundedFeed) Announce(_ context.Context, batch []byte, _ string) (finis
 }
 
 // Close implements preload.Feed. It sends what waits to be sent, once, and takes about a quarter of
-// the bound, or as long as the client's timeouts where Redis does not answer.
+// the bound. Where Redis does not answer it takes no longer than twice the bound, or two seconds if
+// that is longer; what the client has not given up by then it leaves behind, which ends when the
+// client does.
 func (f *BoundedFeed) Close() error {
 	if f.cancel == nil {
 		return nil
 	}
 	f.cancel()
-	f.workers.Wait()
+	within(2*f.patience(), f.workers.Wait)
 	return nil
+}
+
+// again returns after how long what failed is tried again. What Redis refuses is logged, and tried
+// more seldom.
+func (f *BoundedFeed) again(err error) time.Duration {
+	if !refused(err) {
+		return f.bound / 16
+	}
+	f.wrong.Wrong("preload: Redis refuses what a feed does: nothing is served from memory, or the others are not told what is written", err, "feed", "redis bounded")
+	return f.bound
+}
+
+// within waits for a call, but not for longer than that: a client of Redis need not heed when a
+// context ends.
+func within(d time.Duration, call func()) {
+	ended := make(chan struct{})
+	go func() { defer close(ended); call() }()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ended:
+	case <-timer.C:
+	}
 }
 
 // The fields of an entry: which kind it is, whose it is, its number among these; of what begins its
@@ -146,7 +178,8 @@ func (f *BoundedFeed) send() {
 				unsent = nil
 			}
 		}
-		if wrong == nil && !closing && (pending != 0 || len(marks) > 0 || !time.Now().Before(next)) {
+		// The beat that is pending goes first, also in the end: who reads what comes after it misses it.
+		if wrong == nil && (pending != 0 || !closing && (len(marks) > 0 || !time.Now().Before(next))) {
 			if pending == 0 {
 				number++
 				pending = number
@@ -168,7 +201,7 @@ func (f *BoundedFeed) send() {
 		}
 		wait := time.Until(next)
 		if wrong != nil {
-			wait = f.bound / 16
+			wait = f.again(wrong)
 		} else if len(unsent) == 0 && f.out.waits() {
 			continue
 		}

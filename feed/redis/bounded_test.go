@@ -159,3 +159,87 @@ func TestWhatIsOpen(t *testing.T) {
 		}
 	})
 }
+
+// TestWhatIsOpenAndWasNotReadHoldsEverythingOut: until a beat says that it has ended, or its process
+// is not heard of any more.
+func TestWhatIsOpenAndWasNotReadHoldsEverythingOut(t *testing.T) {
+	t.Parallel()
+	type entry struct {
+		number int
+		kind   string
+		value  int // of a beat, what is open first; of an end, what ends
+	}
+	visible, unknown := fmt.Sprint("end  ", preload.EndVisible), fmt.Sprint("end  ", preload.EndUnknown)
+	for _, c := range []struct {
+		name    string
+		entries []entry
+		quiet   bool // then its process is not heard of any more
+		want    []string
+	}{
+		{"nothing is open", []entry{{7, kindBeat, 7}}, true, nil},
+		{"it was read", []entry{{7, kindBegin, 0}, {8, kindBeat, 7}, {9, kindEnd, 7}, {10, kindBeat, 10}}, false, []string{"begin x", fmt.Sprint("end x ", preload.EndVisible)}},
+		{"its writer died", []entry{{7, kindBeat, 3}}, true, []string{"begin ", unknown}},
+		{"it ends", []entry{{7, kindBeat, 3}, {8, kindBeat, 3}, {9, kindEnd, 3}, {10, kindBeat, 10}}, true, []string{"begin ", "reset", visible}},
+		{"another one is open yet", []entry{{7, kindBeat, 3}, {8, kindEnd, 3}, {9, kindBeat, 5}}, false, []string{"begin ", "reset"}},
+		{"it was lost", []entry{{1, kindBeat, 1}, {3, kindBeat, 2}}, false, []string{"reset", "begin "}},
+		{"its process was given up", []entry{{1, kindBegin, 0}, {0, "", 0}, {2, kindBeat, 1}}, false, []string{"begin x", fmt.Sprint("end x ", preload.EndUnknown), "begin "}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			m := &listening{id: "reader"}
+			r := &reader{BoundedFeed: &BoundedFeed{m: m}, senders: map[string]*sender{}}
+			for i, e := range c.entries {
+				if e.kind == "" {
+					r.senders["writer"].giveUp()
+					continue
+				}
+				field := map[string]string{kindBeat: fieldOpen, kindBegin: "none", kindEnd: fieldOf}[e.kind]
+				r.take(goredis.XMessage{ID: fmt.Sprint(i, "-1"), Values: map[string]any{
+					fieldKind: e.kind, fieldProcess: "writer", fieldNumber: fmt.Sprint(e.number), field: fmt.Sprint(e.value), fieldBatch: "x",
+				}})
+			}
+			if c.quiet {
+				r.senders["writer"].giveUp()
+			}
+			if !slices.Equal(m.told, c.want) {
+				t.Errorf("told %q, want %q", m.told, c.want)
+			}
+		})
+	}
+}
+
+// TestAProcessThatJoinsLateHearsOfWhatIsOpen: however long ago that was announced.
+func TestAProcessThatJoinsLateHearsOfWhatIsOpen(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s server) {
+		client := s.client(t)
+		n := name(t, client)
+		f, m := Bounded(client, WithName(n), WithBound(2*time.Second)), &listening{id: "reader"}
+		now, err := client.Time(t.Context()).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := "{" + n + "/" + m.Namespace() + "}:changes"
+		tell := func(ago time.Duration, number int, kind string, more ...any) {
+			t.Helper()
+			values := append([]any{fieldKind, kind, fieldProcess, "writer", fieldNumber, number}, more...)
+			id := fmt.Sprint(now.Add(-ago).UnixMilli(), "-1")
+			if err := client.XAdd(t.Context(), &goredis.XAddArgs{Stream: key, ID: id, Values: values}).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		tell(time.Hour, 1, kindBegin, fieldBatch, "a")
+		tell(unknownFor, 2, kindBeat, fieldOpen, 1) // and its process dies
+		if err := f.Open(context.Background(), m); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = f.Close() })
+		m.until(t, "serve")
+		m.until(t, fmt.Sprint("end  ", preload.EndUnknown))
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if begin := slices.Index(m.told, "begin "); begin < 0 || begin > slices.Index(m.told, "serve") {
+			t.Errorf("told %q, want everything to be held out before it serves", m.told)
+		}
+	})
+}

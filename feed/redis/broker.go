@@ -5,8 +5,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 
+	"github.com/gorm-preload/preload/internal/failopen"
 	"github.com/gorm-preload/preload/internal/strict"
 	goredis "github.com/redis/go-redis/v9"
 )
@@ -19,11 +21,15 @@ type broker struct {
 	client                 goredis.UniversalClient
 	keys                   []string // run, members, pending; the channel of all
 	acknowledgementsBefore string   // what the channels of acknowledgements begin with
+	reporter               *failopen.Reporter
 }
 
-func newBroker(client goredis.UniversalClient, name, namespace string) *broker {
+func newBroker(client goredis.UniversalClient, name, namespace string, logger *slog.Logger) *broker {
 	at := "{" + name + "/" + namespace + "}:strict:" // braces, so that a cluster has it in one place
-	return &broker{client, []string{at + "run", at + "members", at + "pending", at + "told"}, at + "acknowledged:"}
+	return &broker{
+		client: client, keys: []string{at + "run", at + "members", at + "pending", at + "told"}, acknowledgementsBefore: at + "acknowledged:",
+		reporter: failopen.Complaints(logger),
+	}
 }
 
 // opening has what all steps begin with: here is the run that goes on, "" if none does.
@@ -37,8 +43,13 @@ local function state(pending)
 	if pending then s[4] = redis.call('HGETALL', KEYS[3]) end
 	return s
 end
+local refused = ''
+local function tell(notice)
+	local answer = redis.pcall('PUBLISH', KEYS[4], notice)
+	if type(answer) == 'table' and answer.err then refused = answer.err end
+end
 local function gone(seat)
-	if redis.call('HDEL', KEYS[2], seat) == 1 then redis.call('PUBLISH', KEYS[4], 'G' .. here .. ' ' .. seat) end
+	if redis.call('HDEL', KEYS[2], seat) == 1 then tell('G' .. here .. ' ' .. seat) end
 end
 `
 
@@ -65,8 +76,8 @@ return state(false)`)
 	finishStep = goredis.NewScript(opening + `
 if here ~= ARGV[1] then return 'gone' end
 redis.call('HDEL', KEYS[3], ARGV[2])
-redis.call('PUBLISH', KEYS[4], ARGV[3])
-return 'ok'`)
+tell(ARGV[3])
+return 'ok ' .. refused`)
 	fenceStep = goredis.NewScript(opening + `
 if here ~= ARGV[1] then return 'gone' end
 local counter = redis.call('HGET', KEYS[2], ARGV[2])
@@ -89,6 +100,7 @@ func (b *broker) run(ctx context.Context, step *goredis.Script, args ...any) (an
 	case errors.Is(err, goredis.Nil):
 		return nil, nil
 	case err != nil:
+		b.refused(err)
 		return nil, err
 	case answer == "gone":
 		return nil, strict.ErrGone
@@ -117,6 +129,29 @@ func pairs(answer any, each func(field, value string) error) error {
 	return nil
 }
 
+// state reads what a step says, and complains where it is not understood: nothing is served until
+// that has gone.
+func (b *broker) state(answer any) (strict.State, error) {
+	s, err := stateFrom(answer)
+	if err != nil {
+		err = fmt.Errorf("%w (the hashes %s and %s: if nothing is there but what should not be, have it deleted)", err, b.keys[1], b.keys[2])
+		b.complain("nothing is served from memory: what Redis has is not understood", err)
+	}
+	return s, err
+}
+
+// complain logs what is wrong, and why.
+func (b *broker) complain(what string, err error) {
+	b.reporter.Wrong("preload: "+what, err, "feed", "redis strict")
+}
+
+// refused logs what is refused.
+func (b *broker) refused(err error) {
+	if refused(err) {
+		b.complain("Redis refuses what a feed does: writes take long, and what they change may not be served", err)
+	}
+}
+
 func stateFrom(answer any) (s strict.State, err error) {
 	parts, _ := answer.([]any)
 	if len(parts) < 3 {
@@ -133,14 +168,20 @@ func stateFrom(answer any) (s strict.State, err error) {
 			return err
 		}
 		counter, err := strconv.ParseInt(value, 10, 64)
+		if err != nil {
+			return fmt.Errorf("%w: %q stands for no counter of the member %q", strict.ErrNotice, value, field)
+		}
 		s.Members = append(s.Members, strict.Standing{Seat: seat, Counter: counter})
-		return err
+		return nil
 	})
 	if err == nil && len(parts) > 3 {
-		err = pairs(parts[3], func(_, value string) error {
+		err = pairs(parts[3], func(field, value string) error {
 			a, err := strict.AnnouncementFrom(value)
+			if err != nil {
+				return fmt.Errorf("%w: what is pending as %q", err, field)
+			}
 			s.Pending = append(s.Pending, a)
-			return err
+			return nil
 		})
 	}
 	return s, err
@@ -156,7 +197,7 @@ func (b *broker) Join(ctx context.Context, process string, left strict.Seat) (se
 	if len(parts) != 2 {
 		return seat, s, errAnswer
 	}
-	if s, err = stateFrom(parts[1]); err == nil {
+	if s, err = b.state(parts[1]); err == nil {
 		seat, err = strict.SeatAt(s.Run, fmt.Sprint(parts[0], " ", process))
 	}
 	return seat, s, err
@@ -168,7 +209,7 @@ func (b *broker) Renew(ctx context.Context, seat strict.Seat) (s strict.State, e
 	if err != nil {
 		return s, err
 	}
-	return stateFrom(answer)
+	return b.state(answer)
 }
 
 // Announce implements strict.Broker.
@@ -178,17 +219,22 @@ func (b *broker) Announce(ctx context.Context, run string, a strict.Announcement
 	if err != nil {
 		return s, err
 	}
-	return stateFrom(answer)
+	return b.state(answer)
 }
 
 // Acknowledge implements strict.Broker.
 func (b *broker) Acknowledge(ctx context.Context, process string, a strict.Acknowledgement) error {
-	return b.client.Publish(ctx, b.acknowledgementsBefore+process, a.Notice()).Err()
+	err := b.client.Publish(ctx, b.acknowledgementsBefore+process, a.Notice()).Err()
+	b.refused(err)
+	return err
 }
 
 // Finish implements strict.Broker.
 func (b *broker) Finish(ctx context.Context, run, write string, end strict.End) error {
-	_, err := b.run(ctx, finishStep, run, write, strict.FinishedNotice(write, end))
+	answer, err := b.run(ctx, finishStep, run, write, strict.FinishedNotice(write, end))
+	if text, _ := answer.(string); final(text) {
+		b.refused(fmt.Errorf("%w: %s", errRefused, text))
+	}
 	return err
 }
 
@@ -216,11 +262,4 @@ func (b *broker) Ready(ctx context.Context, run string) error {
 func (b *broker) Leave(ctx context.Context, seat strict.Seat) error {
 	_, err := b.run(ctx, leaveStep, seat.Run, seat.Place())
 	return err
-}
-
-// listen has a process told what is published, until the ears are closed.
-func (b *broker) listen(ctx context.Context, process string, to strict.Listener) (*ears, error) {
-	e := &ears{sub: b.client.Subscribe(ctx, b.keys[3], b.acknowledgementsBefore+process), done: make(chan struct{})}
-	e.hear(func(m *goredis.Message) { strict.Tell(to, m.Payload) })
-	return e, nil
 }

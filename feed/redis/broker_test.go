@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -17,14 +18,11 @@ func TestBroker(t *testing.T) {
 				s.empty()
 			}
 			client := s.client(t)
-			b := newBroker(client, name(t, client), "test")
+			b := newBroker(client, name(t, client), "test", slog.Default())
 			return stricttest.Bed{
 				Broker: b,
 				Subscribe: func(process string, to strict.Listener) {
-					e, err := b.listen(context.Background(), process, to)
-					if err != nil {
-						t.Fatal(err)
-					}
+					e := b.listen(process, to)
 					t.Cleanup(e.close)
 					for end := time.Now().Add(time.Minute); client.PubSubNumSub(context.Background(), b.acknowledgementsBefore+process).Val()[b.acknowledgementsBefore+process] == 0; time.Sleep(time.Millisecond) {
 						if time.Now().After(end) {

@@ -26,6 +26,10 @@
 // have to outlive it, and no answers: a Redis that has lost all costs the processes what is in
 // their memory.
 //
+// A Redis that refuses what a feed does is an error of db.Use, which names the access rules that
+// would be right; what it refuses later is in the log (WithLogger). Strict needs channels: a user of
+// Redis 7 has none unless a rule gives them.
+//
 // With preload.WithSharedHot processes leave lists of their hot keys in Redis, sealed, for an hour:
 // what is lost of them costs a process that starts no more than the queries.
 //

@@ -3,6 +3,7 @@ package redis
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 )
 
@@ -16,11 +17,12 @@ type config struct {
 	patience time.Duration
 	length   int64
 	fail     bool
+	logger   *slog.Logger
 	errs     []error
 }
 
 func newConfig(options []Option) config {
-	c := config{name: "preload", bound: time.Second, lease: 2 * time.Second, patience: time.Minute, length: 10_000}
+	c := config{name: "preload", bound: time.Second, lease: 2 * time.Second, patience: time.Minute, length: 10_000, logger: slog.Default()}
 	for _, option := range options {
 		if option == nil {
 			c.errs = append(c.errs, errors.New("redis: an Option is nil"))
@@ -84,6 +86,16 @@ func WithPatience(d time.Duration) Option {
 	return func(c *config) {
 		c.require(d > 0, "WithPatience", d, "a positive duration")
 		c.patience = d
+	}
+}
+
+// WithLogger sets where a feed says what Redis refuses, or has that is not understood, once a minute.
+// Default slog.Default().
+func WithLogger(logger *slog.Logger) Option {
+	return func(c *config) {
+		if c.require(logger != nil, "WithLogger", logger, "a logger"); logger != nil {
+			c.logger = logger
+		}
 	}
 }
 

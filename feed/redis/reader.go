@@ -20,6 +20,9 @@ type sender struct {
 	fresh  bool // all was forgotten: the next entry is taken as it comes
 	sure   bool // it was there, and nothing was lost, when that was last found out
 	tells  bool // its beats tell what has ended
+
+	from   uint64            // the number of the first entry of those that were all read
+	before func(preload.End) // of everything, while something is open that began before from; or nil
 }
 
 // ended ends what began below a number: the entry that said so was lost.
@@ -32,12 +35,30 @@ func (s *sender) ended(below uint64) {
 	}
 }
 
+// opens takes in what a beat tells: the first number of what is open. Where that is of an entry that
+// was not read, nobody here knows what it changes.
+func (s *sender) opens(first uint64, everything func() func(preload.End)) {
+	switch {
+	case first < s.from && s.before == nil:
+		s.before = everything()
+	case first >= s.from && s.before != nil:
+		s.before(preload.EndVisible)
+		s.before = nil
+	}
+	s.ended(first)
+}
+
 // giveUp ends what may never be heard of any more.
 func (s *sender) giveUp() {
 	for number, end := range s.open {
 		end(preload.EndUnknown)
 		delete(s.open, number)
 	}
+	if s.before != nil {
+		s.before(preload.EndUnknown)
+		s.before = nil
+	}
+	s.from = s.number + 1
 }
 
 // maxQuiet is after how many beats without an entry a process counts as one that has died: twice
@@ -59,20 +80,27 @@ type reader struct {
 func (f *BoundedFeed) read() {
 	r := &reader{BoundedFeed: f, senders: map[string]*sender{}}
 	for f.ctx.Err() == nil {
-		if r.at == "" && !r.begin() {
-			f.pause()
-			continue
+		if r.at == "" {
+			if err := r.begin(); err != nil {
+				f.pause(err)
+				continue
+			}
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), f.patience())
 		entries, err := readStream(ctx, f.client, f.key, r.at, f.bound/4)
 		cancel()
+		if f.ctx.Err() != nil {
+			break // whoever closed the feed may not have waited for the answer
+		}
 		if err != nil {
-			f.pause()
+			f.pause(err)
 		}
 		for _, entry := range entries {
 			r.take(entry)
 		}
-		r.settle()
+		if err := r.settle(); err != nil {
+			f.pause(err)
+		}
 	}
 	for _, s := range r.senders {
 		s.giveUp()
@@ -92,8 +120,9 @@ func readStream(ctx context.Context, client goredis.UniversalClient, key, after 
 	return streams[0].Messages, nil
 }
 
-func (f *BoundedFeed) pause() {
-	timer := time.NewTimer(f.bound / 16)
+// pause waits after something failed.
+func (f *BoundedFeed) pause(err error) {
+	timer := time.NewTimer(f.again(err))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -102,24 +131,25 @@ func (f *BoundedFeed) pause() {
 }
 
 // lookBack is how far behind the end of the stream a process begins to read: so it knows what was
-// announced and has not ended.
-const lookBack = 5 * time.Second
+// announced and has not ended. What has been open for longer the beats of its writer tell of; those
+// of a writer that died are there for as long as others count what it wrote as not ended, about.
+const lookBack = unknownFor + 5*time.Second
 
 // begin finds where to begin to read.
-func (r *reader) begin() bool {
+func (r *reader) begin() error {
 	ctx, cancel := context.WithTimeout(context.Background(), r.patience())
 	defer cancel()
 	now, err := r.client.Time(ctx).Result()
 	if err != nil {
-		return false
+		return err
 	}
 	r.at, r.checked, r.since = strconv.FormatInt(now.Add(-lookBack).UnixMilli(), 10)+"-0", "", time.Now()
-	return true
+	return nil
 }
 
 // settle serves on, once a beat of this process's own was read; and ends what others announced that
 // have not been heard of for long.
-func (r *reader) settle() {
+func (r *reader) settle() error {
 	b, late := r.heard(r.own)
 	if b == nil {
 		if stale := 4 * r.bound; time.Since(r.since) > stale && time.Since(late) < r.bound {
@@ -128,14 +158,14 @@ func (r *reader) settle() {
 			r.reset("the stream begins anew")
 			r.at = ""
 		}
-		return
+		return nil
 	}
 	r.since = time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), r.patience())
 	defer cancel()
 	first, err := r.client.XRangeN(ctx, r.key, "-", "+", 1).Result()
 	if err != nil {
-		return
+		return err
 	}
 	switch {
 	case r.checked == "":
@@ -156,6 +186,7 @@ func (r *reader) settle() {
 			delete(r.senders, process)
 		}
 	}
+	return nil
 }
 
 // forgotten is after how long a process is not remembered any more.
@@ -195,7 +226,7 @@ func (r *reader) take(entry goredis.XMessage) {
 	}
 	s := r.senders[process]
 	if s == nil {
-		s = &sender{number: number - 1, open: map[uint64]func(preload.End){}}
+		s = &sender{number: number - 1, from: number, open: map[uint64]func(preload.End){}}
 		r.senders[process] = s
 	}
 	s.seen, s.quiet = time.Now(), 0
@@ -209,6 +240,7 @@ func (r *reader) take(entry goredis.XMessage) {
 		if !s.tells {
 			s.giveUp() // the ends of what is open may be among them
 		}
+		s.from = number // and what is told to be open from now on may have begun among them
 	}
 	s.number, s.fresh = number, false
 	if s.sure {
@@ -218,7 +250,7 @@ func (r *reader) take(entry goredis.XMessage) {
 	case kindBeat:
 		if open := numberIn(entry, fieldOpen); open > 0 {
 			s.tells = true
-			s.ended(open)
+			s.opens(open, func() func(preload.End) { return r.m.Begin(nil) })
 		}
 	case kindBegin:
 		batch, _ := entry.Values[fieldBatch].(string)

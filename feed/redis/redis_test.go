@@ -102,6 +102,7 @@ func TestBadOptionsAreErrors(t *testing.T) {
 		{Bounded(client, WithBound(0)), "WithBound"},
 		{Bounded(client, WithLength(1)), "WithLength"},
 		{Bounded(client, WithName("")), "WithName"},
+		{Bounded(client, WithLogger(nil)), "WithLogger"},
 		{Bounded(client, nil), "nil"},
 		{Bounded(nil), "client"},
 		{Strict(nil), "client"},

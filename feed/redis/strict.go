@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
-	"sync"
-	"time"
 
 	"github.com/gorm-preload/preload"
 	"github.com/gorm-preload/preload/internal/strict"
@@ -40,7 +37,8 @@ func Strict(client goredis.UniversalClient, options ...Option) *StrictFeed {
 	return &StrictFeed{config: newConfig(options), client: client}
 }
 
-// Open implements preload.Feed.
+// Open implements preload.Feed. Redis need not be there yet, but one that is there and refuses what
+// the feed does is an error.
 func (f *StrictFeed) Open(ctx context.Context, m preload.Member) (err error) {
 	if err = f.err(); err != nil {
 		return err
@@ -48,41 +46,29 @@ func (f *StrictFeed) Open(ctx context.Context, m preload.Member) (err error) {
 	if f.client == nil {
 		return errNoClient
 	}
-	if err = keepsKeys(ctx, f.client); err != nil {
-		return err
-	}
 	f.id = m.ID()
+	b := newBroker(f.client, f.name, m.Namespace(), f.logger)
 	f.shelf = newShelf(f.client, f.name, m.Namespace(), f.id)
 	f.names = &strict.Patient{Database: m.Arbiter(), After: f.patience}
-	b := newBroker(f.client, f.name, m.Namespace())
 	f.teller, err = strict.NewTeller(strict.Config{Lease: f.lease, Fail: f.fail}, f.id, b, f.names, m)
 	if err != nil {
 		return err
 	}
-	if f.ears, err = b.listen(ctx, f.id, f.teller); err != nil {
-		return err
+	f.ears = b.listen(f.id, f.teller)
+	err = atOpen(ctx, func(ctx context.Context) error {
+		if err := b.check(ctx, f.id); err != nil {
+			return err
+		}
+		return f.ears.begun(ctx)
+	})
+	if err != nil {
+		return f.mayNot(err, m.Namespace(), "&")
 	}
 	f.teller.Start()
 	return nil
 }
 
 var errNoClient = errors.New("redis: the client is nil: want one that goredis.NewClient made, or the like")
-
-// keepsKeys returns an error if the server may drop keys for want of memory, or does not let this
-// client ask. A server that cannot be reached may be reached later.
-func keepsKeys(ctx context.Context, client goredis.UniversalClient) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	info, err := client.Info(ctx, "memory").Result()
-	var answer goredis.Error
-	switch {
-	case errors.As(err, &answer) && strings.HasPrefix(answer.Error(), "NOPERM"):
-		return fmt.Errorf("redis: the user of this client may not do what a feed does: %w", err)
-	case strings.Contains(info, "maxmemory_policy:allkeys"):
-		return errors.New("redis: the server drops keys when its memory is full (maxmemory-policy allkeys-...), which strict feeds cannot do with: want noeviction, or a volatile-... policy")
-	}
-	return nil
-}
 
 // Announce implements preload.Teller.
 func (f *StrictFeed) Announce(ctx context.Context, batch []byte, tx string) (finish func(preload.End), err error) {
@@ -116,45 +102,17 @@ func (f *StrictFeed) Await(_ context.Context, position string) error {
 	return nil
 }
 
-// Close implements preload.Feed. It takes no longer than half a lease.
+// Close implements preload.Feed. It takes no longer than half a lease: where Redis does not answer
+// it leaves up to a few hundred calls behind, which end when the client gives up, or is closed.
 func (f *StrictFeed) Close() error {
 	if f.teller == nil {
 		return nil
 	}
-	err := f.teller.Close()
-	if f.ears != nil {
-		f.ears.close()
-	}
-	return err
-}
-
-// ears hear what is published.
-type ears struct {
-	sub  *goredis.PubSub
-	done chan struct{}
-	once sync.Once
-	ear  sync.WaitGroup
-}
-
-func (e *ears) close() {
-	e.once.Do(func() { close(e.done); _ = e.sub.Close() })
-	e.ear.Wait()
-}
-
-// hear calls do with what is published, on a goroutine of its own.
-func (e *ears) hear(do func(*goredis.Message)) {
-	e.ear.Go(func() {
-		for {
-			m, err := e.sub.ReceiveMessage(context.Background())
-			if err == nil {
-				do(m)
-				continue
-			}
-			select {
-			case <-e.done:
-				return
-			case <-time.After(10 * time.Millisecond): // and it subscribes again
-			}
+	within(f.lease/2, func() {
+		_ = f.teller.Close() // never an error
+		if f.ears != nil {
+			f.ears.close()
 		}
 	})
+	return nil
 }

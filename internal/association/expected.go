@@ -2,6 +2,7 @@ package association
 
 import (
 	"context"
+	"sync/atomic"
 
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/prediction"
@@ -23,8 +24,15 @@ type Expected struct {
 	// Who has the key loaded takes it, since an answer that nobody has read yet holds its Expected.
 	Origin context.Context
 	of     int32 // the number of Clears before it
+	busy   atomic.Bool
 	cache.Trial
 }
+
+// Crowded notes that the processors are busy while it is loaded.
+func (x *Expected) Crowded() { x.busy.Store(true) }
+
+// Busy implements prediction.Load.
+func (x *Expected) Busy() bool { return x.busy.Load() }
 
 // Outcome implements prediction.Load.
 func (x *Expected) Outcome() (prediction.Outcome, bool) {

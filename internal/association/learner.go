@@ -3,6 +3,7 @@ package association
 import (
 	"context"
 	"math"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +21,8 @@ const (
 	maxSessions = 1_024
 	// learnedAtOnce bounds the accesses that are learned from before learning rests.
 	learnedAtOnce = 128
+	// After so many of them it stands back for others who could use its processor.
+	learnedStanding = 16
 	// lull is how long what is not urgent waits for more of its kind.
 	lull = 20 * time.Millisecond
 	// Of an access that was longer ago what follows is not loaded: it was asked for by now.
@@ -278,7 +281,9 @@ func (l *Learner) turn() (n int) {
 	learned := int64(0)
 	n += l.buffer.Take(learnedAtOnce, func(a *noted) {
 		if l.current(a.of) {
-			learned++
+			if learned++; learned%learnedStanding == 0 {
+				runtime.Gosched()
+			}
 			l.learn(template.PublicKey(l.OwnPrefix, a.entry.Key), a)
 		}
 	})

@@ -6,8 +6,8 @@ import (
 )
 
 const (
-	// learningShare: learning takes 1/20 of the time of all processors at most, on one of them.
-	learningShare = 20
+	// learningShare: learning takes 1/40 of the time of all processors at most, on one of them.
+	learningShare = 40
 	// waking is about what it takes to have the learner wait and wake.
 	waking = 5 * time.Microsecond
 	// firstUsual is what learning from an access is thought to take at first. A turn that took

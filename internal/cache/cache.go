@@ -38,9 +38,9 @@ type Config struct {
 	Gate *Gate
 	// Pushed is called with an answer that left for one that was loaded ahead.
 	Pushed func(victim *Entry)
-	// Invalidated is called with how many answers of one shape a change killed, and the key of one
-	// of them; nil where nobody wants to know.
-	Invalidated func(by seen.By, key string, n int64)
+	// Invalidated returns what is called with how many answers of one shape a change killed, and
+	// the key of one of them; nil where nobody wants to know.
+	Invalidated func() func(by seen.By, key string, n int64)
 }
 
 // Store keeps entries by key.
@@ -254,6 +254,10 @@ type Killed struct {
 // Forget drops the entries that changes killed.
 func (c *Cache) Forget(kills []coherence.Kill) (all []Killed) {
 	var told map[toldOf]*toldBy
+	var tell func(by seen.By, key string, n int64)
+	if c.Invalidated != nil && len(kills) > 0 {
+		tell = c.Invalidated()
+	}
 	for _, kill := range kills {
 		e := kill.Guard.Owner.(*Entry)
 		stored := c.drop(e)
@@ -261,7 +265,7 @@ func (c *Cache) Forget(kills []coherence.Kill) (all []Killed) {
 		if stored {
 			c.Counts.kill(kill.Table, kill.Reason)
 			by := seen.By{Table: kill.Table, Rule: kill.Reason.String()}
-			if e.Tally.Seen.Invalidate(by); c.Invalidated != nil {
+			if e.Tally.Seen.Invalidate(by); tell != nil {
 				if told == nil {
 					told = map[toldOf]*toldBy{}
 				}
@@ -278,7 +282,7 @@ func (c *Cache) Forget(kills []coherence.Kill) (all []Killed) {
 		}
 	}
 	for of, by := range told {
-		c.Invalidated(of.By, by.key, by.n)
+		tell(of.By, by.key, by.n)
 	}
 	return all
 }

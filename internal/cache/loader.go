@@ -7,5 +7,6 @@ import "context"
 // the answer is being loaded already, or cannot be.
 type Loader func(ctx context.Context) Run
 
-// Run does what a Loader began, and returns the entries that it stored.
-type Run func() (stored []*Entry, err error)
+// Run does what a Loader began, and returns the entries whose answers it asked for: those that it
+// stored, and those that a write overtook or an error ended. Others a reader has taken over.
+type Run func() (asked []*Entry, err error)

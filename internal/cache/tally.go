@@ -17,6 +17,7 @@ type counts struct {
 	Preloads, PreloadHits atomic.Int64 // loads in the background whose answer was stored, and of these those whose answer was read
 
 	kills   sync.Map // killedBy -> *atomic.Int64
+	killers bounded  // the tables in kills
 	tallies tallies
 }
 
@@ -48,7 +49,16 @@ type tallies struct {
 // shapes is asked once, sweeping for each of them would take most of the time.
 const sweptAt = 4
 
-// of returns the tallies of a table, at least one. mu is held.
+// named returns what the tallies of a table are under; those of own data, which is of none, are
+// always apart. mu is held.
+func (ts *tallies) named(table string) string {
+	if _, known := ts.byTable[table]; !known && table != "" && len(ts.byTable) >= maxTables {
+		return otherTables
+	}
+	return table
+}
+
+// of returns the tallies that are under a name, at least one. mu is held.
 func (ts *tallies) of(table string) []*Tally {
 	if ts.byTable == nil {
 		ts.byTable = map[string][]*Tally{}
@@ -75,16 +85,50 @@ func (ts *tallies) sweep(table string) {
 	})
 }
 
+// maxTables bounds the tables that are told apart; the others are told as otherTables. A statement
+// may name any, and an application may make tables without end.
+const (
+	maxTables   = 1_000
+	otherTables = "other"
+)
+
+// bounded are the tables that are told apart. It is safe for concurrent use.
+type bounded struct {
+	mu    sync.Mutex
+	names map[string]bool
+}
+
+// name returns what a table is told as.
+func (b *bounded) name(table string) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case table == "", b.names[table]: // "" is all tables
+		return table
+	case len(b.names) >= maxTables:
+		return otherTables
+	case b.names == nil:
+		b.names = map[string]bool{}
+	}
+	b.names[table] = true
+	return table
+}
+
+func (b *bounded) clear() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.names = nil
+}
+
 type killedBy struct {
 	table  string
 	reason coherence.Reason
 }
 
 func (c *counts) kill(table string, reason coherence.Reason) {
-	key := killedBy{table, reason}
-	n, ok := c.kills.Load(key)
+	n, ok := c.kills.Load(killedBy{table, reason})
 	if !ok {
-		n, _ = c.kills.LoadOrStore(key, new(atomic.Int64))
+		n, _ = c.kills.LoadOrStore(killedBy{c.killers.name(table), reason}, new(atomic.Int64))
 	}
 	n.(*atomic.Int64).Add(1)
 }
@@ -93,7 +137,7 @@ func (c *counts) kill(table string, reason coherence.Reason) {
 func (c *counts) Tally(table string) *Tally {
 	c.tallies.mu.Lock()
 	defer c.tallies.mu.Unlock()
-	return c.tallies.of(table)[0]
+	return c.tallies.of(c.tallies.named(table))[0]
 }
 
 // NewTally returns a tally of a table for one shape of query, which is called so, until it is over.
@@ -102,7 +146,8 @@ func (c *counts) NewTally(table, label string) *Tally {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	t := &Tally{Table: table, Label: label}
-	ts.byTable[table] = append(ts.of(table), t)
+	name := ts.named(table)
+	ts.byTable[name] = append(ts.of(name), t)
 	return t
 }
 
@@ -115,7 +160,7 @@ func (c *counts) Over(table string, t *Tally) {
 	if ts.unswept == nil {
 		ts.unswept = map[string]int{}
 	}
-	t.over = true
+	t.over, table = true, ts.named(table)
 	if ts.unswept[table]++; ts.unswept[table]*sweptAt >= len(ts.byTable[table]) {
 		ts.sweep(table)
 	}
@@ -129,7 +174,7 @@ func (c *counts) EachKill(do func(table string, reason coherence.Reason, n int64
 	})
 }
 
-// EachTally calls do with each tally of each table.
+// EachTally calls do with each tally of each table, those beyond maxTables together as one.
 func (c *counts) EachTally(do func(table string, t *Tally)) {
 	ts := &c.tallies
 	ts.mu.Lock()
@@ -152,6 +197,7 @@ func (c *counts) clear() {
 		n.Store(0)
 	}
 	c.kills.Clear()
+	c.killers.clear()
 	c.EachTally(func(_ string, t *Tally) {
 		t.Hits.Clear()
 		t.Misses.Store(0)

@@ -29,6 +29,7 @@ type Catalog struct {
 	mu     sync.RWMutex
 	seen   map[*schema.Schema]int          // how many relations it had: GORM adds some later
 	tables map[string]*Table               // by folded name
+	said   map[string]*Table               // the same, as the models say, with all keys
 	exact  map[string]bool                 // as the models name them
 	edges  map[string][]edge               // by table: what its changes change, too
 	owners map[reflect.Type]*schema.Schema // of join tables without a model of their own
@@ -36,18 +37,25 @@ type Catalog struct {
 	// show, and those that foreign keys reference. The inner maps do not change. A change that was
 	// worked out without one kills more.
 	wanted map[string]map[string]bool
+	// spelled is, by table, how all models of it spell its name; "" where that differs. collated
+	// is, by table, what the database said of its columns. The inner maps do not change.
+	spelled  map[string]string
+	collated map[string]map[string]int
 }
 
 // New returns a catalog that knows no models yet.
 func New(hooks Hooks) *Catalog {
 	return &Catalog{
-		hooks:  hooks,
-		seen:   map[*schema.Schema]int{},
-		tables: map[string]*Table{},
-		exact:  map[string]bool{},
-		edges:  map[string][]edge{},
-		wanted: map[string]map[string]bool{},
-		owners: map[reflect.Type]*schema.Schema{},
+		hooks:    hooks,
+		seen:     map[*schema.Schema]int{},
+		tables:   map[string]*Table{},
+		said:     map[string]*Table{},
+		exact:    map[string]bool{},
+		edges:    map[string][]edge{},
+		wanted:   map[string]map[string]bool{},
+		spelled:  map[string]string{},
+		collated: map[string]map[string]int{},
+		owners:   map[reflect.Type]*schema.Schema{},
 	}
 }
 
@@ -280,16 +288,19 @@ func (c *Catalog) visit(s *schema.Schema, l *Learned) {
 // said, it is no longer known how values compare.
 func (c *Catalog) describe(s *schema.Schema, dialect string, l *Learned) {
 	name := TableName(s.Table)
-	before := c.tables[name]
 	now := newTable(s, dialect)
 	c.exact[s.Table] = true
-	if before == nil {
-		c.tables[name] = now
-		l.Tables = append(l.Tables, name)
-		return
+	if before := c.said[name]; before != nil {
+		now.merge(before)
 	}
-	if now.merge(before) {
+	if spelled, ok := c.spelled[name]; !ok {
+		c.spelled[name] = s.Table
+	} else if spelled != s.Table {
+		c.spelled[name] = ""
+		delete(c.collated, name)
+	}
+	c.said[name] = now
+	if c.compose(name) {
 		l.Tables = append(l.Tables, name)
 	}
-	c.tables[name] = now
 }

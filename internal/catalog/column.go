@@ -25,6 +25,7 @@ const (
 	Integer               // as integers, booleans among them
 	Textual               // as text whose differences beyond case and blanks count
 	Bytewise              // byte by byte
+	Collated              // as text by a collation of which is known what texts of printable ASCII it takes for equal
 )
 
 // Column is what is known of a column of a table in use.
@@ -40,6 +41,11 @@ type Column struct {
 	// ascii says that other texts than those of ASCII may be kept as others, as where the server is
 	// not strict and the column has a character set without them.
 	ascii bool
+	// folds says that a collation which the model does not tell decides what texts are equal.
+	folds bool
+	// untyped says that the model leaves the type of a text open, and PostgreSQL may read it as
+	// another thing.
+	untyped bool
 	// nullable says that NULL is kept as it is.
 	nullable bool
 	// generated says that 0 and NULL stand for a value that the database makes.
@@ -95,10 +101,13 @@ func newColumn(dialect string, f *schema.Field) Column {
 		}
 		switch {
 		case dialect == "mysql" && !binaryCollation(rest):
-			// Its usual collations take many different texts for equal.
+			// Its usual collations take many different texts for equal. Which one the column has,
+			// the database can be asked.
+			c.folds = true
 		case collated && !binaryCollation(rest):
 		default:
 			c.Class = Textual
+			c.untyped = dialect == "postgres" && (name == "" || name == "string")
 		}
 		if dialect == "mysql" {
 			c.longest, c.ascii = declaredLength(name, rest), true
@@ -327,6 +336,7 @@ func (c Column) merge(other Column) Column {
 			c.longest = other.longest
 		}
 		c.ascii = c.ascii || other.ascii
+		c.folds, c.untyped = c.folds && other.folds, c.untyped && other.untyped
 		c.nullable, c.generated = c.nullable && other.nullable, c.generated || other.generated
 	}
 	c.derived = derived
@@ -335,6 +345,9 @@ func (c Column) merge(other Column) Column {
 
 // Distinct reports whether it can be told of two values of the column that they differ.
 func (c *Column) Distinct() bool { return c.Class > nullness }
+
+// Folds reports whether texts that the database takes for equal in the column may differ.
+func (c *Column) Folds() bool { return c.Class == Textual || c.Class == Collated }
 
 // blurred returns the column without what is known of its values.
 func (c Column) blurred() Column { return Column{Name: c.Name, derived: c.derived} }

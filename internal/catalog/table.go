@@ -1,7 +1,6 @@
 package catalog
 
 import (
-	"reflect"
 	"slices"
 	"strings"
 
@@ -9,7 +8,8 @@ import (
 	"gorm.io/gorm/schema"
 )
 
-// Table is what the models of a table say of it. It does not change; what is learned replaces it.
+// Table is what the models of a table say of it, and the database of its texts. It does not change;
+// what is learned replaces it.
 type Table struct {
 	Columns map[string]Column // by folded name
 	Keys    [][]string        // the primary key, if it is known, then unique keys; folded names
@@ -20,8 +20,13 @@ type Table struct {
 	// Chosen are other columns by which writes choose rows: answers show the values of their rows
 	// in them, too.
 	Chosen []string
+	// Asks is the name by which the database can be asked for the collations of the columns; ""
+	// where none matters that is not known.
+	Asks string
+	said map[string]Column // Columns as the models say
 }
 
+// newTable returns what a schema says of its table: all its keys are among the keys.
 func newTable(s *schema.Schema, dialect string) *Table {
 	t := &Table{Columns: map[string]Column{}}
 	vague := false
@@ -53,7 +58,6 @@ func newTable(s *schema.Schema, dialect string) *Table {
 	}
 	t.Unique = uniqueKeys(s)
 	t.Keys = append(t.Keys, t.Unique...)
-	t.limitKeys()
 	return t
 }
 
@@ -101,9 +105,8 @@ func uniqueKeys(s *schema.Schema) (keys [][]string) {
 	return keys
 }
 
-// merge adds what another model said of the same table before. It reports whether the two together
-// say another thing than the other one did.
-func (t *Table) merge(before *Table) (changed bool) {
+// merge adds what another model said of the same table before.
+func (t *Table) merge(before *Table) {
 	for name, col := range before.Columns {
 		if mine, ok := t.Columns[name]; ok {
 			col = col.merge(mine)
@@ -129,10 +132,13 @@ func (t *Table) merge(before *Table) (changed bool) {
 		}
 	}
 	t.Keys, t.Primary = keys, primary
-	t.limitKeys()
-	t.Unique = slices.CompactFunc(slices.Concat(before.Unique, t.Unique), slices.Equal)
-	t.Chosen = slices.DeleteFunc(slices.Clone(before.Chosen), func(name string) bool { col := t.Columns[name]; return !col.Distinct() })
-	return !reflect.DeepEqual(t, before)
+	unique := slices.Clone(before.Unique)
+	for _, key := range t.Unique {
+		if !slices.ContainsFunc(unique, func(other []string) bool { return slices.Equal(key, other) }) {
+			unique = append(unique, key)
+		}
+	}
+	t.Unique = unique
 }
 
 // TableName is how table names are compared.

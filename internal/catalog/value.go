@@ -3,9 +3,11 @@ package catalog
 import (
 	"bytes"
 	"database/sql/driver"
+	"errors"
 	"math"
 	"reflect"
 	"strconv"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -115,7 +117,7 @@ func (c *Column) Operand(o sqltext.Operand, vars []any) coherence.Value {
 	case sqltext.Null:
 		return c.null()
 	case sqltext.Number, sqltext.Text:
-		if o.Kind == sqltext.Number && c.Class == Textual {
+		if o.Kind == sqltext.Number && c.Folds() {
 			return "" // MySQL compares as numbers: 7 is '7', '07' and '7 days'
 		}
 		if o.Text == "" {
@@ -181,7 +183,8 @@ func (c *Column) text(s string) coherence.Value {
 		if v, err := strconv.ParseInt(s, 10, 64); err == nil && strconv.FormatInt(v, 10) == s {
 			return c.integer(v)
 		}
-	case c.Class == Textual && (c.longest == 0 || len(s) <= c.longest) && !(c.ascii && beyondASCII(s)):
+	case c.longest > 0 && len(s) > c.longest, c.untyped && !spelledOneWay(s):
+	case c.Class == Textual && !(c.ascii && beyondASCII(s)), c.Class == Collated && printable(s):
 		return textValue(s)
 	}
 	return c.some()
@@ -189,7 +192,7 @@ func (c *Column) text(s string) coherence.Value {
 
 func (c *Column) bytes(b []byte) coherence.Value {
 	switch c.Class {
-	case Textual:
+	case Textual, Collated:
 		return c.text(string(b))
 	case Bytewise:
 		if c.longest > 0 && len(b) > c.longest {
@@ -201,12 +204,8 @@ func (c *Column) bytes(b []byte) coherence.Value {
 	return c.some()
 }
 
-const (
-	// longestText is how much of a text's folded form is compared.
-	longestText = 96
-	// longestNumber is how long a text can be that is a number.
-	longestNumber = 40
-)
+// longestText is how much of a text's folded form is compared.
+const longestText = 96
 
 // textValue folds a text so that all which some database takes for equal to it fold alike: in a
 // column that a migration of the application's own made citext, NOCASE, RTRIM, uuid, char or
@@ -215,6 +214,9 @@ const (
 func textValue(s string) coherence.Value {
 	if len(s) >= len("2006-01") && s[4] == '-' && isDigits(s[:4]) && isDigits(s[5:7]) {
 		return ""
+	}
+	if v, ok := number(strings.TrimSpace(s)); ok {
+		return v
 	}
 	folded := make([]byte, 1, min(len(s), longestText)+1)
 	folded[0] = 's'
@@ -232,12 +234,28 @@ func textValue(s string) coherence.Value {
 			return coherence.Value(folded)
 		}
 	}
-	if c := folded[len(folded)-1]; len(folded) <= longestNumber && ('0' <= c && c <= '9' || c == '.') {
-		if n, err := strconv.ParseFloat(string(folded[1:]), 64); err == nil {
-			return coherence.Value(strconv.AppendFloat(append(folded[:0], "s#"...), n, 'g', -1, 64))
-		}
+	if v, ok := number(string(folded[1:])); ok { // such as a uuid of nothing but digits
+		return v
 	}
 	return coherence.Value(folded)
+}
+
+// number returns what stands for a text that is a number; "" for one that is too large or too near
+// to 0 to be told from others.
+func number(s string) (v coherence.Value, ok bool) {
+	if s == "" || s[len(s)-1] != '.' && !isDigits(s[len(s)-1:]) {
+		return "", false
+	}
+	n, err := strconv.ParseFloat(s, 64)
+	switch {
+	case err != nil && !errors.Is(err, strconv.ErrRange):
+		return "", false
+	case math.IsInf(n, 0), n == 0 && strings.ContainsAny(s, "eEpP"):
+		return "", true
+	case n == 0:
+		n = 0 // which -0 is equal to
+	}
+	return coherence.Value(strconv.AppendFloat([]byte("s#"), n, 'g', -1, 64)), true
 }
 
 // beyondASCII reports whether a text has a character that is none of ASCII.
@@ -248,6 +266,17 @@ func beyondASCII(s string) bool {
 		}
 	}
 	return false
+}
+
+// printable reports whether all characters of a text are of printable ASCII: a collation may ignore
+// others.
+func printable(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 func isDigits(s string) bool {

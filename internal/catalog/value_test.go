@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,6 +38,7 @@ var valuesOfAll = []any{
 	nil, 0, 1, -1, 7, int8(7), uint16(7), int64(1 << 40), true, false, 7.0, 0.5, "7", "07", " 7", "7 ", "+7", "7.0", "7e0", "0x7", "1", "0", "true", "t",
 	"a", "A", "a ", " a", "ä", "Ä", "ß", "ss", "", " ", "0", "-0", ".5", "0.5", "2020-01-02", "2020-01-02 00:00:00", []byte("a"), []byte("7"), []byte("a\x00"),
 	"\x00", time.Date(2020, 1, 2, 0, 0, 0, 0, time.UTC), valuesColor("a"), valuesColor("red"), "red", gorm.DeletedAt{}, gorm.DeletedAt{Time: time.Unix(1, 0), Valid: true},
+	"0.01", "1e-2", "1E-2", "-5", "-5.0", "-0", "-0.0", "20", "200e-1", "1.5" + strings.Repeat("0", 43), "1e999", "9e999", "1e-999", "0e5",
 	"{A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11}", "a0eebc999c0b4ef8bb6d6bb9bd380a11",
 }
 
@@ -126,7 +128,7 @@ func TestValuesThatAreToldApart(t *testing.T) {
 		a, b  any
 	}{
 		{"Int", 1, 2}, {"Int", int8(7), uint64(8)}, {"Int", "7", 8}, {"Uint", 1, 2}, {"Bool", true, false}, {"Bool", 1, false},
-		{"Text", "a", "b"}, {"Text", "a", []byte("b")}, {"Text", "10", "11"}, {"Long", "a", nil}, {"Bytes", []byte("a"), []byte("b")},
+		{"Text", "a", "b"}, {"Text", "a", []byte("b")}, {"Text", "10", "11"}, {"Text", "-5", "5"}, {"Text", "1e-2", "1e2"}, {"Long", "a", nil}, {"Bytes", []byte("a"), []byte("b")},
 		{"Float", 1.5, nil}, {"Time", time.Unix(1, 0), nil}, {"Deleted", gorm.DeletedAt{Time: time.Unix(1, 0), Valid: true}, nil},
 	} {
 		col := newColumn("sqlite", stmt.Schema.LookUpField(test.field))

@@ -13,6 +13,19 @@ const (
 	Any = Insert | Update | Delete
 )
 
+// String returns "insert", "update" or "delete", and "write" where it is not known which.
+func (k Kind) String() string {
+	switch k {
+	case Insert:
+		return "insert"
+	case Update:
+		return "update"
+	case Delete:
+		return "delete"
+	}
+	return "write"
+}
+
 // Value is a value of a column: values of one column that the database may take for equal are equal
 // Values.
 type Value string

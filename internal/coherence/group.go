@@ -166,6 +166,15 @@ func (g *Guard) Dead() bool { return g.dead.Load() }
 // group is there on its account. It is called by whoever leased it.
 func (g *Guard) First() bool { return g.first }
 
+// Tables returns the names of the tables that the answer reads.
+func (g *Guard) Tables() []string {
+	group := g.group.Load()
+	if group == nil {
+		return nil
+	}
+	return append([]string{group.home}, group.others...)
+}
+
 // showsKeys reports whether the answer shows a row for each primary key that it pins.
 func (g *Guard) showsKeys() bool { return g.pinned > 0 && g.filled && g.rows != none }
 

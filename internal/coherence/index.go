@@ -10,7 +10,7 @@ import (
 // Kill is an answer that a change killed.
 type Kill struct {
 	Guard  *Guard
-	Table  string // of the change
+	Table  string // of the change, as Told has it
 	Reason Reason
 }
 
@@ -260,12 +260,12 @@ func (x *Index) HeldOut() (tables []string, writes int64) {
 		held := !t.gone && now.Before(t.held)
 		x.unlock(t)
 		if held {
-			tables = append(tables, name.(string))
+			tables = append(tables, Told(name.(string)))
 		}
 		return true
 	})
 	slices.Sort(tables)
-	return tables, x.holds.Load()
+	return slices.Compact(tables), x.holds.Load()
 }
 
 // Finish says that announced changes are visible now, or never will be. Where the end of a write

@@ -119,7 +119,7 @@ func (s *search) visit(guard *Guard, reason Reason) {
 
 // take finds an answer.
 func (s *search) take(guard *Guard, reason Reason) {
-	s.found = append(s.found, Kill{guard, s.change.Table, reason})
+	s.found = append(s.found, Kill{guard, Told(s.change.Table), reason})
 	if s.kills {
 		group := guard.group.Load()
 		before := group.used

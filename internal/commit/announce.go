@@ -1,6 +1,8 @@
 package commit
 
 import (
+	"context"
+	"errors"
 	"slices"
 
 	"github.com/gorm-preload/preload/internal/cache"
@@ -12,28 +14,49 @@ import (
 // announce says that what was written is about to become visible. The returned function is called
 // once, after it has, or will not; with how long the tables stay out of the cache from then on.
 func (l *Log) announce(writes []footprint.Write) (finish func(Hold)) {
-	finish, err := l.announceAs(writes, "")
+	finish, err := l.announceAs(context.Background(), writes, "")
 	l.goesOn(err)
 	return finish
 }
 
+// announceBy does what announce does for a statement that is not sent if its context ends before
+// others are told: late is the error of the context then. It is nil where the statement is to be
+// sent, though it may be too late for that.
+func (l *Log) announceBy(ctx context.Context, writes []footprint.Write) (finish func(Hold), late error) {
+	finish, err := l.announceAs(ctx, writes, "")
+	if late = ctx.Err(); late != nil && errors.Is(err, late) {
+		return finish, late
+	}
+	l.goesOn(err)
+	return finish, nil
+}
+
 // announceAs does what announce does for a transaction by the name that the database has for it. An
-// error says that others cannot be told of it, and it should not become visible; finish is to be
-// called all the same.
-func (l *Log) announceAs(writes []footprint.Write, tx string) (finish func(Hold), err error) {
+// error says that others cannot be told of it, or were not before the context ended, and it should
+// not become visible; finish is to be called all the same.
+func (l *Log) announceAs(ctx context.Context, writes []footprint.Write, tx string) (finish func(Hold), err error) {
 	altered := l.altered(writes)
 	announced, told, dead := l.announced(writes)
+	l.wrote(told, false)
 	// What is asked here meanwhile is blocked already.
-	end, err := l.tell(told, tx)
+	end, err := l.tell(ctx, told, tx)
 	return func(hold Hold) {
 		if altered {
 			l.altered(writes)
 		}
 		end(hold)
+		l.wrote(told, false)
 		l.Index.Finish(announced, hold.For)
 		l.keepOut(told, hold)
 		l.Killed(dead)
 	}, err
+}
+
+// wrote tells of a write.
+func (l *Log) wrote(w footprint.Write, elsewhere bool) {
+	if l.Wrote != nil {
+		l.Wrote(w.Changes, elsewhere)
+	}
 }
 
 // announced announces what was written, with all that the database changes on account of it. It
@@ -50,7 +73,7 @@ func (l *Log) announced(writes []footprint.Write) (announced *coherence.Announce
 		}
 		all = footprint.Write{Changes: l.Catalog.Expand(changes), Version: version}
 		if everywhere(all) {
-			l.definitions.Add(1)
+			l.redefined()
 		}
 		announced, kills := l.Index.Announce(all.Changes...)
 		dead = append(dead, l.Cache.Forget(kills)...)
@@ -92,9 +115,15 @@ func (l *Log) altered(writes []footprint.Write) bool {
 	if !slices.ContainsFunc(writes, everywhere) {
 		return false
 	}
-	l.definitions.Add(1)
+	l.redefined()
 	if l.dialect == "sqlite" {
 		l.alterations.Add(1)
 	}
 	return true
+}
+
+// redefined notes that something else may be behind a name.
+func (l *Log) redefined() {
+	l.definitions.Add(1)
+	l.Catalog.Unsettle()
 }

@@ -1,6 +1,7 @@
 package commit
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 
@@ -20,13 +21,22 @@ var ErrUnknownOutcome = errors.New("preload: the outcome of a write is not known
 // What is written in a transaction of database/sql is not visible yet when its statement returns.
 // So it is announced after that, if nobody said that it is held; unless the statement may end the
 // transaction itself.
+//
+// A statement that neither runs later nor may end a transaction goes by way of a Witness or of
+// Accompanied, which do not send it if its context ended before others were told.
 func (l *Log) Begin(stmt *gorm.Statement, w footprint.Write, query string, ends, lazily bool) *Token {
+	return l.begin(stmt, w, query, ends, lazily, !ends && !lazily)
+}
+
+// begin is Begin. unsent says that the statement is not sent if its token is refused.
+func (l *Log) begin(stmt *gorm.Statement, w footprint.Write, query string, ends, lazily, unsent bool) *Token {
 	if len(w.Changes) == 0 {
 		return nil
 	}
 	tok := &Token{log: l, query: query, lazily: lazily, ends: ends}
 	tok.late = stmt.Context.Err() // database/sql sends nothing for a context that is done already
 	at, wrapper := Reach(stmt.ConnPool)
+	pool := at
 	switch at := at.(type) {
 	case *transaction:
 		if wrapper == "" && at.pool.log == l {
@@ -34,7 +44,7 @@ func (l *Log) Begin(stmt *gorm.Statement, w footprint.Write, query string, ends,
 			return tok
 		}
 	case *Pool:
-		tok.known = wrapper == ""
+		pool, tok.known = at.ConnPool, wrapper == ""
 	case *sql.DB:
 		seen := l.sees(at)
 		tok.known, tok.seen = wrapper == "" && !seen, wrapper == "" && seen && query != ""
@@ -48,7 +58,13 @@ func (l *Log) Begin(stmt *gorm.Statement, w footprint.Write, query string, ends,
 	}
 	tok.write = w
 	tok.unseen = tok.known && l.raw.open()
-	tok.finish = l.announce([]footprint.Write{w})
+	ctx := context.Background()
+	if _, heeds := pool.(*sql.DB); heeds && unsent {
+		ctx = stmt.Context // without which it would send nothing either
+	}
+	if tok.finish, tok.refused = l.announceBy(ctx, []footprint.Write{w}); tok.refused != nil {
+		tok.late = tok.refused
+	}
 	return tok
 }
 
@@ -71,7 +87,7 @@ func (l *Log) Reconsider(stmt *gorm.Statement, tok *Token, e Ending) {
 			within.held.write(w, tok.lazily)(e)
 			return
 		}
-		again := l.Begin(stmt, w, tok.query, tok.ends, tok.lazily)
+		again := l.begin(stmt, w, tok.query, tok.ends, tok.lazily, false)
 		again.ran.Store(tok.ran.Load())
 		again.Done(e)
 	})

@@ -1,6 +1,7 @@
 package commit
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"sync"
@@ -149,9 +150,10 @@ func (h *held) wrote(w footprint.Write, e Ending, finish func(Hold)) {
 // error with which the commit returns where it sent nothing; nil if there is no such error.
 //
 // name returns the name that the database has for the transaction. Where other processes cannot be
-// told, and for that reason nothing is to become visible, undo is run in place of the commit.
-func (h *held) commit(do, undo func() error, late error, name func() string) error {
-	done, refused := h.committingAs(name)
+// told, and for that reason nothing is to become visible, undo is run in place of the commit. So it
+// is where they were not told before the context ended.
+func (h *held) commit(ctx context.Context, do, undo func() error, late error, name func() string) error {
+	done, refused := h.committingAs(ctx, name)
 	if refused != nil {
 		// What the rollback says matters to nobody: without a commit nothing becomes visible.
 		_ = undo()
@@ -172,18 +174,18 @@ func (h *held) commit(do, undo func() error, late error, name func() string) err
 // committing is called before a commit, what it returns after it, with its error. The database
 // makes the changes visible somewhere inside.
 func (h *held) committing() (done func(error)) {
-	done, err := h.committingAs(func() string { return "" })
+	done, err := h.committingAs(context.Background(), func() string { return "" })
 	h.log.goesOn(err)
 	return done
 }
 
 // committingAs does what committing does for a transaction with a name. An error says that it is
 // not to be committed.
-func (h *held) committingAs(name func() string) (done func(error), refused error) {
+func (h *held) committingAs(ctx context.Context, name func() string) (done func(error), refused error) {
 	writes := h.begin()
 	finish := func(Hold) {}
 	if len(writes) > 0 {
-		finish, refused = h.log.announceAs(writes, name())
+		finish, refused = h.log.announceAs(ctx, writes, name())
 	}
 	return func(err error) {
 		hold := h.log.holdAfter(Ending{Err: err, commit: true})
@@ -233,15 +235,20 @@ func (h *held) committed(over bool, hold Hold) (committed Hold, late []func(Hold
 	return h.hold, late
 }
 
-// rollback runs a rollback, and drops what is held if it succeeded.
+// rollback runs a rollback, and drops what is held if it succeeded. If the database refuses it, the
+// transaction may have ended before some of what was written.
 func (h *held) rollback(do func() error) error {
 	err := do()
-	if err == nil {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.segments = nil
+	if err != nil {
+		if writes := h.all(); len(writes) > 0 && !errors.Is(err, sql.ErrTxDone) {
+			h.log.announce(writes)(Hold{})
+		}
+		return err
 	}
-	return err
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.segments = nil
+	return nil
 }
 
 func (h *held) lose() {

@@ -47,6 +47,7 @@ func (l *Log) keepOut(w footprint.Write, hold Hold) {
 				break
 			}
 		}
+		l.Catalog.Unsettle()
 	}
 	if l.HeldOut == nil {
 		return

@@ -55,6 +55,9 @@ type Config struct {
 	// HeldOut is called with the tables that a write keeps out of the cache, "" for all, and how
 	// long it does; nil for nobody. No lock is held.
 	HeldOut func(tables []string, hold Hold)
+	// Wrote is called with the changes of a write, and whether another process made it: where it is
+	// about to become visible, and where that is over. nil is for nobody. No lock is held.
+	Wrote func(changes []coherence.Change, elsewhere bool)
 	// Reads says that memory may answer reads in transactions.
 	Reads bool
 	// Others are the other processes; nil if there are none.

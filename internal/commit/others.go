@@ -17,18 +17,19 @@ import (
 type others interface {
 	// Tell says that a write is about to become visible; what it returns is called once, after it
 	// has. tx is what the database calls its transaction, "" where that is not known. An error says
-	// that the write should not become visible; then there is nothing to be called.
-	Tell(w footprint.Write, tx string) (finish func(strict.End), err error)
+	// that the write should not become visible; then there is nothing to be called. Where the
+	// context ends, its error may be that.
+	Tell(ctx context.Context, w footprint.Write, tx string) (finish func(strict.End), err error)
 	// Named reports whether they ask the database for transactions by name.
 	Named() bool
 }
 
 // tell tells others of a write. The returned function ends that, with how long its tables are held
 // out here.
-func (l *Log) tell(w footprint.Write, tx string) (end func(Hold), err error) {
+func (l *Log) tell(ctx context.Context, w footprint.Write, tx string) (end func(Hold), err error) {
 	var finish func(strict.End)
 	if l.Others != nil && !l.closed.Load() {
-		failopen.Guard(l.Report, "telling other processes of a write", func() { finish, err = l.Others.Tell(w, tx) })
+		failopen.Guard(l.Report, "telling other processes of a write", func() { finish, err = l.Others.Tell(ctx, w, tx) })
 	}
 	if finish == nil {
 		return func(Hold) {}, err
@@ -70,7 +71,7 @@ func (l *Log) nameOf(conn gorm.ConnPool) (name string) {
 // InvalidateEverywhere kills what depends on the changes, in other processes, too.
 func (l *Log) InvalidateEverywhere(changes []coherence.Change) {
 	announced, told, _ := l.announced([]footprint.Write{{Changes: changes}})
-	end, err := l.tell(told, "")
+	end, err := l.tell(context.Background(), told, "")
 	l.goesOn(err)
 	end(Hold{})
 	l.Index.Finish(announced, 0)
@@ -82,6 +83,7 @@ func (l *Log) Elsewhere(w footprint.Write) (finish func(strict.End)) {
 	writes := []footprint.Write{w}
 	altered := l.altered(writes)
 	announced, all, dead := l.announced(writes)
+	l.wrote(all, true)
 	return func(end strict.End) {
 		if altered {
 			l.altered(writes)
@@ -90,6 +92,7 @@ func (l *Log) Elsewhere(w footprint.Write) (finish func(strict.End)) {
 		if end == strict.EndUnknown {
 			hold = Hold{l.longHold(), OtherProcess}
 		}
+		l.wrote(all, true)
 		l.Index.Finish(announced, hold.For)
 		l.keepOut(all, hold)
 		l.Killed(dead)

@@ -22,8 +22,27 @@ type Pool struct {
 
 // Wrap makes the plugin see what happens on the pool that db uses, and returns a pool that stands
 // for it. One whose connections can be observed stays as it is. Otherwise the pool that is returned
-// is put in front, inside a PreparedStmtDB where there is one: GORM looks for that type.
-func (l *Log) Wrap(db *gorm.DB) *Pool {
+// is put in front, inside a PreparedStmtDB where there is one: GORM looks for that type. It is put
+// there, too, in root, the handle that db comes from, whose callbacks are the same: other handles
+// come from it.
+func (l *Log) Wrap(db, root *gorm.DB) *Pool {
+	front := l.wrap(db)
+	if root == nil || root == db || root.ConnPool == nil || db.ConnPool == nil {
+		return front
+	}
+	same := func(a, b gorm.ConnPool) bool {
+		return reflect.TypeOf(a) == reflect.TypeOf(b) && reflect.ValueOf(a).Comparable() && a == b
+	}
+	if same(root.ConnPool, front.ConnPool) && !same(db.ConnPool, front.ConnPool) {
+		root.ConnPool = front
+		if root.Statement != nil {
+			root.Statement.ConnPool = front
+		}
+	}
+	return front
+}
+
+func (l *Log) wrap(db *gorm.DB) *Pool {
 	if conn, hub := Observable(db.ConnPool); hub != nil {
 		l.observe(hub)
 		return &Pool{conn, l}
@@ -191,6 +210,9 @@ func SQLTx(tx *gorm.DB) (*sql.Tx, bool) {
 	}
 	at, _ := Reach(tx.Statement.ConnPool)
 	if ours, ok := at.(*transaction); ok {
+		// Nobody sees what is done with it: memory answers no read of the transaction any more, nor
+		// is any answer kept.
+		ours.over()
 		at, _ = Reach(ours.ConnPool)
 	}
 	inner, ok := at.(*sql.Tx)

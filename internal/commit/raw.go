@@ -1,6 +1,7 @@
 package commit
 
 import (
+	"context"
 	"database/sql"
 	"log/slog"
 
@@ -57,7 +58,7 @@ func (l *Log) rawStatement(stmt *gorm.Statement, lazily bool) *Token {
 	case sqltext.Savepoint, sqltext.RollbackTo, sqltext.Release:
 		if tx != nil {
 			pointed := tx.held.point(meaning.Kind, meaning.Name)
-			return &Token{log: l, known: true, after: func(e Ending) { pointed(e.Err) }}
+			return &Token{log: l, query: query, known: true, held: &tx.held, after: func(e Ending) { pointed(e.Err) }}
 		}
 		if tok := l.rawSavepoint(stmt, query, meaning, direct); tok != nil {
 			return tok
@@ -142,10 +143,10 @@ func (l *Log) beginRaw() {
 // everything announces that anything may change, of which nothing is loaded again at once.
 func (l *Log) everything() (finish func(Hold)) {
 	announced, told, _ := l.announced([]footprint.Write{footprint.Everything()})
-	end, err := l.tell(told, "")
+	end, err := l.tell(context.Background(), told, "")
 	l.goesOn(err)
 	return func(hold Hold) {
-		l.definitions.Add(1)
+		l.redefined()
 		end(hold)
 		l.Index.Finish(announced, hold.For)
 		l.keepOut(told, hold)

@@ -2,7 +2,6 @@ package commit
 
 import (
 	"database/sql"
-	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -11,8 +10,9 @@ import (
 	"gorm.io/gorm"
 )
 
-// openRows are raw writes that were started through Rows or Row and whose rows are not closed yet:
-// some databases do the work as they are read. Until then they count as under way.
+// openRows are raw writes that were started through Rows or Row and whose rows are not closed yet,
+// as some databases do the work as they are read, and writes in transactions that others began,
+// which have not ended yet. Until then they count as under way.
 type openRows struct {
 	mu       sync.Mutex
 	open     []*openWrite
@@ -22,6 +22,7 @@ type openRows struct {
 
 type openWrite struct {
 	rows  *sql.Rows // nil if they cannot be seen: it is then open for as long as rows are thought to be read
+	tx    *sql.Tx   // that it is open as long as, in place of rows
 	since time.Time
 	done  func(Ending)
 }
@@ -65,16 +66,6 @@ func (l *Log) Watch(stmt *gorm.Statement, done func(Ending)) (watched bool) {
 		}
 	})
 	return watched
-}
-
-// rowsOf returns the rows that a row is read from. The field is not exported, but tells where they
-// are; ok is false if it cannot be seen.
-func rowsOf(row *sql.Row) (rows *sql.Rows, ok bool) {
-	field := reflect.ValueOf(row).Elem().FieldByName("rows")
-	if !field.IsValid() || field.Type() != reflect.TypeFor[*sql.Rows]() {
-		return nil, false
-	}
-	return (*sql.Rows)(field.UnsafePointer()), true
 }
 
 // add reports whether there are so many that those that are closed should be looked for.
@@ -141,14 +132,20 @@ func (l *Log) sweep() (swept chan struct{}) {
 // over reports whether a write has ended, and how.
 func (l *Log) over(w *openWrite, now time.Time) (e Ending, over bool) {
 	if now.Sub(w.since) >= times(l.HoldOut, openLimit) {
-		return Ending{Unseen: true, Why: RawRows}, true
+		e = Ending{Unseen: true, Why: RawRows}
+		if w.tx != nil {
+			e.Why = OtherPool
+		}
+		return e, true
 	}
-	if w.rows == nil {
-		return e, false
-	}
-	if _, err := w.rows.Columns(); err == nil { // fails once they are closed
+	switch {
+	case w.tx != nil:
+		// It says so before it sends the commit.
+		return Ending{Unseen: true, Why: OtherPool}, ending(w.tx)
+	case w.rows == nil:
 		return e, false
 	}
 	// It tells of an error at closing, too, which is when a driver reads what was left.
-	return Ending{Err: w.rows.Err()}, true
+	err, closed := endOf(w.rows)
+	return Ending{Err: err}, closed
 }

@@ -29,6 +29,7 @@ func (l *Log) leaves(meaning sqltext.Statement) {
 // SetDiffer notes that connections are not alike.
 func (l *Log) SetDiffer() {
 	if !l.settings.differ.Swap(true) {
+		l.Catalog.Unsettle()
 		l.Report(slog.LevelInfo, "preload: a statement set something on its connection that others may depend on (SET, PRAGMA, ATTACH, "+
 			"a temporary table): loads in the background have no connections of their own from now on", "")
 	}

@@ -1,9 +1,9 @@
 package commit
 
 import (
+	"cmp"
 	"database/sql"
 	"errors"
-	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -13,7 +13,8 @@ import (
 )
 
 // standing is what became of a transaction, as far as it decides whether memory may answer a read
-// in it. What is noted stays: a rollback to a savepoint takes nothing of it back.
+// in it, and the rows by which it may yet fail. What is noted stays: a rollback to a savepoint
+// takes nothing of it back.
 type standing struct {
 	tx atomic.Pointer[sql.Tx] // by which the log finds the transaction; nil if it needs none
 
@@ -40,13 +41,6 @@ func (s *standing) over() {
 	s.ended = true
 }
 
-// failed notes how a statement ended that ran on the connection.
-func (s *standing) failed(err error) {
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		s.over()
-	}
-}
-
 // does notes what a statement is about to do to the transaction.
 func (s *standing) does(within sqltext.Within) {
 	if within == 0 {
@@ -70,58 +64,78 @@ func (s *standing) reading(rows *sql.Rows) {
 	s.rows = append(s.rows, rows)
 }
 
-// read forgets rows that are closed.
-func (s *standing) read(rows *sql.Rows) {
+// unread looks at the rows that the application reads: it reports whether some are open, and what
+// ended one of the others.
+func (s *standing) unread() (open bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.rows = slices.DeleteFunc(s.rows, func(other *sql.Rows) bool { return other == rows })
+	s.rows = slices.DeleteFunc(s.rows, func(rows *sql.Rows) bool {
+		ended, closed := endOf(rows)
+		open = open || !closed
+		err = cmp.Or(err, ended)
+		return closed
+	})
+	return open, err
 }
 
 // stands reports whether memory may answer reads, but for what the transaction wrote, and what it
 // sees of others. While rows are open some drivers answer nothing else.
-func (s *standing) stands(partitioned bool) (sees level, ok bool) {
-	s.mu.Lock()
-	open := slices.Clone(s.rows)
-	s.mu.Unlock()
-	for _, rows := range open {
-		// To ask whether rows are closed is to wait for whoever is reading them, as the query
-		// would that is to be answered.
-		if _, err := rows.Columns(); err == nil {
-			return seesOther, false
-		}
-		s.failed(rows.Err())
-		s.read(rows)
+func (t *transaction) stands(partitioned bool) (sees level, ok bool) {
+	if t.heed() {
+		return seesOther, false
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	own := s.did&sqltext.Sets != 0 && !partitioned
-	return s.isolation, !s.ended && !own && s.did&sqltext.Locks == 0
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	own := t.did&sqltext.Sets != 0 && !partitioned
+	return t.isolation, !t.ended && !own && t.did&sqltext.Locks == 0
+}
+
+// heed notes what became of the rows that the application reads, and reports whether some are open.
+// An error among the rows tells as much of the transaction as one of a statement.
+func (t *transaction) heed() (open bool) {
+	open, err := t.unread()
+	t.failed(err)
+	return open
+}
+
+// failed notes how a statement ended that ran in the transaction, which may be over if one failed:
+// databases roll back at deadlocks, and where a conflict clause says so.
+func (t *transaction) failed(err error) {
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		t.held.fail()
+		t.over()
+	}
 }
 
 // Opened notes that a statement gave the application rows to read itself.
 func (l *Log) Opened(stmt *gorm.Statement) {
-	if !l.Reads {
-		return
-	}
 	at, _ := Reach(stmt.ConnPool)
 	t := l.transactionOf(at)
 	if t == nil {
 		return
 	}
+	t.heed()
 	switch dest := stmt.Dest.(type) {
 	case *sql.Rows:
 		if dest != nil {
 			t.reading(dest)
 		}
 	case *sql.Row:
-		if dest == nil {
-			return
-		}
-		if rows, seen := rowsOf(dest); !seen {
-			t.over() // whether they are open cannot be told
-		} else if rows != nil {
-			t.reading(rows)
-		}
+		t.readingRow(dest)
+	}
+}
+
+// readingRow notes that the application reads a row on the connection.
+func (t *transaction) readingRow(row *sql.Row) {
+	if row == nil {
+		return
+	}
+	if rows, seen := rowsOf(row); !seen {
+		t.over() // whether they are open cannot be told
+	} else if rows != nil {
+		t.reading(rows)
+	} else {
+		t.failed(row.Err())
 	}
 }
 
@@ -152,14 +166,4 @@ func (l *Log) recognize(tx *sql.Tx, within *transaction) {
 func sqlTx(at gorm.ConnPool) *sql.Tx {
 	tx, _ := at.(*sql.Tx)
 	return tx
-}
-
-// poolOf returns the pool of a transaction of database/sql; nil if it cannot be seen. The field is
-// not exported.
-func poolOf(tx *sql.Tx) *sql.DB {
-	field := reflect.ValueOf(tx).Elem().FieldByName("db")
-	if !field.IsValid() || field.Type() != reflect.TypeFor[*sql.DB]() {
-		return nil
-	}
-	return (*sql.DB)(field.UnsafePointer())
 }

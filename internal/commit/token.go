@@ -35,6 +35,7 @@ type Token struct {
 	// unseen that its end cannot be seen.
 	lazily, ends, unseen bool
 	late                 error        // that of the context, before the statement
+	refused              error        // the same, where the statement is not to be sent for that
 	held                 *held        // of the transaction that it is known to run in
 	tx                   *sql.Tx      // on which it was handed on, if it was on one that is nobody's
 	after                func(Ending) // called with how the statement returned, if that is not nil
@@ -63,7 +64,7 @@ func (tok *Token) Heard(said uint64, changes []coherence.Change) {
 
 // in puts the token into a context.
 func (tok *Token) in(ctx context.Context) context.Context {
-	if tok == nil || tok.known {
+	if tok == nil || tok.known && tok.held == nil {
 		return ctx
 	}
 	return context.WithValue(ctx, tokenKey{}, tok)
@@ -75,6 +76,12 @@ func (tok *Token) announced(query string) bool {
 }
 
 func (tok *Token) is(query string) bool { return tok.query == query }
+
+// noted reports whether what a statement of this text does to its transaction was noted before it
+// was handed on.
+func (tok *Token) noted(query string) bool {
+	return tok != nil && tok.held != nil && (tok.query == "" || tok.is(query))
+}
 
 // reads reports whether a statement of this text is a query that GORM built.
 func (tok *Token) reads(query string) bool { return tok != nil && tok.reading && tok.is(query) }
@@ -131,6 +138,14 @@ func (tok *Token) Done(e Ending) {
 	foreign := !tok.known && !tok.ran.Load() && (!failed || tok.ends || tok.query == "")
 	if e.Unseen = e.Unseen || tok.unseen || foreign; foreign {
 		e.Why = OtherPool
+		if tok.tx != nil && !ending(tok.tx) {
+			// What it wrote is visible once the transaction has ended.
+			l, finish := tok.log, tok.finish
+			if l.openRows.add(&openWrite{tx: tok.tx, since: l.Now(), done: func(e Ending) { finish(l.holdAfter(e)) }}) {
+				l.sweep()
+			}
+			return
+		}
 	}
 	tok.finish(tok.log.holdAfter(e))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 
 	"github.com/gorm-preload/preload/internal/sqltext"
 	"gorm.io/gorm"
@@ -30,66 +31,88 @@ type preparable struct {
 
 // StmtContext implements gorm.Tx. The statement is about to run, with the same context.
 func (t *preparable) StmtContext(ctx context.Context, stmt *sql.Stmt) *sql.Stmt {
-	if tok := tokenIn(ctx, t.pool.log); tok != nil {
-		if after := t.statement(tok, tok.query, tok.lazily); after != nil {
-			// Its error is seen by who put the token there.
-			after(nil)
-		}
+	tok, query, lazily := tokenIn(ctx, t.pool.log), textOf(stmt), true
+	if tok != nil {
+		query, lazily = tok.query, tok.lazily
+	}
+	if after := t.statement(tok, query, lazily); after != nil {
+		after(nil)
+	}
+	if tok == nil {
+		// Its error, which else is seen by who put the token there, nobody sees.
+		t.held.fail()
+		t.over()
 	}
 	return t.statements.StmtContext(ctx, stmt)
 }
 
 // ExecContext implements gorm.ConnPool.
 func (t *transaction) ExecContext(ctx context.Context, query string, args ...any) (result sql.Result, err error) {
-	if tok := tokenIn(ctx, t.pool.log); tok != nil {
-		if after := t.statement(tok, query, tok.lazily); after != nil {
-			err = ErrUnknownOutcome
-			defer func() { after(err) }()
-		}
+	tok := tokenIn(ctx, t.pool.log)
+	defer func() { t.returned(tok, err) }()
+	if after := t.statement(tok, query, tok != nil && tok.lazily); after != nil {
+		err = ErrUnknownOutcome
+		defer func() { after(err) }()
 	}
 	result, err = t.ConnPool.ExecContext(ctx, query, args...)
-	t.failed(err)
 	return result, err
 }
 
 // QueryContext implements gorm.ConnPool.
 func (t *transaction) QueryContext(ctx context.Context, query string, args ...any) (rows *sql.Rows, err error) {
-	if tok := tokenIn(ctx, t.pool.log); tok != nil {
-		if after := t.statement(tok, query, tok.lazily); after != nil {
-			err = ErrUnknownOutcome
-			defer func() { after(err) }()
+	tok := tokenIn(ctx, t.pool.log)
+	defer func() {
+		if t.returned(tok, err); err == nil && tok == nil {
+			t.reading(rows)
 		}
+	}()
+	if after := t.statement(tok, query, tok == nil || tok.lazily); after != nil {
+		err = ErrUnknownOutcome
+		defer func() { after(err) }()
 	}
 	rows, err = t.ConnPool.QueryContext(ctx, query, args...)
-	t.failed(err)
 	return rows, err
 }
 
 // QueryRowContext implements gorm.ConnPool.
 func (t *transaction) QueryRowContext(ctx context.Context, query string, args ...any) (row *sql.Row) {
-	if tok := tokenIn(ctx, t.pool.log); tok != nil {
-		if after := t.statement(tok, query, tok.lazily); after != nil {
-			err := ErrUnknownOutcome
-			defer func() { after(err) }()
-			row = t.ConnPool.QueryRowContext(ctx, query, args...)
-			err = row.Err()
-			t.failed(err)
-			return row
+	err := ErrUnknownOutcome
+	tok := tokenIn(ctx, t.pool.log)
+	defer func() {
+		if t.returned(tok, err); err == nil && tok == nil {
+			t.readingRow(row)
 		}
+	}()
+	if after := t.statement(tok, query, tok == nil || tok.lazily); after != nil {
+		defer func() { after(err) }()
 	}
 	if row = t.ConnPool.QueryRowContext(ctx, query, args...); row != nil {
-		t.failed(row.Err())
+		err = row.Err()
 	}
 	return row
 }
 
-// statement is called before a statement runs in the transaction, with its token if it has one;
-// what it returns is called after the statement, with its error. lazily says that it may run later
-// than that.
+// returned notes how a statement ended. Who gave it a token calls Ran, once what it wrote is done.
+func (t *transaction) returned(tok *Token, err error) {
+	switch {
+	case tok == nil:
+		t.failed(err)
+	case err != nil && !errors.Is(err, sql.ErrNoRows):
+		t.over()
+	}
+}
+
+// statement is called before a statement runs in the transaction, with its token if it has one:
+// without it code that goes past GORM's callbacks has sent it, and its text tells what it does.
+// What statement returns is called after it, with its error. lazily says that it may run later than
+// that.
 func (t *transaction) statement(tok *Token, query string, lazily bool) (after func(error)) {
 	l := t.held.log
-	tok.met(query, t)
-	if tok.reads(query) {
+	t.heed()
+	if tok.noted(query) {
+		return nil
+	}
+	if tok.met(query, t); tok.reads(query) {
 		return nil
 	}
 	meaning := l.Footprints.Meaning(query)
@@ -132,11 +155,12 @@ func (t *transaction) GetDBConn() (*sql.DB, error) { return t.pool.GetDBConn() }
 // COMMIT: it rolls back.
 func (t *transaction) Commit() error {
 	var late error
+	ctx := context.Background()
 	if t.ctx != nil {
-		late = t.ctx.Err()
+		ctx, late = t.ctx, t.ctx.Err()
 	}
 	t.over()
-	return t.held.commit(t.end.Commit, t.end.Rollback, late, func() string { return t.pool.log.nameOf(t.ConnPool) })
+	return t.held.commit(ctx, t.end.Commit, t.end.Rollback, late, func() string { return t.pool.log.nameOf(t.ConnPool) })
 }
 
 // Rollback implements gorm.TxCommitter.

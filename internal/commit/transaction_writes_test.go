@@ -1,6 +1,7 @@
 package commit
 
 import (
+	"context"
 	"database/sql"
 	"fmt"
 	"io"
@@ -184,5 +185,5 @@ func TestManyWritesOfATransactionCountAsTheirTables(t *testing.T) {
 
 // commits runs a commit of a transaction that has no name.
 func commits(h *held, do func() error) error {
-	return h.commit(do, func() error { return nil }, nil, func() string { return "" })
+	return h.commit(context.Background(), do, func() error { return nil }, nil, func() string { return "" })
 }

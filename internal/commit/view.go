@@ -17,11 +17,10 @@ import (
 
 // View is a transaction as it is when one read in it begins, which memory may answer.
 type View struct {
-	// Keeps says that what the database answers may be kept, if nothing that the transaction wrote
-	// shows in it.
-	Keeps  bool
-	tx     *transaction
-	serial uint64 // of what the transaction had written
+	// Keeps says that what the database answers may be kept: the transaction has written nothing.
+	// What it wrote may show where nobody knows, as by a trigger, and might be rolled back.
+	Keeps bool
+	tx    *transaction
 }
 
 // View returns the transaction that a connection of a pool is, for a read; nil where the database
@@ -47,7 +46,7 @@ func (l *Log) View(conn gorm.ConnPool, pool *Pool, word, partitioned bool) *View
 	if !commits && !word {
 		return nil
 	}
-	return &View{Keeps: commits, tx: t, serial: t.held.serialNow()}
+	return &View{Keeps: commits && t.held.serialNow() == 0, tx: t}
 }
 
 // Shows reports whether something that the transaction wrote could show in the answer of a guard.
@@ -56,14 +55,8 @@ func (v *View) Shows(guard *coherence.Guard) bool {
 	return len(own) > 0 && v.tx.held.log.Index.Touches(guard, own)
 }
 
-// Ask runs a query that GORM builds, and reports whether its answer is one that anybody may have,
-// but for what the transaction had written when the view was taken.
+// Ask runs a query that GORM builds, and reports whether its answer is one that anybody may have.
 func (v *View) Ask(db *gorm.DB, next func(*gorm.DB)) (general bool) {
-	at, _ := Reach(db.Statement.ConnPool)
-	if at == gorm.ConnPool(v.tx) {
-		next(db)
-		return v.tx.held.serialNow() == v.serial
-	}
 	l := v.tx.held.log
 	w := Attend(db.Statement)
 	defer w.Leave()
@@ -73,7 +66,7 @@ func (v *View) Ask(db *gorm.DB, next func(*gorm.DB)) (general bool) {
 		return tok
 	}
 	next(db)
-	return tok.ran.Load() && !tok.changed.Load() && tok.Within.Load() == v.tx && v.tx.held.serialNow() == v.serial
+	return tok.ran.Load() && !tok.changed.Load() && tok.Within.Load() == v.tx && v.tx.held.serialNow() == 0
 }
 
 // Passed is called when a query that GORM built was answered by the database: it may have locked

@@ -2,6 +2,7 @@ package commit
 
 import (
 	"context"
+	"database/sql"
 	"testing"
 
 	"github.com/gorm-preload/preload/internal/coherence"
@@ -30,17 +31,26 @@ func TestAnAnswerBesideAWriteOfItsTransactionIsNotGeneral(t *testing.T) {
 			h.point(sqltext.RollbackTo, "s")(nil)
 		}, false},
 	} {
-		tx := &transaction{pool: front, ctx: context.Background(), held: held{log: log}}
+		tx := &transaction{ConnPool: answering{}, pool: front, ctx: context.Background(), held: held{log: log}}
 		view := log.View(tx, front, true, false)
 		if view == nil {
 			t.Fatalf("%s: no view", name)
 		}
 		db := &gorm.DB{Statement: &gorm.Statement{ConnPool: tx}}
-		if got := view.Ask(db, func(*gorm.DB) { c.meanwhile(&tx.held) }); got != c.want {
+		asks := func(db *gorm.DB) {
+			c.meanwhile(&tx.held)
+			_, _ = db.Statement.ConnPool.ExecContext(context.Background(), "")
+		}
+		if got := view.Ask(db, asks); got != c.want {
 			t.Errorf("%s: general %t, want %t", name, got, c.want)
 		}
 	}
 }
+
+// answering is a connection that answers everything.
+type answering struct{ gorm.ConnPool }
+
+func (answering) ExecContext(context.Context, string, ...any) (sql.Result, error) { return nil, nil }
 
 // A read is compared with what the transaction wrote, by its tables alone where that is much.
 func TestWhatATransactionWroteShows(t *testing.T) {

@@ -140,6 +140,9 @@ func (w *watch) Failed() {
 	}
 }
 
+// Open implements observed.Watch.
+func (w *watch) Open() bool { return w.open != nil }
+
 // Closed implements observed.Watch. The server undoes what was not committed.
 func (w *watch) Closed() {
 	w.forget()

@@ -37,20 +37,29 @@ func (w *Witness) Named() bool { return w.named }
 // WantNames has the names of the columns taken that the statement answers with.
 func (w *Witness) WantNames(expected []string) { w.Names, w.naming = expected, true }
 
-// see reports whether this is the statement, which then gets the context.
-func (w *Witness) see(ctx context.Context, query string) (context.Context, bool) {
+// see reports whether this is the statement, which then gets the context. An error is one with
+// which it returns without being sent.
+func (w *Witness) see(ctx context.Context, query string) (in context.Context, seen bool, err error) {
 	// Code of the application's that builds a part of the statement may ask something else
 	// meanwhile.
 	if w.seen || query != w.stmt.SQL.String() {
-		return ctx, false
+		return ctx, false, nil
 	}
 	w.seen = true
-	return w.Before().in(ctx), true
+	tok := w.Before()
+	if tok != nil {
+		err = tok.refused
+	}
+	w.Answered, w.Err = err != nil, err
+	return tok.in(ctx), true, err
 }
 
 // ExecContext implements gorm.ConnPool.
 func (w *Witness) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	ctx, seen := w.see(ctx, query)
+	ctx, seen, err := w.see(ctx, query)
+	if err != nil {
+		return nil, err
+	}
 	result, err := w.ConnPool.ExecContext(ctx, query, args...)
 	if seen {
 		w.Answered, w.Err = true, err
@@ -60,7 +69,10 @@ func (w *Witness) ExecContext(ctx context.Context, query string, args ...any) (s
 
 // QueryContext implements gorm.ConnPool.
 func (w *Witness) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	ctx, seen := w.see(ctx, query)
+	ctx, seen, err := w.see(ctx, query)
+	if err != nil {
+		return nil, err
+	}
 	rows, err := w.ConnPool.QueryContext(ctx, query, args...)
 	if seen && err != nil {
 		w.Answered, w.Err = true, err
@@ -79,7 +91,7 @@ func (w *Witness) QueryContext(ctx context.Context, query string, args ...any) (
 
 // QueryRowContext implements gorm.ConnPool.
 func (w *Witness) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	ctx, _ = w.see(ctx, query)
+	ctx, _, _ = w.see(ctx, query) // database/sql sends nothing for a context that has ended
 	return w.ConnPool.QueryRowContext(ctx, query, args...)
 }
 
@@ -137,7 +149,8 @@ func (w *Witness) Leave() {
 // by a statement, is not.
 func (l *Log) Ask(db *gorm.DB, next func(*gorm.DB)) (general bool) {
 	at, wrapper := Reach(db.Statement.ConnPool)
-	if _, direct := at.(*Pool); direct && wrapper == "" || wrapper == "" && !l.watches() || db.DryRun {
+	_, ours := at.(*transaction)
+	if _, direct := at.(*Pool); direct && wrapper == "" || wrapper == "" && !ours && !l.watches() || db.DryRun {
 		next(db)
 		return true
 	}
@@ -152,8 +165,12 @@ func (l *Log) Ask(db *gorm.DB, next func(*gorm.DB)) (general bool) {
 	return tok.ran.Load() && !tok.changed.Load() && tok.Within.Load() == nil
 }
 
-// Accompanied runs a callback whose statements get the token.
+// Accompanied runs a callback whose statements get the token; none, where they are not to be sent.
 func Accompanied(db *gorm.DB, tok *Token, next func(*gorm.DB)) {
+	if tok != nil && tok.refused != nil {
+		_ = db.AddError(tok.refused)
+		return
+	}
 	stmt := db.Statement
 	before := stmt.Context
 	if stmt.Context = tok.in(before); stmt.Context != before {
@@ -162,16 +179,14 @@ func Accompanied(db *gorm.DB, tok *Token, next func(*gorm.DB)) {
 	next(db)
 }
 
-// Ran notes that a statement ended with this error on a connection. A transaction in which one
-// failed may be over: databases roll back at deadlocks, and where a conflict clause says so.
+// Ran notes that a statement ended with this error on a connection.
 func (l *Log) Ran(conn gorm.ConnPool, err error) {
 	if err == nil || errors.Is(err, gorm.ErrRecordNotFound) {
 		return
 	}
 	if at, _ := Reach(conn); at != nil {
 		if tx := l.transactionOf(at); tx != nil {
-			tx.held.fail()
-			tx.over()
+			tx.failed(err)
 		}
 	}
 }

@@ -75,7 +75,7 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 	rows, err := inner.QueryContext(ctx, query, args)
 	if err == driver.ErrSkip {
 		// database/sql prepares it and comes again.
-		c.probe.queries.Add(-1)
+		c.probe.count(query, -1)
 		return nil, err
 	}
 	if failed := c.probe.leave(call, err); failed != nil {

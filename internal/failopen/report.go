@@ -12,9 +12,10 @@ import (
 const (
 	// reportEvery is how much time passes between two lines of one event and shape.
 	reportEvery = time.Minute
-	// maxReported bounds the events and shapes that are told apart; what is beyond shares one line
-	// an event.
-	maxReported = 1_000
+	// maxReported bounds the events and shapes that are told apart, and maxComplained those of a
+	// feed; what is beyond shares one line an event.
+	maxReported   = 1_000
+	maxComplained = 32
 )
 
 // Reporter is the only way of the plugin's parts to the application's logger. Of one event and
@@ -24,6 +25,7 @@ const (
 type Reporter struct {
 	logger *slog.Logger
 	now    func() time.Time
+	most   int
 	// Noticed is called with each event, also with those of which no line is written; nil for
 	// none. It is set before the first report.
 	Noticed func(level slog.Level, event, shape string)
@@ -48,7 +50,14 @@ type line struct {
 
 // NewReporter returns a reporter that has written nothing yet.
 func NewReporter(logger *slog.Logger, now func() time.Time) *Reporter {
-	return &Reporter{logger: slog.New(handler{logger.Handler()}), now: now, lines: map[reported]*line{}}
+	return &Reporter{logger: slog.New(handler{logger.Handler()}), now: now, most: maxReported, lines: map[reported]*line{}}
+}
+
+// Complaints returns a reporter for what is wrong with a feed.
+func Complaints(logger *slog.Logger) *Reporter {
+	r := NewReporter(logger, time.Now)
+	r.most = maxComplained
+	return r
 }
 
 // Report writes a line about an event, unless one of the same event and shape was written less than
@@ -58,13 +67,27 @@ func (r *Reporter) Report(level slog.Level, event, shape string, attrs ...any) {
 	if r.Noticed != nil {
 		r.Noticed(level, event, shape)
 	}
-	suppressed, ok := r.admit(event, shape)
-	if !ok {
-		return
+	if suppressed, ok := r.admit(event, shape); ok {
+		if shape != "" {
+			attrs = append([]any{"shape", shape}, attrs...)
+		}
+		r.write(level, event, suppressed, attrs)
 	}
-	if shape != "" {
-		attrs = append([]any{"shape", shape}, attrs...)
+}
+
+// Wrong warns of an event and why it is, nil for an event that says so itself. Each reason has
+// lines of its own.
+func (r *Reporter) Wrong(event string, why error, attrs ...any) {
+	reason := ""
+	if why != nil {
+		reason, attrs = why.Error(), append(attrs, "err", why)
 	}
+	if suppressed, ok := r.admit(event, reason); ok {
+		r.write(slog.LevelWarn, event, suppressed, attrs)
+	}
+}
+
+func (r *Reporter) write(level slog.Level, event string, suppressed int64, attrs []any) {
 	if suppressed > 0 {
 		attrs = append(attrs, "suppressed", suppressed)
 	}
@@ -81,9 +104,9 @@ func (r *Reporter) admit(event, shape string) (suppressed int64, ok bool) {
 	defer r.mu.Unlock()
 	key := reported{event, shape}
 	l := r.lines[key]
-	if l == nil && len(r.lines) >= maxReported {
+	if l == nil && len(r.lines) >= r.most {
 		maps.DeleteFunc(r.lines, func(_ reported, l *line) bool { return now.Sub(l.since) >= reportEvery })
-		if len(r.lines) >= maxReported {
+		if len(r.lines) >= r.most {
 			key.shape = ""
 			l = r.lines[key]
 		}
@@ -124,7 +147,8 @@ func Guard(report Report, part string, do func()) (ok bool) {
 	return true
 }
 
-// LogFault logs what was recovered from. part names a part of the plugin, and no value.
-func LogFault(report Report, part string, fault any) {
-	report(slog.LevelError, "preload: a fault in the plugin; the database answers instead", part, FaultAttrs(fault)...)
+// LogFault logs what was recovered from. part names a part of the plugin, and no value or shape:
+// faults are counted by it. attrs say more.
+func LogFault(report Report, part string, fault any, attrs ...any) {
+	report(slog.LevelError, "preload: a fault in the plugin; the database answers instead", part, append(attrs, FaultAttrs(fault)...)...)
 }

@@ -2,6 +2,9 @@ package failopen
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"testing"
@@ -43,5 +46,40 @@ func TestALineAnEventAndShapeAMinute(t *testing.T) {
 	}
 	if n := len(r.lines); n > maxReported+1 {
 		t.Errorf("%d shapes are told apart, want at most %d", n, maxReported)
+	}
+}
+
+func TestEachReasonHasLinesOfItsOwn(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	r := Complaints(slog.New(slog.NewTextHandler(&out, nil)))
+	for range 10 {
+		r.Wrong("nothing is told", errors.New("refused"), "feed", "a")
+		r.Wrong("nothing is told", errors.New("a standby"), "feed", "a")
+		r.Wrong("nothing is told", nil, "feed", "a")
+	}
+	got := out.String()
+	if strings.Count(got, "\n") != 3 || !strings.Contains(got, "feed=a err=refused") || !strings.Contains(got, `err="a standby"`) {
+		t.Errorf("%q, want a line for each reason", got)
+	}
+	out.Reset()
+	for n := range 10 * maxComplained {
+		r.Wrong("nothing is told", fmt.Errorf("from port %d", n))
+	}
+	if n := strings.Count(out.String(), "\n"); n > maxComplained+1 {
+		t.Errorf("%d lines, want at most %d", n, maxComplained+1)
+	}
+}
+
+// TestDebugAsksForNothingWhereNobodyWantsIt: looking allocates nothing.
+func TestDebugAsksForNothingWhereNobodyWantsIt(t *testing.T) {
+	var d Debug
+	d.Begin(slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelInfo})), time.Now)
+	if n := testing.AllocsPerRun(100, func() {
+		if d.Look() || d.On() {
+			t.Error("there are lines at Debug")
+		}
+	}); n != 0 {
+		t.Errorf("looking allocates %v times", n)
 	}
 }

@@ -42,6 +42,7 @@ type Feeds struct {
 	dialect string
 	db      *gorm.DB
 	tellers []teller
+	calls   calls
 	mu      sync.Mutex // a leaf
 	members []*Member  // does not change but by appending to another one
 	sums    atomic.Pointer[sums]
@@ -74,15 +75,20 @@ func (f *Feeds) Named() bool { return f.named.Load() }
 const maxBatch = 32 << 10
 
 // Tell tells the feeds that a write is about to become visible. The returned function, nil where
-// there is nobody to be told, is called once, when it is over. If a feed says that it should not
-// become visible, the others are told that it never does.
-func (f *Feeds) Tell(w footprint.Write, tx string) (finish func(strict.End), err error) {
-	if len(f.tellers) == 0 || len(w.Changes) == 0 {
+// there is nobody to be told (any more, after Leave), is called once, when it is over. If a feed
+// says that it should not become visible, the others are told that it never does.
+//
+// The context is that of a write that never happens if it ends meanwhile.
+func (f *Feeds) Tell(ctx context.Context, w footprint.Write, tx string) (finish func(strict.End), err error) {
+	if len(f.tellers) == 0 || len(w.Changes) == 0 || !f.calls.tell() {
 		return nil, nil
 	}
+	defer f.calls.done()
 	b := f.Seal.Close(f.batch(w.Changes))
 	var all []func(strict.End)
 	finish = func(end strict.End) {
+		f.calls.ends()
+		defer f.calls.done()
 		for _, one := range all {
 			failopen.Guard(f.Report, "a feed, at the end of a write", func() { one(end) })
 		}
@@ -90,7 +96,7 @@ func (f *Feeds) Tell(w footprint.Write, tx string) (finish func(strict.End), err
 	for _, t := range f.tellers {
 		failopen.Guard(f.Report, "a feed, before a write", func() {
 			began := time.Now()
-			one, wrong := t.Announce(context.Background(), b, tx)
+			one, wrong := t.Announce(ctx, b, tx)
 			t.member.known.announces.Took(time.Since(began))
 			if err = errors.Join(err, wrong); one != nil && wrong == nil {
 				all = append(all, one)

@@ -84,6 +84,7 @@ var tests = []struct {
 	{"EveryWrite", everyWrite},
 	{"Versions", versions},
 	{"CutOff", cutOff},
+	{"Closing", closing},
 	{"Faults", faults},
 	{"OtherModel", otherModel},
 	{"Secrets", secrets},

@@ -60,6 +60,9 @@ func (f *Footprints) Meaning(query string) sqltext.Statement {
 	if len(meaning.Attributes) > 0 && !f.catalog.HasColumns(meaning.Attributes, nil, true) {
 		meaning.Kind = sqltext.Everything
 	}
+	if slices.ContainsFunc(meaning.Truncated, func(table string) bool { return !f.catalog.Knows(table) }) {
+		meaning.Kind = sqltext.Everything
+	}
 	if meaning.Scratch != "" && !f.catalog.Knows(meaning.Scratch) {
 		meaning.Inside = true
 	}

@@ -34,7 +34,7 @@ func (o operands) values(c *catalog.Column, vars []any, numbers []string) []cohe
 		switch {
 		case !slices.Contains(values, v):
 			values = append(values, v)
-		case c.Class == catalog.Textual || c.Class == catalog.Bytewise:
+		case c.Folds() || c.Class == catalog.Bytewise:
 			return nil // they may be two that are not told apart: there can be a row for each
 		}
 	}

@@ -173,7 +173,7 @@ func (n *namer) pinsOne(key []string) bool {
 // textual reports whether a column of a key compares texts: two of them may be the same by the
 // collation of the column, and not by that of a unique index.
 func (r *Reading) textual(key []string) bool {
-	return slices.ContainsFunc(key, func(name string) bool { return r.Info.Columns[name].Class == catalog.Textual })
+	return slices.ContainsFunc(key, func(name string) bool { col := r.Info.Columns[name]; return col.Folds() })
 }
 
 // show finds the keys of the table that destinations hold.

@@ -109,14 +109,17 @@ func (s *Source) entry(key string, tally *cache.Tally) *cache.Entry {
 	return e
 }
 
-// load runs the query of a load in the background. It reports whether the answer was stored.
-func (s *Source) load(ctx context.Context, f *template.Load, tx *gorm.DB) (stored bool) {
+// load runs the query of a load in the background, and stores its answer if that may be kept.
+func (s *Source) load(ctx context.Context, f *template.Load, tx *gorm.DB) {
 	if f.Template().RecordsRows() {
-		return s.reloadRows(ctx, f, tx)
+		s.reloadRows(ctx, f, tx)
+		return
 	}
 	general := s.Ask(tx, f.Template(), s.Query)
 	f.Ran(ctx, tx.Error)
-	return general && f.Arrived(tx)
+	if general {
+		f.Arrived(tx)
+	}
 }
 
 // reload begins to run the query of a key in the background, and to store its answer in place of
@@ -126,7 +129,7 @@ func (s *Source) reload(ctx context.Context, t *template.Template, key string, v
 	if f == nil {
 		return nil
 	}
-	return func() (stored []*cache.Entry, err error) {
+	return func() ([]*cache.Entry, error) {
 		defer func() { s.Cache.Land(&f.Flight) }()
 		if t.Asks {
 			f.Leader.Store(cache.Goroutine())
@@ -138,12 +141,11 @@ func (s *Source) reload(ctx context.Context, t *template.Template, key string, v
 		if !s.Cache.Send(&f.Flight) {
 			return nil, nil
 		}
-		if s.load(ctx, f, tx) {
-			stored = append(stored, f.Entry)
-		}
+		s.load(ctx, f, tx)
+		asked := []*cache.Entry{f.Entry}
 		if tx.Error != nil && !errors.Is(tx.Error, gorm.ErrRecordNotFound) {
-			err = fmt.Errorf("%w: %w", failopen.ErrDatabase, tx.Error)
+			return asked, fmt.Errorf("%w: %w", failopen.ErrDatabase, tx.Error)
 		}
-		return stored, err
+		return asked, nil
 	}
 }

@@ -172,7 +172,7 @@ func (b *Batch) Load(ctx context.Context) (run cache.Run) {
 	if len(flights) == 0 {
 		return nil
 	}
-	return func() (stored []*cache.Entry, err error) {
+	return func() (asking []*cache.Entry, err error) {
 		defer land()
 		if _, err := runner.ConnOf(ctx); err != nil {
 			return nil, err
@@ -181,7 +181,7 @@ func (b *Batch) Load(ctx context.Context) (run cache.Run) {
 		var asked [][]any
 		for i, f := range flights {
 			if s.Cache.Send(&f.Flight) {
-				sent, asked = append(sent, f), append(asked, each[i])
+				sent, asked, asking = append(sent, f), append(asked, each[i]), append(asking, f.Entry)
 			}
 		}
 		if len(sent) == 0 {
@@ -197,7 +197,7 @@ func (b *Batch) Load(ctx context.Context) (run cache.Run) {
 		stmt.SQL.Reset()
 		stmt.SQL.WriteString(m.SQL(tx.Name(), len(asked)))
 		if err := s.onOwn(ctx, tx, t.Prepared); err != nil {
-			return nil, err
+			return asking, err
 		}
 		rows := reflect.New(t.Rows())
 		stmt.Dest, stmt.Model, stmt.ReflectValue = rows.Interface(), rows.Interface(), rows.Elem()
@@ -206,17 +206,17 @@ func (b *Batch) Load(ctx context.Context) (run cache.Run) {
 			f.Ran(ctx, tx.Error)
 		}
 		if tx.Error != nil {
-			return nil, fmt.Errorf("%w: %w", failopen.ErrDatabase, tx.Error)
+			return asking, fmt.Errorf("%w: %w", failopen.ErrDatabase, tx.Error)
 		}
 		if !general {
-			return nil, nil
+			return asking, nil
 		}
 		found := make([][]reflect.Value, len(sent))
 		for i := range rows.Elem().Len() {
 			row := rows.Elem().Index(i)
 			of := slices.IndexFunc(each, func(vars []any) bool { return m.Is(ctx, reflect.Indirect(row), vars[m.At]) })
 			if of < 0 {
-				return nil, nil // then nothing is sure
+				return asking, nil // then nothing is sure
 			}
 			found[of] = append(found[of], row)
 		}
@@ -233,10 +233,8 @@ func (b *Batch) Load(ctx context.Context) (run cache.Run) {
 			case len(found[i]) == 1:
 				rv.Set(found[i][0])
 			}
-			if f.Arrived(one) {
-				stored = append(stored, f.Entry)
-			}
+			f.Arrived(one)
 		}
-		return stored, nil
+		return asking, nil
 	}
 }

@@ -55,11 +55,20 @@ func (s *Source) named(ctx context.Context, t *template.Template, query string, 
 	case known != nil && known.Alterations == loaded.Alterations && slices.Equal(known.Names, loaded.Names):
 		return true
 	}
-	names, err := s.namesNow(ctx, query, vars)
-	if err != nil {
-		return false
+	names := loaded.Names
+	if !s.silent() {
+		var err error
+		if names, err = s.namesNow(ctx, query, vars); err != nil {
+			return false
+		}
 	}
-	now := &template.Shown{Names: names, Alterations: loaded.Alterations}
+	return s.shown(t, names, loaded)
+}
+
+// shown notes the names of the columns that the queries of a template have now, and reports whether
+// an answer came under them.
+func (s *Source) shown(t *template.Template, names []string, loaded template.Shown) bool {
+	known, now := t.Shown.Load(), &template.Shown{Names: names, Alterations: loaded.Alterations}
 	if known != nil && known.Alterations == loaded.Alterations && !slices.Equal(known.Names, names) {
 		// It was altered where the plugin does not see it, and others may have read it under the
 		// names of before since.
@@ -69,6 +78,24 @@ func (s *Source) named(ctx context.Context, t *template.Template, query string, 
 	}
 	t.Shown.Store(now)
 	return slices.Equal(names, loaded.Names)
+}
+
+// silent reports whether nothing is to be asked: then an answer is taken at its word until Sure is
+// called, or another one comes under other names.
+func (s *Source) silent() bool {
+	if s.Silent == nil || !s.Silent() {
+		return false
+	}
+	s.unsure.Store(true)
+	return s.Silent() // else Sure may have come in between
+}
+
+// Sure forgets the answers that were taken at their word. It is called once Silent reports false.
+func (s *Source) Sure() {
+	if s.unsure.Swap(false) {
+		s.Log.CountAlteration()
+		s.Log.Invalidate([]coherence.Change{coherence.Everything})
+	}
 }
 
 // namesNow asks a connection that has noticed all alterations for the names of the columns of a

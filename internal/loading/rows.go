@@ -107,11 +107,13 @@ func (s *Source) recorder(f *cache.Flight, t *template.Template, kept func(*repl
 }
 
 // reloadRows runs the query of a load in the background whose rows applications read themselves,
-// and reads them to their end. It reports whether the answer was stored.
-func (s *Source) reloadRows(ctx context.Context, f *template.Load, tx *gorm.DB) (stored bool) {
+// and reads them to their end.
+func (s *Source) reloadRows(ctx context.Context, f *template.Load, tx *gorm.DB) {
 	recording, general := s.readRows(ctx, f.Template(), tx, s.recorder(&f.Flight, f.Template(), nil))
 	f.Ran(ctx, tx.Error)
-	return general && tx.Error == nil && recording != nil && f.ArrivedRecording(recording)
+	if general && tx.Error == nil && recording != nil {
+		f.ArrivedRecording(recording)
+	}
 }
 
 // askOpen is Ask for a query whose rows are open afterwards: nothing can be asked beside them, as
@@ -122,7 +124,11 @@ func (s *Source) askOpen(t *template.Template, db *gorm.DB, next func(*gorm.DB))
 	}
 	ctx, alterations := db.Statement.Context, s.Log.AlteredSoFar()
 	known := t.Shown.Load()
-	if known == nil || known.Alterations != alterations {
+	unknown := known == nil || known.Alterations != alterations
+	if unknown && s.silent() {
+		known = &template.Shown{Alterations: alterations}
+	} else if unknown {
+		unknown = false
 		names, err := s.namesNow(ctx, db.Statement.SQL.String(), db.Statement.Vars)
 		if err != nil {
 			next(db)
@@ -136,5 +142,13 @@ func (s *Source) askOpen(t *template.Template, db *gorm.DB, next func(*gorm.DB))
 	w.Before = func() *commit.Token { return nil }
 	w.WantNames(known.Names)
 	general = s.Log.Ask(db, next)
-	return general && w.Named() && slices.Equal(w.Names, known.Names) && s.Log.AlteredSoFar() == alterations
+	switch {
+	case !general || !w.Named() || s.Log.AlteredSoFar() != alterations:
+		return false
+	case !unknown && slices.Equal(w.Names, known.Names):
+		return true
+	case unknown || s.silent():
+		return s.shown(t, w.Names, template.Shown{Names: w.Names, Alterations: alterations})
+	}
+	return false
 }

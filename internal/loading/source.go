@@ -2,6 +2,7 @@ package loading
 
 import (
 	"context"
+	"sync/atomic"
 
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/commit"
@@ -21,6 +22,9 @@ type Config struct {
 	Query     func(*gorm.DB) // GORM's own callback for queries
 	Rows      func(*gorm.DB) // its callback for rows that the application reads itself
 	Gate      Gate
+	// Silent reports whether no statement may be sent that the application did not ask for; nil
+	// stands for never.
+	Silent func() bool
 }
 
 // Gate is what a statement of the package's own goes through before it takes a connection.
@@ -38,6 +42,7 @@ type Source struct {
 	Recordings  *replay.Budget
 	sqlite      bool
 	connections connections
+	unsure      atomic.Bool // names of columns were taken that nobody asked for once more
 }
 
 // recordedShare is what part of the memory for answers may be recorded at a time.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/gorm-preload/preload/internal/coherence"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 )
@@ -55,7 +56,7 @@ func TablesOfTags(who string, tags []string) (tables []string, err error) {
 			err = fmt.Errorf("preload: %s: a tag is empty: want a name", who)
 			continue
 		}
-		tables = append(tables, "tag:"+tag)
+		tables = append(tables, coherence.OfTag(tag))
 	}
 	return tables, err
 }

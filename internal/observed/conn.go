@@ -153,7 +153,7 @@ func (q queryer) QueryContext(ctx context.Context, query string, args []driver.N
 	err = ErrPanic
 	defer func() { q.after(after, err) }()
 	if inner, ok := q.inner.(driver.QueryerContext); ok {
-		rows, err = inner.QueryContext(ctx, query, args)
+		rows, err = q.read(inner.QueryContext(ctx, query, args))
 		return rows, err
 	}
 	values, err := positional(ctx, args)
@@ -161,7 +161,7 @@ func (q queryer) QueryContext(ctx context.Context, query string, args []driver.N
 		return nil, err
 	}
 	err = ErrPanic
-	rows, err = q.inner.(driver.Queryer).Query(query, values) //nolint:staticcheck // what older drivers have
+	rows, err = q.read(q.inner.(driver.Queryer).Query(query, values)) //nolint:staticcheck // what older drivers have
 	return rows, err
 }
 
@@ -217,7 +217,7 @@ func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (rows
 	err = ErrPanic
 	defer func() { s.conn.after(after, err) }()
 	if inner, ok := s.Stmt.(driver.StmtQueryContext); ok {
-		rows, err = inner.QueryContext(ctx, args)
+		rows, err = s.conn.read(inner.QueryContext(ctx, args))
 		return rows, err
 	}
 	values, err := positional(ctx, args)
@@ -225,6 +225,6 @@ func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (rows
 		return nil, err
 	}
 	err = ErrPanic
-	rows, err = s.Stmt.Query(values) //nolint:staticcheck // what older drivers have
+	rows, err = s.conn.read(s.Stmt.Query(values)) //nolint:staticcheck // what older drivers have
 	return rows, err
 }

@@ -32,8 +32,11 @@ type Watch interface {
 	// which may still be read, and made, after it returned. The error is driver.ErrSkip if nothing
 	// was sent and the same statement comes again.
 	Statement(ctx context.Context, query string, queried bool) (after func(error))
-	// Failed is told that a statement ended with an error, after the function was called with it.
+	// Failed is told that a statement ended with an error, after the function was called with it,
+	// or that its rows did.
 	Failed()
+	// Open reports whether a transaction is open that a statement began, as far as is known.
+	Open() bool
 	// Begun is told that a transaction began, other than by a statement, with what it was asked of
 	// the driver. One that was asked for without a context has context.Background().
 	Begun(ctx context.Context, opts driver.TxOptions)

@@ -205,6 +205,7 @@ func (p *page) Statement(_ context.Context, query string, queried bool) func(err
 	return func(err error) { p.note("after %s: %v", query, err) }
 }
 func (p *page) Failed()                                 { p.note("failed") }
+func (*page) Open() bool                                { return false }
 func (p *page) Begun(context.Context, driver.TxOptions) { p.note("begun") }
 func (p *page) Closed()                                 { p.note("closed") }
 func (p *page) Commit() func(error) {

@@ -50,15 +50,33 @@ func (s *session) before(ctx context.Context, query string, queried bool) (after
 	return after
 }
 
+// read returns rows of a statement, whose errors in a transaction the watches are told of.
+func (s *session) read(rows driver.Rows, err error) (driver.Rows, error) {
+	if err != nil || rows == nil {
+		return rows, err
+	}
+	for _, w := range s.watches {
+		if s.inTx || w.Open() {
+			return &watchedRows{rows, s}, nil
+		}
+	}
+	return rows, nil
+}
+
 // after tells the watches how it ended.
 func (s *session) after(after func(error), err error) {
 	if after != nil {
 		after(err)
 	}
 	if err != nil && err != driver.ErrSkip {
-		for _, w := range s.watches {
-			w.Failed()
-		}
+		s.failed()
+	}
+}
+
+// failed tells the watches that a statement failed.
+func (s *session) failed() {
+	for _, w := range s.watches {
+		w.Failed()
 	}
 }
 

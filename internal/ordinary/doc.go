@@ -6,5 +6,5 @@
 // view and no part of a partitioned or inherited table; no rule, trigger, cascading foreign key or
 // virtual table writes to it; no temporary table stands before it. What cannot be told is none.
 //
-// Tables are safe for concurrent use. Their lock is a leaf.
+// Tables are safe for concurrent use.
 package ordinary

@@ -1,52 +1,25 @@
 package ordinary
 
 import (
-	"database/sql"
 	"regexp"
 	"strings"
-	"sync"
-	"time"
 
+	"github.com/gorm-preload/preload/internal/asked"
 	"github.com/gorm-preload/preload/internal/sqltext"
 )
 
 // Config is what tables are made with.
-type Config struct {
-	// Settled returns a number that is another one whenever a name may have become that of another
-	// thing; false where names may mean different things on different connections.
-	Settled func() (moment int64, ok bool)
-	// Ask runs something in the background, once at a time for a name, that asks the database for
-	// one row. It reports whether it will.
-	Ask func(name string, do func(row func(query string, args ...any) (*sql.Row, error)) error) bool
-	Now func() time.Time
-}
+type Config = asked.Config
 
 // Tables are the names that were asked about.
 type Tables struct {
-	Config
+	// names are how many ordinary tables there are of each.
+	names   asked.Names[int]
 	dialect string
-
-	mu     sync.Mutex
-	moment int64 // as of which all answers are
-	names  map[string]*answer
 }
-
-// answer is what is known of a name.
-type answer struct {
-	table bool
-	asks  bool      // the database is being asked
-	again time.Time // when it may be asked again that did not answer
-}
-
-const (
-	// maxNames bounds the names; where there are more all are asked about again.
-	maxNames = 1_000
-	// patience is how long a database is left alone that did not answer.
-	patience = time.Minute
-)
 
 // New returns tables of which nothing is known.
-func New(config Config) *Tables { return &Tables{Config: config} }
+func New(config Config) *Tables { return &Tables{names: asked.Names[int]{Config: config}} }
 
 // Serve sets the dialect of the database: once, and before any name is asked about.
 func (ts *Tables) Serve(dialect string) { ts.dialect = dialect }
@@ -65,72 +38,13 @@ func (ts *Tables) named(ref sqltext.Reference) (name string, ok bool) {
 // Is reports whether a reference is to an ordinary table, as far as is known.
 func (ts *Tables) Is(ref sqltext.Reference) bool {
 	name, ok := ts.named(ref)
-	moment, settled := ts.Settled()
-	if !ok || !settled {
-		return false
-	}
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	known := ts.names[name]
-	return known != nil && known.table && ts.moment == moment
+	return ok && ts.names.Of(name) == 1
 }
 
 // Want has the database asked in the background about a reference, unless it was.
 func (ts *Tables) Want(ref sqltext.Reference) {
-	name, ok := ts.named(ref)
-	moment, settled := ts.Settled()
-	if !ok || !settled || !ts.begin(name, moment) {
-		return
-	}
-	begun := ts.Ask(name, func(row func(string, ...any) (*sql.Row, error)) error {
-		n, err := -1, error(nil)
-		defer func() { ts.end(name, moment, n == 1, err != nil || n < 0) }()
-		var found *sql.Row
-		if found, err = row(questions[ts.dialect], name); err == nil {
-			err = found.Scan(&n)
-		}
-		return err
-	})
-	if !begun {
-		ts.forget(name, moment)
-	}
-}
-
-// begin notes that the database is asked about a name. It reports false where that is not needed.
-func (ts *Tables) begin(name string, moment int64) bool {
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	if ts.moment != moment || len(ts.names) >= maxNames {
-		ts.moment, ts.names = moment, nil
-	}
-	if known := ts.names[name]; known != nil && (known.asks || known.again.IsZero() || ts.Now().Before(known.again)) {
-		return false
-	}
-	if ts.names == nil {
-		ts.names = map[string]*answer{}
-	}
-	ts.names[name] = &answer{asks: true}
-	return true
-}
-
-// end notes what the database said, unless it may say another thing by now.
-func (ts *Tables) end(name string, moment int64, table, failed bool) {
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	known := ts.names[name]
-	if ts.moment != moment || known == nil {
-		return
-	}
-	if known.asks, known.table = false, table && !failed; failed {
-		known.again = ts.Now().Add(patience)
-	}
-}
-
-func (ts *Tables) forget(name string, moment int64) {
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	if ts.moment == moment {
-		delete(ts.names, name)
+	if name, ok := ts.named(ref); ok {
+		ts.names.Want(name, questions[ts.dialect], nil, name)
 	}
 }
 

@@ -6,12 +6,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorm-preload/preload/internal/asked"
 	"github.com/gorm-preload/preload/internal/dbtest"
 	"github.com/gorm-preload/preload/internal/sqltext"
 )
 
-// asked are tables whose database answers when it is told to.
-type asked struct {
+// asking are tables whose database answers when it is told to.
+type asking struct {
 	*Tables
 	clock   *dbtest.Clock
 	moment  int64
@@ -19,12 +20,12 @@ type asked struct {
 	answers []func(answer string) // a query for the answer; "" for an error
 }
 
-func newAsked(t *testing.T) *asked {
+func newAsked(t *testing.T) *asking {
 	db, err := dbtest.SQLite(t).Plain(t).DB()
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &asked{clock: dbtest.NewClock()}
+	a := &asking{clock: dbtest.NewClock()}
 	a.Tables = New(Config{
 		Settled: func() (int64, bool) { return a.moment, !a.differ },
 		Now:     a.clock.Now,
@@ -50,20 +51,20 @@ func TestANameCountsAsLongAsTheDatabaseWouldSaySo(t *testing.T) {
 	ref := sqltext.Reference{Name: "things"}
 	for _, c := range []struct {
 		name   string
-		play   func(a *asked)
+		play   func(a *asking)
 		is     bool
 		asking int // how often the database is asked in all, once the name is wanted at the end
 	}{
-		{"it is one", func(a *asked) { a.answers[0](yes) }, true, 1},
-		{"it is none", func(a *asked) { a.answers[0](no) }, false, 1},
-		{"it is being asked", func(*asked) {}, false, 1},
-		{"connections differ", func(a *asked) { a.answers[0](yes); a.differ = true }, false, 1},
-		{"something was made of it since", func(a *asked) { a.answers[0](yes); a.moment++ }, false, 2},
-		{"something was made of it meanwhile", func(a *asked) { a.moment++; a.answers[0](yes) }, false, 2},
-		{"the answer of before comes after the next question", func(a *asked) { a.moment++; a.Want(ref); a.answers[0](yes) }, false, 2},
-		{"and the next answer", func(a *asked) { a.moment++; a.Want(ref); a.answers[1](yes); a.answers[0](no) }, true, 2},
-		{"no answer", func(a *asked) { a.answers[0]("") }, false, 1},
-		{"no answer for long", func(a *asked) { a.answers[0](""); a.clock.Advance(patience + time.Second) }, false, 2},
+		{"it is one", func(a *asking) { a.answers[0](yes) }, true, 1},
+		{"it is none", func(a *asking) { a.answers[0](no) }, false, 1},
+		{"it is being asked", func(*asking) {}, false, 1},
+		{"connections differ", func(a *asking) { a.answers[0](yes); a.differ = true }, false, 1},
+		{"something was made of it since", func(a *asking) { a.answers[0](yes); a.moment++ }, false, 2},
+		{"something was made of it meanwhile", func(a *asking) { a.moment++; a.answers[0](yes) }, false, 2},
+		{"the answer of before comes after the next question", func(a *asking) { a.moment++; a.Want(ref); a.answers[0](yes) }, false, 2},
+		{"and the next answer", func(a *asking) { a.moment++; a.Want(ref); a.answers[1](yes); a.answers[0](no) }, true, 2},
+		{"no answer", func(a *asking) { a.answers[0]("") }, false, 1},
+		{"no answer for long", func(a *asking) { a.answers[0](""); a.clock.Advance(asked.Patience + time.Second) }, false, 2},
 	} {
 		a := newAsked(t)
 		a.Want(ref)

@@ -29,6 +29,12 @@ type Config struct {
 	// it has to; nil if contexts demand nothing.
 	Since  func(context.Context) cache.Since
 	Report failopen.Report
+	// Shadow reports whether each caller's value is to come from its own loader, whatever is in
+	// memory; nil stands for never.
+	Shadow func() bool
+	// Compared is called with a value in memory that a caller would have got, and with what its
+	// loader gave instead. It is called of those only that were made of tables.
+	Compared func(ctx context.Context, e *cache.Entry, label string, c *Check)
 
 	// Pattern returns the statistics of a key, nil if there are none.
 	Pattern func(key string) *hotness.Pattern

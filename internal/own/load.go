@@ -38,8 +38,12 @@ func (d *Data) Load(ctx context.Context, key string, want reflect.Type, terms Te
 		if !since.Met(e) {
 			old = seen.TooOld
 		} else if v, ok := d.copyOf(e, want); ok {
+			var err error
+			if d.shadowed() {
+				v, err = d.beside(ctx, e, load)
+			}
 			d.Hit(ctx, e, e.Tally, now)
-			return v, nil
+			return v, err
 		}
 	}
 	key = strings.Clone(key) // the caller's may be a part of something large
@@ -55,7 +59,8 @@ func (d *Data) Load(ctx context.Context, key string, want reflect.Type, terms Te
 	var w cache.Waiter
 	began := time.Now()
 	f, leader := d.board(key, terms, false, since, nil)
-	for f != nil && !leader {
+	shadowed := d.shadowed()
+	for f != nil && !leader && !shadowed {
 		became, found := w.Wait(ctx, f), f.Entry
 		if ctx.Err() != nil {
 			d.missed(ctx, key, cmp.Or(old, d.Cache.Past(d.prefix+key)), time.Since(began))
@@ -72,7 +77,7 @@ func (d *Data) Load(ctx context.Context, key string, want reflect.Type, terms Te
 		}
 		f, leader = d.board(key, terms, false, since, w.Past)
 	}
-	if leader {
+	if leader && !shadowed {
 		// Another flight may have come and gone since the key was not in memory.
 		if v, ok := serve(d.Cache.Find(d.prefix+key, d.Cache.Now())); ok {
 			f.Left = true
@@ -90,6 +95,20 @@ func (d *Data) Load(ctx context.Context, key string, want reflect.Type, terms Te
 		d.Note(ctx, f.Entry, now)
 	}()
 	return d.lead(ctx, f, terms, load)
+}
+
+// shadowed reports whether nothing is to be answered from memory.
+func (d *Data) shadowed() bool { return d.Shadow != nil && d.Shadow() }
+
+// beside calls load although a value is in memory, and compares the two.
+func (d *Data) beside(ctx context.Context, e *cache.Entry, load func(context.Context) (any, error)) (any, error) {
+	v, err := load(ctx)
+	if !e.Unwatched {
+		failopen.Guard(d.Report, "comparing own data", func() {
+			d.Compared(ctx, e, template.Label(d.PublicKey(e)), &Check{Value: v, Loaded: err == nil})
+		})
+	}
+	return v, err
 }
 
 // missed notes that the value of a key was not in memory.
@@ -206,18 +225,15 @@ func (d *Data) lead(ctx context.Context, f *cache.Flight, terms Terms, load func
 			if f == nil || !d.Cache.StartAhead(f) {
 				return nil
 			}
-			return func() (stored []*cache.Entry, err error) {
+			return func() ([]*cache.Entry, error) {
 				if !d.Cache.Send(f) {
 					d.Cache.Land(f)
 					return nil, nil
 				}
 				f.Leader.Store(cache.Goroutine())
 				f.Ahead()
-				_, err = d.lead(ctx, f, terms, load)
-				if f.Entry.Stored() {
-					stored = append(stored, f.Entry)
-				}
-				return stored, err
+				_, err := d.lead(ctx, f, terms, load)
+				return []*cache.Entry{f.Entry}, err
 			}
 		})
 	})

@@ -6,8 +6,6 @@ import (
 )
 
 const (
-	// Of a shape whose loads are wasted 1 in shapeTried is loaded, to see whether they still are.
-	shapeTried = 8
 	// maxTold bounds the shapes that are told apart; where there are more, all are told anew.
 	maxTold = 1 << 10
 	// maxAttempts bounds the loads whose outcome is waited for.
@@ -42,23 +40,10 @@ func (a *accounts) settle(each func(attempt, Outcome)) {
 		if !decided || o == Void {
 			return decided
 		}
-		one.shape.outcome(o, 0)
+		one.shape.outcome(o, 0, one.Busy())
 		each(one, o)
 		return true
 	})
-}
-
-// take reports whether something of a shape is to be loaded.
-func (a *accounts) take(shape string) bool {
-	t := a.of(shape)
-	if t.open(0) || t.sum(0) <= hopeful {
-		return true
-	}
-	if t.untried++; t.untried < shapeTried {
-		return false
-	}
-	t.untried = 0
-	return true
 }
 
 // try notes that something of a shape is loaded.

@@ -19,6 +19,8 @@ const (
 type Load interface {
 	// Outcome says what became of it, false while that is not decided.
 	Outcome() (o Outcome, decided bool)
+	// Busy reports whether the processors were busy while it was loaded.
+	Busy() bool
 }
 
 const (
@@ -102,6 +104,7 @@ type trial struct {
 	begun  int64
 	band   int8
 	wasted bool // it counts as wasted, but may still be read
+	busy   bool // the processors were busy, when it counted as wasted
 	next   *trial
 }
 
@@ -224,18 +227,19 @@ func (g *Governor) count(t *trial, o Outcome) {
 		}
 		g.total[Wasted]--
 		g.outcomes[Wasted] = max(0, g.outcomes[Wasted]-1)
-		t.trust.mend(int(t.band))
+		t.trust.mend(int(t.band), t.busy)
 	}
 	if o == Void {
 		return
 	}
-	t.trust.outcome(o, int(t.band))
+	t.busy = t.Busy()
+	t.trust.outcome(o, int(t.band), t.busy)
 	g.total[o]++
 	for i := range g.outcomes {
 		g.outcomes[i] -= g.outcomes[i] / figuresOf
 	}
-	if g.outcomes[o]++; o != Wasted {
-		g.useful++
+	if g.outcomes[o]++; o == Useful {
+		g.useful++ // who came before it was there found nothing, so it does not show
 	}
 }
 

@@ -14,7 +14,10 @@ type load struct {
 	clock   *clock
 	decided int64
 	outcome Outcome
+	busy    bool
 }
+
+func (l *load) Busy() bool { return l.busy }
 
 func (l *load) Outcome() (Outcome, bool) { return l.outcome, l.clock == nil || l.clock.at >= l.decided }
 
@@ -26,6 +29,7 @@ type flow struct {
 	rate        int // expected a second
 	probability float64
 	depth       int
+	busy        bool                              // the processors are
 	fate        func() (o Outcome, after float64) // of its loads
 	expected    int
 	loaded      int
@@ -90,7 +94,7 @@ func (g *governed) expect(s *flow) {
 
 func (g *governed) begin(p *Prediction, s *flow) {
 	o, after := s.fate()
-	g.Begin(&load{&g.clock, g.at + int64(after*second), o}, p, &s.Trust, g.at)
+	g.Begin(&load{&g.clock, g.at + int64(after*second), o, s.busy}, p, &s.Trust, g.at)
 }
 
 // off reports whether of a flow no more is loaded than to see whether it is used.
@@ -154,19 +158,23 @@ func TestWhatIsUsedOftenEnoughIsLoaded(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		used, least, most float64 // shares
+		busy              bool
 	}{
-		{0.9, 1, 1},
-		{0.6, 1, 1},
-		{0.5, 0.9, 1},
-		{0.2, 0, 0.25},
-		{0.1, 0, 0.1},
+		{0.9, 1, 1, false},
+		{0.6, 1, 1, false},
+		{0.5, 0.9, 1, false},
+		{0.2, 0, 0.25, false},
+		{0.1, 0, 0.1, false},
+		{0.95, 0.9, 1, true},
+		{0.6, 0, 0.25, true},
+		{0.5, 0, 0.2, true},
 	} {
 		g := newGoverned()
-		s := &flow{rate: 25, probability: 0.7, fate: some(c.used)}
+		s := &flow{rate: 25, probability: 0.7, fate: some(c.used), busy: c.busy}
 		g.run(60, s)
 		g.run(300, s)
 		if share := float64(s.loaded) / float64(s.expected); share < c.least || share > c.most {
-			t.Errorf("%v of what is used with %v is loaded, want %v to %v", share, c.used, c.least, c.most)
+			t.Errorf("%v of what is used with %v is loaded, want %v to %v; the processors are busy: %v", share, c.used, c.least, c.most, c.busy)
 		}
 	}
 }
@@ -226,7 +234,7 @@ func (g *governed) expectOf(s *flow, t *Trust) {
 	if g.Allows(&p, t, g.at) {
 		s.loaded++
 		o, after := s.fate()
-		g.Begin(&load{&g.clock, g.at + int64(after*second), o}, &p, t, g.at)
+		g.Begin(&load{&g.clock, g.at + int64(after*second), o, s.busy}, &p, t, g.at)
 	}
 }
 
@@ -261,7 +269,7 @@ func TestOneReadThatTookLongMakesNobodyWait(t *testing.T) {
 	s := &flow{rate: 25, probability: 0.9, fate: fate(Useful, 0.1)}
 	g.run(10, s)
 	for range 2 {
-		g.Begin(&load{&g.clock, g.at + 30*second, Useful}, &Prediction{Probability: 0.9, Depth: 1}, &s.Trust, g.at)
+		g.Begin(&load{&g.clock, g.at + 30*second, Useful, false}, &Prediction{Probability: 0.9, Depth: 1}, &s.Trust, g.at)
 	}
 	g.run(40, s)
 	if p := s.patience(); p != leastPatience {
@@ -306,7 +314,7 @@ func TestFiguresTellOutcomes(t *testing.T) {
 	}
 	s := &flow{}
 	for _, o := range []Outcome{Useful, Void, Late, Late, Wasted} {
-		g.Begin(&load{&g.clock, g.at, o}, &Prediction{Probability: 0.9, Depth: 1}, &s.Trust, g.at)
+		g.Begin(&load{&g.clock, g.at, o, false}, &Prediction{Probability: 0.9, Depth: 1}, &s.Trust, g.at)
 	}
 	g.at += second
 	g.Settle(g.at)
@@ -316,7 +324,7 @@ func TestFiguresTellOutcomes(t *testing.T) {
 	}
 	// What was thought to be wasted was read, or did not begin.
 	for _, o := range []Outcome{Useful, Void, Wasted} {
-		g.Begin(&load{&g.clock, g.at + 10*second, o}, &Prediction{Probability: 0.9, Depth: 1}, &s.Trust, g.at)
+		g.Begin(&load{&g.clock, g.at + 10*second, o, false}, &Prediction{Probability: 0.9, Depth: 1}, &s.Trust, g.at)
 	}
 	g.at += 5 * second
 	if g.Settle(g.at); g.Figures().Wasted != 4 {
@@ -334,7 +342,7 @@ func TestGovernorHoldsABoundedNumberOfLoads(t *testing.T) {
 	var s Trust
 	p := &Prediction{Probability: 0.9, Depth: 1}
 	for i := range 3 * maxTrials {
-		g.Begin(&load{&g.clock, g.at + never*second, Wasted}, p, &s, g.at)
+		g.Begin(&load{&g.clock, g.at + never*second, Wasted, false}, p, &s, g.at)
 		if i%100 == 0 {
 			g.at += second
 			g.Settle(g.at)

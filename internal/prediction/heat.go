@@ -19,6 +19,8 @@ const (
 	hotMemory = 8
 	// A key that was not hot for so many ticks is forgotten.
 	hotForgotten = 16
+	// Of a shape whose loads are wasted 1 in shapeTried is loaded, to see whether they still are.
+	shapeTried = 8
 )
 
 // hotEnough are the uses that are expected of what is used at least once with a probability of
@@ -125,7 +127,18 @@ func (h *Heat) Hottest(uses float64) { h.limit = min(h.limit, 2*uses) }
 
 // Takes reports whether a key of a shape that promises so many uses is to be loaded.
 func (h *Heat) Takes(shape string, uses float64) bool {
-	return uses >= max(h.limit, hotEnough) && h.take(shape)
+	if uses < max(h.limit, hotEnough) {
+		return false
+	}
+	t := h.of(shape)
+	if t.open(0) || t.sum(0) <= hopeful {
+		return true
+	}
+	if t.untried++; t.untried < shapeTried {
+		return false
+	}
+	t.untried = 0
+	return true
 }
 
 // Try notes that a key of a shape is loaded that promises so many uses.

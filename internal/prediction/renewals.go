@@ -62,15 +62,18 @@ func Renews(reads int64, passed float64) bool { return Uses(float64(reads), pass
 // would be loaded so that nobody has to wait for them. It is safe for concurrent use; its lock is a
 // leaf.
 type Renewals struct {
-	mu sync.Mutex
+	mu   sync.Mutex
+	last int64 // when something was tried only because a second had passed
 	accounts
 }
 
-// Takes reports whether an answer of a shape is to be loaded again.
-func (r *Renewals) Takes(shape string) bool {
+// Takes reports whether an answer of a shape is to be loaded again now, in nanoseconds since some
+// moment.
+func (r *Renewals) Takes(shape string, now int64) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.take(shape)
+	t := r.of(shape)
+	return t.open(0) || t.tries(0, now, &r.last)
 }
 
 // Try notes that an answer of a shape is loaded again.

@@ -67,10 +67,14 @@ func TestAKeyIsLoadedAgainWhileItsAnswersAreRead(t *testing.T) {
 // TestRenewalsLeaveOutShapesWhoseLoadsAreWasted but try whether they still are, and hold little.
 func TestRenewalsLeaveOutShapesWhoseLoadsAreWasted(t *testing.T) {
 	t.Parallel()
-	var r Renewals
+	var (
+		r   Renewals
+		now int64
+	)
 	taken := func(shape string, rounds int, o Outcome) (n int) {
 		for range rounds {
-			if r.Takes(shape) {
+			now += second / 100
+			if r.Takes(shape, now) {
 				n++
 				r.Try(&load{outcome: o}, shape)
 			}
@@ -78,7 +82,7 @@ func TestRenewalsLeaveOutShapesWhoseLoadsAreWasted(t *testing.T) {
 		return n
 	}
 	taken("wasted", 100, Wasted)
-	if n := taken("wasted", 160, Wasted); n == 0 || n > 160/shapeTried {
+	if n := taken("wasted", 160, Wasted); n == 0 || n > 160/triedShare+2 {
 		t.Errorf("%d of 160 are taken of a shape whose loads are wasted", n)
 	}
 	if n := taken("used", 160, Useful); n != 160 {

@@ -34,6 +34,11 @@ const (
 	usedLateFalls = 5
 	lateMuch      = 0.25
 	lateOf        = 16
+	// Where the processors are busy, a load that is wasted costs the application what it takes, and
+	// one that is used takes from nobody but gives nothing either: there, the sum rises while fewer
+	// than 4 of 5 are used.
+	wastedRisesBusy = 8
+	usedFallsBusy   = 2
 	// A band whose sum is distrusted is not loaded any more. Its sum goes on from closed, and where
 	// it has fallen to distrusted again, from mended.
 	distrusted = 20
@@ -82,12 +87,12 @@ func (t *Trust) level() (n int) {
 	return n
 }
 
-// outcome notes what became of a load in a band. What is less likely cannot be expected to be used
-// more, nor what is likelier to be used less.
-func (t *Trust) outcome(o Outcome, band int) {
+// outcome notes what became of a load in a band, and whether the processors were busy then. What is
+// less likely cannot be expected to be used more, nor what is likelier to be used less.
+func (t *Trust) outcome(o Outcome, band int, busy bool) {
 	if o == Wasted {
 		for b := band; b < len(bands); b++ {
-			t.add(b, wastedRises)
+			t.add(b, rises(busy))
 		}
 		return
 	}
@@ -97,7 +102,10 @@ func (t *Trust) outcome(o Outcome, band int) {
 	}
 	t.late += (late - t.late) / lateOf
 	falls := int8(usedFalls)
-	if t.late >= lateMuch {
+	switch {
+	case busy:
+		falls = usedFallsBusy
+	case t.late >= lateMuch:
 		falls = usedLateFalls
 	}
 	for b := range band + 1 {
@@ -106,10 +114,18 @@ func (t *Trust) outcome(o Outcome, band int) {
 }
 
 // mend takes back that a load counted as wasted.
-func (t *Trust) mend(band int) {
+func (t *Trust) mend(band int, busy bool) {
 	for b := band; b < len(bands); b++ {
-		t.add(b, -wastedRises)
+		t.add(b, -rises(busy))
 	}
+}
+
+// rises returns what a sum rises by for a load that was wasted.
+func rises(busy bool) int8 {
+	if busy {
+		return wastedRisesBusy
+	}
+	return wastedRises
 }
 
 func (t *Trust) add(band int, n int8) {

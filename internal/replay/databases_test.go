@@ -245,7 +245,10 @@ func TestRowsThatDoNotEnd(t *testing.T) {
 				}
 				cancel()
 				if end == "cancelled and read on" {
-					skip(rows, 1<<30)
+					// Slowly: the rows must not end before database/sql has seen that the context did.
+					for rows.Next() {
+						time.Sleep(time.Millisecond)
+					}
 				}
 				for deadline := time.Now().Add(time.Minute); end != "closed" && rows.Err() == nil; {
 					if time.Now().After(deadline) {

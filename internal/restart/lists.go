@@ -14,7 +14,7 @@ import (
 // Background runs a loader of keys where loads in the background run, as soon as there is room, and
 // waits until it has ended. begun is false where there is none for long, or the context ended
 // first.
-type Background func(ctx context.Context, keys []string, load cache.Loader) (stored []*cache.Entry, begun bool, err error)
+type Background func(ctx context.Context, keys []string, load cache.Loader) (asked []*cache.Entry, begun bool, err error)
 
 // LoadLists loads the keys of lists that List returned in several processes: those first that are
 // hottest in all of them together, in the background, until memory is full. The error says what is

@@ -36,7 +36,7 @@ func (h *Handover) Load(ctx context.Context, from io.Reader, progress []func(don
 
 // readTime is how much longer than the context a file is read, so that the error tells how many
 // keys there are.
-const readTime = 10 * time.Millisecond
+const readTime = 100 * time.Millisecond
 
 // read reads a file of hot keys, as long as the context lasts and a little longer.
 func (h *Handover) read(ctx context.Context, from io.Reader) (hotfile.File, error) {
@@ -45,7 +45,7 @@ func (h *Handover) read(ctx context.Context, from io.Reader) (hotfile.File, erro
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(readTime, cancel) })
 	defer stop()
 	file, damage := hotfile.Read(longer, from, hotfile.MaxFile, max(h.Cache.MaxEntries, h.MaxPatterns))
-	if longer.Err() != nil {
+	if damage != nil && longer.Err() != nil {
 		damage = fmt.Errorf("it was not read to its end: %w", ctx.Err())
 	}
 	return file, damage

@@ -174,10 +174,10 @@ var errNoPlace = errors.New("nothing is loaded in the background now")
 // load runs the loader of keys, and keeps for each that was stored what loads it again.
 func (q *queue) load(keys []string, loader cache.Loader) (err error) {
 	failopen.Guard(q.Report, "loading hot keys", func() {
-		var stored []*cache.Entry
-		stored, err = q.fetch(keys, loader)
-		for _, e := range stored {
-			if again, ok := q.LoaderOf(e.Key); ok {
+		var asked []*cache.Entry
+		asked, err = q.fetch(keys, loader)
+		for _, e := range asked {
+			if again, ok := q.LoaderOf(e.Key); ok && e.Stored() {
 				q.Register(e.Key, again)
 			}
 		}
@@ -185,14 +185,14 @@ func (q *queue) load(keys []string, loader cache.Loader) (err error) {
 	return err
 }
 
-// fetch runs a loader, and returns what was stored: nothing where readers came first.
-func (q *queue) fetch(keys []string, loader cache.Loader) (stored []*cache.Entry, err error) {
+// fetch runs a loader, and returns what it asked for: nothing where readers came first.
+func (q *queue) fetch(keys []string, loader cache.Loader) (asked []*cache.Entry, err error) {
 	if q.background != nil {
-		stored, begun, err := q.background(q.ctx, keys, loader)
+		asked, begun, err := q.background(q.ctx, keys, loader)
 		if !begun {
 			return nil, errNoPlace
 		}
-		return stored, err
+		return asked, err
 	}
 	ctx, cancel := context.WithTimeout(q.ctx, q.LoadTimeout)
 	defer cancel()

@@ -101,7 +101,7 @@ func start(t *testing.T, d *dbtest.Database, entries int) *process {
 	})
 	patterns := hotness.New(rows, flat{})
 	log.Serve(p.db, false)
-	pool := log.Wrap(p.db)
+	pool := log.Wrap(p.db, nil)
 	footprints.Serve(p.db)
 	templates.Serve(p.db, pool, false)
 	source := loading.New(loading.Config{

@@ -103,17 +103,20 @@ func (r *Runner) makeRoom() (shut, ok bool) {
 // not.
 const (
 	firstPause = time.Second
-	lastPause  = 16 * time.Second
+	lastPause  = 8 * time.Second
 )
 
-// Pause has nothing begun for a while, since the database failed a load.
-func (r *Runner) Pause() {
+// Pause has nothing begun for a while, since the database failed a load. It reports whether that is
+// the first one since a load was answered.
+func (r *Runner) Pause() (first bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	first = r.pause == 0
 	if now := time.Now(); now.After(r.resumes) {
 		r.pause = max(firstPause, min(2*r.pause, lastPause))
 		r.resumes = now.Add(r.pause)
 	}
+	return first
 }
 
 // Resume ends a pause.

@@ -267,6 +267,9 @@ func (r *Runner) begin(j Job, shut bool) bool {
 	return true
 }
 
+// PanickedEvent is what the log says of a loader that panicked.
+const PanickedEvent = "preload: a loader panicked"
+
 // crowded reports whether too many loads of a job's kind hang.
 func (r *Runner) crowded(j *Job) bool {
 	if r.abandoned[j.kind()].Load() < MaxAbandoned {
@@ -347,7 +350,7 @@ func (r *Runner) execute(j Job, run func() error, own *line, limit time.Duration
 	)
 	defer func() {
 		if fault := recover(); fault != nil {
-			r.Report(slog.LevelError, "preload: a loader panicked", j.Label, failopen.FaultAttrs(fault)...)
+			r.Report(slog.LevelError, PanickedEvent, j.Label, failopen.FaultAttrs(fault)...)
 		}
 		overdue.Stop()
 		own.end(!returned || end.Err != nil)

@@ -104,7 +104,7 @@ func Take[D any](f *Finisher, from *Hit, dest *D) bool {
 func (s *Set) copyTo(dest unsafe.Pointer, from *Hit) (ok bool) {
 	defer func() {
 		if fault := recover(); fault != nil {
-			failopen.LogFault(s.Report, "copying an answer of "+template.Label(from.Entry.Key), fault)
+			failopen.LogFault(s.Report, "copying an answer", fault, "of", template.Label(from.Entry.Key))
 			ok = false
 		}
 	}()

@@ -76,6 +76,12 @@ func byKeyword(dialect string, tokens []token) Statement {
 			}
 		}
 		return Statement{Kind: Write}
+	case "truncate":
+		// Of PostgreSQL it deletes all rows, with CASCADE of tables that it does not name, too. Of
+		// MySQL it commits.
+		if names := truncated(tokens[1:]); dialect == postgres && names != nil {
+			return Statement{Kind: Write, Truncated: names}
+		}
 	case "load":
 		if second.is("data") || second.is("xml") {
 			return Statement{Kind: Write}
@@ -95,6 +101,36 @@ func byKeyword(dialect string, tokens []token) Statement {
 		return transaction(dialect, tokens)
 	}
 	return everything
+}
+
+// truncated returns the tables that follow TRUNCATE; nil where it may empty others, too.
+func truncated(rest []token) (names []string) {
+	if len(rest) > 1 && rest[0].is("table") && !rest[1].mark(",") {
+		rest = rest[1:]
+	}
+	for {
+		if len(rest) > 1 && rest[0].is("only") && rest[1].isName() {
+			rest = rest[1:]
+		}
+		for len(rest) > 2 && rest[0].isName() && rest[1].mark(".") {
+			rest = rest[2:]
+		}
+		if len(rest) == 0 || !rest[0].isName() {
+			return nil
+		}
+		names, rest = append(names, Fold(rest[0].text)), rest[1:]
+		if len(rest) > 0 && rest[0].mark("*") {
+			rest = rest[1:]
+		}
+		if len(rest) == 0 || !rest[0].mark(",") {
+			break
+		}
+		rest = rest[1:]
+	}
+	if slices.ContainsFunc(rest, func(t token) bool { return t.kind != word || t.is("cascade") }) {
+		return nil
+	}
+	return names
 }
 
 // commands looks for words that write, in a text that starts as a read.

@@ -40,6 +40,9 @@ type Statement struct {
 	// Scratch is the temporary table, folded, that it makes and does no more; "" for another one.
 	// Then it is Inside, too, unless a table of another kind has that name.
 	Scratch string
+	// Truncated are the tables, folded, that a TRUNCATE names: a write only where each of them is a
+	// table that others are known to read by this name. It may be a part of another.
+	Truncated []string
 	// Open says that it begins a transaction, among other things, that it does not end.
 	Open bool
 	// Effect is what it leaves behind on its connection.
@@ -101,7 +104,7 @@ func Classify(dialect, sql string, pure ...string) Statement {
 	result.Open = open && result.Kind == Everything
 	result.Within = does
 	result.Effect, result.Inside = left, inside && result.Kind == Everything
-	if result.Kind == Everything && !foreign(sql) {
+	if (result.Kind == Everything || len(result.Truncated) > 0) && !foreign(sql) {
 		result.Stays, result.Scratch = stays || scratch != "", scratch
 	}
 	return result
@@ -112,6 +115,7 @@ func Classify(dialect, sql string, pure ...string) Statement {
 func worst(a, b Statement) Statement {
 	switch {
 	case a.Kind == b.Kind && a.Name == b.Name && (a.Kind == Read || a.Kind == Write):
+		a.Truncated = append(a.Truncated, b.Truncated...)
 		return a
 	case a.Kind == Read:
 		return b
@@ -124,6 +128,7 @@ func worst(a, b Statement) Statement {
 // either is what a text may do that is read in two ways.
 func either(a, b Statement) Statement {
 	if a.Kind == b.Kind && a.Name == b.Name {
+		a.Truncated = append(a.Truncated, b.Truncated...)
 		return a
 	}
 	return worst(a, b)

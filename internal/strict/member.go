@@ -93,7 +93,8 @@ func (m *Member) Start() {
 	m.join()
 }
 
-// Close leaves. It answers all who wait for the member; what was announced is ended by others.
+// Close leaves. It answers all who wait for the member: a write that others were not told of in
+// time goes on, or is refused, as Config.Fail says. What was announced is ended by others.
 func (m *Member) Close() {
 	if m.closed {
 		return
@@ -105,7 +106,11 @@ func (m *Member) Close() {
 	}
 	m.seat = Seat{}
 	for _, w := range m.order {
-		w.tell(ErrClosed)
+		var refused error
+		if m.Fail {
+			refused = errLeft
+		}
+		w.tell(refused)
 		w.release()
 	}
 }
@@ -280,8 +285,16 @@ func (m *Member) ended(run string) {
 	}
 }
 
-// heard notes that the broker answered.
-func (m *Member) heard() { m.answered = m.active }
+// heard notes that the broker answered. What failed while it was out of reach is tried again at
+// once.
+func (m *Member) heard() {
+	if m.active-m.answered > m.Lease/2 {
+		for _, w := range m.order {
+			w.failed = 0
+		}
+	}
+	m.answered = m.active
+}
 
 // sighting is how often a seat had been renewed when it was seen.
 type sighting struct {

@@ -232,6 +232,90 @@ func TestWhatIsOwedIsBounded(t *testing.T) {
 	}
 }
 
+// refusing is a broker that answers, and refuses to take some steps.
+type refusing struct {
+	*LocalBroker
+	announces, finishes bool // are refused
+	refused             int
+}
+
+var errNo = errors.New("no")
+
+func (b *refusing) Announce(ctx context.Context, run string, a Announcement) (State, error) {
+	if b.announces {
+		b.refused++
+		return State{}, errNo
+	}
+	return b.LocalBroker.Announce(ctx, run, a)
+}
+
+func (b *refusing) Finish(ctx context.Context, run, write string, end End) error {
+	if b.finishes {
+		b.refused++
+		return errNo
+	}
+	return b.LocalBroker.Finish(ctx, run, write, end)
+}
+
+// TestWhatIsRefusedIsBounded: writes that cannot be announced, or not finished, stay few, and are
+// tried seldom; when nothing is refused any more, none is left.
+func TestWhatIsRefusedIsBounded(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		broker refusing
+		end    End
+	}{
+		{"announced", refusing{announces: true}, EndVisible},
+		{"finished", refusing{finishes: true}, EndVisible},
+		{"undone", refusing{finishes: true}, EndUndone},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			broker := &c.broker
+			local := &LocalBroker{}
+			broker.LocalBroker = local
+			h := serving(t, Config{Lease: lease}, local, &quiet{}, "writer")[0]
+			h.Member.broker = broker
+			for i := range 4 * maxOwed {
+				w := h.Announce(fmt.Appendf(nil, "row %d", i), "7", func(error) {})
+				h.all()
+				w.cut = true // its caller had no patience
+				w.tell(nil)
+				w.Finish(c.end, func() {})
+				h.all()
+				if w.done != nil {
+					w.leave()
+				}
+			}
+			if len(h.writes) > maxOwed+1 || len(h.memory.blocked) > maxOwed+1 {
+				t.Errorf("%d writes, %d block: want %d at most", len(h.writes), len(h.memory.blocked), maxOwed+1)
+			}
+			writes, refused := len(h.writes), 0
+			const leases = 40
+			for i := range leases * repeats {
+				if i == leases*repeats/2 {
+					refused = broker.refused
+				}
+				h.pass(h.Repeat)
+				h.all()
+			}
+			// The first one is sent again by renewals where it is pending, and is not counted here.
+			if n, most := broker.refused-refused, (writes+len(local.state.pending))*leases; c.broker.announces && n > writes*(leases/2/longest+1) || n > most*renewals {
+				t.Errorf("%d steps were refused in %d leases, of %d writes", n, leases/2, writes)
+			}
+			broker.announces, broker.finishes = false, false
+			for range 2 * longest * repeats {
+				h.pass(h.Repeat)
+				h.all()
+			}
+			if len(h.writes) != 0 || len(h.memory.blocked) != 0 || len(local.state.pending) != 0 {
+				t.Errorf("%d writes, %d block, %d are pending, when nothing is refused", len(h.writes), len(h.memory.blocked), len(local.state.pending))
+			}
+		})
+	}
+}
+
 // TestAnUnknownEndIsAskedFor: the caller does not wait, and nothing is ended before the database
 // says so.
 func TestAnUnknownEndIsAskedFor(t *testing.T) {

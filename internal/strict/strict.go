@@ -3,6 +3,7 @@ package strict
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -25,6 +26,8 @@ var (
 	ErrCutOff = errors.New("strict: other processes could not be told of the write in time")
 	// ErrClosed is the answer to a write that is announced after Close.
 	ErrClosed = errors.New("strict: closed")
+
+	errLeft = fmt.Errorf("%w: %w", ErrCutOff, ErrClosed)
 )
 
 // Seat is the place of a process among the members. No two that a broker gives are equal.
@@ -34,7 +37,7 @@ type Seat struct {
 	Number  int64
 }
 
-// Standing is a seat, and how often it was renewed.
+// Standing is a seat, and a counter that each renewal moves up.
 type Standing struct {
 	Seat
 	Counter int64

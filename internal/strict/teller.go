@@ -154,7 +154,11 @@ func (t *Teller) Announce(ctx context.Context, batch []byte, tx string) (finish 
 		err = ctx.Err()
 		withdraw(EndUndone, func() {})
 	case <-t.ended:
-		err = ErrClosed
+		select {
+		case err = <-granted:
+		default:
+			err = ErrClosed // it was not started
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -239,7 +243,9 @@ func (t *Teller) Await(p string) error {
 func (t *Teller) Counters() *Counters { return &t.member.Counters }
 
 // Close leaves, frees all who wait, and waits until nothing runs any more, which takes no longer
-// than half a lease. Writes that are under way are ended by others.
+// than half a lease. Writes that wait to be announced go on, unless Config.Fail says otherwise, and
+// others end them: whoever closes it while writes wait lets members be late by them that do not
+// answer.
 func (t *Teller) Close() error {
 	t.mu.Lock()
 	switch first := !t.closed; {

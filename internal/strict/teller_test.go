@@ -338,7 +338,13 @@ func TestFinishReturns(t *testing.T) {
 // TestCallersAreFreed: by the end of their context, and by Close.
 func TestCallersAreFreed(t *testing.T) {
 	t.Parallel()
-	broker, _, nodes := startNodes(t, 2, Config{Lease: 30 * time.Second})
+	for _, fail := range []bool{false, true} {
+		t.Run(fmt.Sprintf("fail %v", fail), func(t *testing.T) { t.Parallel(); callersAreFreed(t, fail) })
+	}
+}
+
+func callersAreFreed(t *testing.T, fail bool) {
+	broker, _, nodes := startNodes(t, 2, Config{Lease: 30 * time.Second, Fail: fail})
 	n, other := nodes[0], nodes[1]
 	broker.mu.Lock()
 	broker.state.ready = true
@@ -367,8 +373,11 @@ func TestCallersAreFreed(t *testing.T) {
 	if err := n.Close(); err != nil {
 		t.Error(err)
 	}
-	if err := <-closed; !errors.Is(err, ErrClosed) {
-		t.Errorf("Close: %v", err)
+	switch err := <-closed; {
+	case !fail && err != nil:
+		t.Errorf("Close refused a write: %v", err)
+	case fail && !(errors.Is(err, ErrCutOff) && errors.Is(err, ErrClosed)):
+		t.Errorf("Close let a write go on that others were not told of: %v", err)
 	}
 	if _, err := n.Announce(context.Background(), nil, ""); !errors.Is(err, ErrClosed) {
 		t.Errorf("after Close: %v", err)

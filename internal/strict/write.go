@@ -45,6 +45,7 @@ type Write struct {
 
 	run     string // in which it was announced last
 	sent    time.Time
+	failed  int    // steps of it, one after the other, since the broker was last out of reach
 	members []Seat // that have not taken it in, or may not have
 	taken   []Seat // that have
 	polled  time.Time
@@ -113,9 +114,11 @@ func (w *Write) listed(run string, asked time.Time, s State, err error) {
 		return
 	}
 	if err != nil || m.closed {
+		w.failed++
 		return
 	}
 	m.heard()
+	w.failed = 0
 	if run != m.run || run != w.run || w.phase > waiting {
 		return
 	}
@@ -253,6 +256,8 @@ func (w *Write) finish() {
 				}
 				m.Again.Add(1)
 				w.restart()
+			default:
+				w.failed++
 			}
 		}
 	})
@@ -299,11 +304,20 @@ func (w *Write) forget() {
 	w.release()
 }
 
+// pause is after how long a step is repeated: the more often it failed, the longer, where nobody
+// waits for it. A broker that answers may refuse it for good.
+func (w *Write) pause() time.Duration {
+	if w.granted != nil || w.done != nil {
+		return w.m.Repeat
+	}
+	return min(w.m.Repeat<<min(w.failed, 10), longest*w.m.Lease)
+}
+
 func (m *Member) tickWrites() {
 	for _, w := range m.writing() {
 		switch w.phase {
 		case announcing, waiting:
-			if m.seat != (Seat{}) && m.every(&w.sent, m.Repeat) {
+			if m.seat != (Seat{}) && m.every(&w.sent, w.pause()) {
 				w.announce()
 			}
 			for _, seat := range slices.Clone(w.members) {
@@ -318,7 +332,7 @@ func (m *Member) tickWrites() {
 				w.ask()
 			}
 		case finishing:
-			if m.every(&w.sent, m.Repeat) {
+			if m.every(&w.sent, w.pause()) {
 				w.finish()
 			}
 		}
@@ -361,21 +375,29 @@ func (w *Write) owed() bool {
 func (m *Member) Owes() bool { return slices.ContainsFunc(m.order, (*Write).owed) }
 
 // limit keeps the writes few that go on without a caller: from a number on, those that are to be
-// announced still become one that changes everything.
+// announced or finished still become one that changes everything. While that is not announced to
+// all, further ones become a part of it. What is left of them with the broker goes with a renewal.
 func (m *Member) limit() {
 	var owed []*Write
+	var all *Write
 	for _, w := range m.order {
-		if w.ended && w.end == EndVisible && w.done == nil && w.phase <= waiting && len(w.a.Batch) > 0 {
+		switch {
+		case !w.ended || w.done != nil:
+		case w.phase == finishing, w.phase <= waiting && w.end == EndVisible && len(w.a.Batch) > 0:
 			owed = append(owed, w)
+		case w.phase <= waiting && w.end == EndVisible:
+			all = w
 		}
 	}
 	if len(owed) <= maxOwed {
 		return
 	}
-	all := &Write{m: m, a: Announcement{ID: m.name(), Process: m.process}, ended: true, cut: true, began: m.active}
-	all.unblock = m.memory.Begin(nil)
-	m.add(all)
-	all.announce()
+	if all == nil {
+		all = &Write{m: m, a: Announcement{ID: m.name(), Process: m.process}, ended: true, cut: true, began: m.active}
+		all.unblock = m.memory.Begin(nil)
+		m.add(all)
+		all.announce()
+	}
 	for _, w := range owed {
 		w.forget()
 	}

@@ -61,6 +61,9 @@ func (f *Load) Lease(vars []any) bool {
 		open := set.Cache.Open()
 		// What a name stands for may have changed since the query was found to qualify.
 		if known && open && t.State.Load() != Refuted && t.identified() {
+			if info := f.reading.Info; info != nil && info.Asks != "" && set.Collated != nil {
+				set.Collated(info.Asks)
+			}
 			return true
 		}
 		set.Index.Release(&f.Entry.Guard)

@@ -130,6 +130,9 @@ type Config struct {
 	// Ordinary reports whether a reference to the table of no model is one to an ordinary table;
 	// nil where none is.
 	Ordinary func(sqltext.Reference) bool
+	// Collated is called with a table of which answers are kept, where the database can be asked
+	// how it compares texts; nil for nobody.
+	Collated func(table string)
 }
 
 // identifies reports whether each reference is to the table of a model in use, or to an ordinary

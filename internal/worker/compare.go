@@ -7,8 +7,22 @@ import (
 	"github.com/gorm-preload/preload/internal/mode"
 	"github.com/gorm-preload/preload/internal/own"
 	"github.com/gorm-preload/preload/internal/runner"
+	"github.com/gorm-preload/preload/internal/seen"
 	"github.com/gorm-preload/preload/internal/template"
 )
+
+// comparison is one that waits for room.
+type comparison struct {
+	runner.Job
+	tally *cache.Tally // of the answer
+}
+
+// compareLater makes a comparison once there is room, or counts that there was none.
+func (w *Worker) compareLater(c comparison) {
+	if !w.Run(c.Job) {
+		c.tally.Seen.Compared(seen.Skipped)
+	}
+}
 
 // Compare has the database asked for an answer that was just read from memory, if it is one of
 // those that are compared and no other one waits for room.
@@ -17,12 +31,18 @@ func (w *Worker) Compare(e *cache.Entry) {
 		return
 	}
 	w.guard("verifying an answer", func() {
+		asked := false // or there is nothing to ask
+		defer func() {
+			if !asked {
+				e.Tally.Seen.Compared(seen.Skipped)
+			}
+		}()
 		key := w.Own.PublicKey(e)
 		j := runner.Job{Keys: []string{"verify " + e.Key}, Label: template.Label(key), Dropped: func() {}, Done: func(runner.Ending) {}}
 		load, loads := w.Loaders.Of(key)
 		if e.Tally == w.Cache.Counts.Tally(own.Table) {
-			if !loads {
-				return
+			if asked = e.Unwatched; asked || !loads {
+				return // there is nothing to compare of what was made of no tables
 			}
 			j.Own, j.Begin = true, w.compareOwn(e, load)
 		} else {
@@ -38,9 +58,13 @@ func (w *Worker) Compare(e *cache.Entry) {
 				}
 			}
 		}
-		if w.TryRun(j) == runner.Later {
+		switch w.TryRun(j) {
+		case runner.Begun:
+			asked = true
+		case runner.Later:
 			select {
-			case w.checks <- j:
+			case w.checks <- comparison{j, e.Tally}:
+				asked = true
 			default: // one waits already
 			}
 		}

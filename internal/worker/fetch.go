@@ -22,10 +22,10 @@ const (
 // Fetch has the loader of keys run in the background, as soon as there is room, and waits until it
 // has ended. begun is false where there is no room for a while, the worker has stopped or loads
 // nothing now, or the context ended first.
-func (w *Worker) Fetch(ctx context.Context, keys []string, load cache.Loader) (stored []*cache.Entry, begun bool, err error) {
+func (w *Worker) Fetch(ctx context.Context, keys []string, load cache.Loader) (asked []*cache.Entry, begun bool, err error) {
 	ended := make(chan error, 2) // the load may be left to itself, and return later
 	late := false                // readers came first
-	var kept []*cache.Entry
+	var found []*cache.Entry     // of the load
 	j := runner.Job{
 		Keys: keys, Label: template.Label(keys[0]),
 		Begin: func(ctx context.Context) func() error {
@@ -34,12 +34,17 @@ func (w *Worker) Fetch(ctx context.Context, keys []string, load cache.Loader) (s
 				return nil
 			}
 			return func() (err error) {
-				kept, err = run()
+				found, err = run()
 				return err
 			}
 		},
 		Dropped: func() { ended <- context.DeadlineExceeded },
-		Done:    func(end runner.Ending) { ended <- end.Err },
+		Done: func(end runner.Ending) {
+			if !errors.Is(end.Err, runner.ErrNoConn) {
+				w.count(keys[0], causeWarm, nil, slices.ContainsFunc(found, (*cache.Entry).Stored), end)
+			}
+			ended <- end.Err
+		},
 	}
 	if t := w.Templates.Of(keys[0]); t != nil {
 		j.Slow = t.Pace.Slow()
@@ -60,7 +65,7 @@ func (w *Worker) Fetch(ctx context.Context, keys []string, load cache.Loader) (s
 			}
 			switch {
 			case err == nil:
-				return kept, true, nil
+				return found, true, nil
 			case errors.Is(err, failopen.ErrDatabase):
 				w.Pause()
 			}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/gorm-preload/preload/internal/agenda"
 	"github.com/gorm-preload/preload/internal/association"
@@ -38,12 +39,17 @@ func (w *Worker) job(r agenda.Wish) (j runner.Job, ok bool) {
 			if run == nil {
 				return nil
 			}
+			begun := time.Now()
 			return func() error {
-				stored, err := run()
-				kept.Store(len(stored) > 0)
+				busy := w.waits.busy(time.Since(begun))
+				asked, err := run()
+				kept.Store(slices.ContainsFunc(asked, (*cache.Entry).Stored))
 				for one := range r.All {
 					if one.Expected != nil {
-						w.loaded(one, stored, err)
+						if busy {
+							one.Expected.Crowded()
+						}
+						w.loaded(one, asked, err)
 					}
 				}
 				return err
@@ -66,22 +72,22 @@ func (w *Worker) job(r agenda.Wish) (j runner.Job, ok bool) {
 }
 
 // loaded notes what became of the load of a key that is expected.
-func (w *Worker) loaded(r *agenda.Wish, stored []*cache.Entry, err error) {
+func (w *Worker) loaded(r *agenda.Wish, asked []*cache.Entry, err error) {
 	x := r.Expected
 	key := w.Own.StoreKey(x.Key)
-	i := slices.IndexFunc(stored, func(e *cache.Entry) bool { return e.Key == key })
+	i := slices.IndexFunc(asked, func(e *cache.Entry) bool { return e.Key == key })
 	switch {
 	case i < 0 && err == nil && (w.Cache.Loading(key) || w.Cache.Find(key, w.Now()) != nil):
 		x.End(cache.Late) // a reader took it over
-	case i < 0 && (err == nil || errors.Is(err, runner.ErrNoConn)):
+	case i < 0 && err == nil, errors.Is(err, runner.ErrNoConn):
 		x.End(cache.Void)
-	case i < 0:
-		x.End(cache.Failed)
+	case i < 0, !asked[i].Stored():
+		x.End(cache.Failed) // also where a write overtook it
 	default:
 		if load, ok := w.LoaderOf(x.Key); ok {
 			w.Loaders.Register(x.Key, load, 0)
 		}
-		w.Learner.Loaded(x, stored[i], r.Origin)
+		w.Learner.Loaded(x, asked[i], r.Origin)
 	}
 }
 
@@ -96,31 +102,40 @@ func (w *Worker) done(r agenda.Wish, stored bool, end runner.Ending) {
 	for one := range r.All {
 		one.End(cache.Failed) // unless it is known to have ended otherwise
 	}
-	w.count(&r, stored, end)
+	w.count(r.Key, causeOf(&r), r.Origin, stored, end)
 	if end.Err == nil || w.Context().Err() != nil {
 		return
 	}
+	level := slog.LevelWarn
 	if errors.Is(end.Err, failopen.ErrDatabase) {
 		if t := w.Templates.Of(r.Key); end.Brief && t != nil {
 			t.Pace.Took(end.Took) // a load that was given little time says nothing of the database
 			return
 		}
-		w.Pause()
+		if !w.Pause() {
+			level = slog.LevelDebug // an outage is told once
+		}
 	}
-	w.Report(slog.LevelWarn, "preload: a background load failed", template.Label(r.Key), "key", template.Told(r.Key), "err", failopen.TellError(end.Err))
+	w.Report(level, "preload: a background load failed", template.Label(r.Key), "key", template.Told(r.Key), "err", failopen.TellError(end.Err))
 }
 
-// count counts a load that has ended: by why it was made, and by what came of it.
-func (w *Worker) count(r *agenda.Wish, stored bool, end runner.Ending) {
-	shape, cause, result, failed := template.Label(r.Key), causeAssociation, "stored", end.Err != nil
+// causeOf returns why a wish is loaded.
+func causeOf(r *agenda.Wish) string {
 	switch {
 	case r.Killed:
-		cause = causeWrite
+		return causeWrite
 	case r.Asked != nil:
-		cause = causeExpiry
+		return causeExpiry
 	case r.Expected != nil && r.Expected.Hot:
-		cause = causeTick
+		return causeTick
 	}
+	return causeAssociation
+}
+
+// count counts a load that has ended: by why it was made, and by what came of it. origin is what is
+// kept of the context of the read that had it made; nil for nothing.
+func (w *Worker) count(key, cause string, origin context.Context, stored bool, end runner.Ending) {
+	shape, result, failed := template.Label(key), "stored", end.Err != nil
 	switch {
 	case !failed && !stored:
 		result = "dead"
@@ -132,11 +147,10 @@ func (w *Worker) count(r *agenda.Wish, stored bool, end runner.Ending) {
 		result = "error"
 	}
 	w.Told.Loads.Ended(shape, cause, result, failed && !end.Brief, end.Took)
-	origin := r.Origin
 	if origin == nil {
 		origin = context.Background()
 	}
-	w.Ended(Ended{Origin: origin, Table: template.Table(r.Key), Shape: shape, Cause: cause, Took: end.Took, Failed: failed})
+	w.Ended(Ended{Origin: origin, Table: template.Table(key), Shape: shape, Cause: cause, Took: end.Took, Failed: failed})
 }
 
 // LoaderOf returns the loader of a key: one that was kept, or one that reads off the key how its

@@ -75,8 +75,9 @@ type Worker struct {
 	heat     prediction.Heat // the goroutine's
 	clears   int32           // of the learner that heat knows of
 	renewals prediction.Renewals
+	waits    waits
 	watch    seen.Watch      // the goroutine's
-	checks   chan runner.Job // answers that are to be compared once there is room
+	checks   chan comparison // answers that are to be compared once there is room
 
 	starting sync.Mutex // held by Start and Stop
 	stopped  bool
@@ -100,6 +101,7 @@ const (
 	causeExpiry      = "expiry"
 	causeWrite       = "write"
 	causeAssociation = "association"
+	causeWarm        = "warm" // other processes have it hot
 )
 
 // Told is what a worker tells of itself.
@@ -124,7 +126,7 @@ func (t *Told) Clear() {
 
 // New returns a worker that has nothing to do yet.
 func New(c Config) *Worker {
-	w := &Worker{Config: c, Agenda: agenda.New(), checks: make(chan runner.Job, 1)}
+	w := &Worker{Config: c, Agenda: agenda.New(), checks: make(chan comparison, 1)}
 	w.Runner = runner.New(runner.Config{
 		Concurrency: max(1, c.Settings.Concurrency), MaxIdle: c.Settings.MaxIdleConns, Timeout: c.Settings.LoadTimeout, Brief: c.Settings.Brief, Grace: time.Second,
 		Pool: func() runner.Pool { return w.Source.LoadPool() }, Alike: func() bool { return w.Source.Alike() },
@@ -170,8 +172,8 @@ func (w *Worker) run() {
 		case <-ticker.C:
 			w.guard("a tick", w.Tick)
 		case <-w.More:
-		case j := <-w.checks:
-			w.guard("verifying an answer", func() { w.Run(j) })
+		case c := <-w.checks:
+			w.guard("verifying an answer", func() { w.compareLater(c) })
 		}
 	}
 }
@@ -209,7 +211,16 @@ func (w *Worker) Expect(x *association.Expected) bool {
 // readers came first.
 func (w *Worker) ahead() {
 	place, ok := w.Acquire()
-	expected := slices.DeleteFunc(w.Foreseen(), func(x *association.Expected) bool {
+	expected := w.Foreseen()
+	if !ok {
+		// There is no room for any of them, and they are not worth waiting for. Those that a reader
+		// has asked for meanwhile are not late: they would not have been loaded at all.
+		for _, x := range expected {
+			x.End(cache.Void)
+		}
+		return
+	}
+	expected = slices.DeleteFunc(expected, func(x *association.Expected) bool {
 		stored := w.Own.StoreKey(x.Key)
 		over := w.Cache.Find(stored, w.Now()) != nil || w.Cache.Loading(stored) || w.Runs(x.Key)
 		if over {
@@ -217,26 +228,20 @@ func (w *Worker) ahead() {
 		}
 		return over
 	})
-	switch {
-	case !ok:
-		// There is no room for any of them, and they are not worth waiting for.
-		for _, x := range expected {
-			x.End(cache.Void)
-		}
-	case len(expected) == 0:
+	if len(expected) == 0 {
 		place.Release()
-	default:
-		r, rest := w.Together(expected)
-		w.Foresee(rest...)
-		j, ok := w.job(r)
-		if !ok {
-			place.Release()
-		} else if place.Start(j) {
-			return
-		}
-		for one := range r.All {
-			one.End(cache.Void)
-		}
+		return
+	}
+	r, rest := w.Together(expected)
+	w.Foresee(rest...)
+	j, ok := w.job(r)
+	if !ok {
+		place.Release()
+	} else if place.Start(j) {
+		return
+	}
+	for one := range r.All {
+		one.End(cache.Void)
 	}
 }
 
@@ -264,7 +269,7 @@ func (w *Worker) renewal(e *cache.Entry, cause string) (r agenda.Wish, ok bool) 
 	}
 	key := w.Own.PublicKey(e)
 	shape := w.shapeOf(key)
-	if !w.renewals.Takes(shape) || e.Reloading.Swap(true) {
+	if !w.renewals.Takes(shape, w.Now().UnixNano()) || e.Reloading.Swap(true) {
 		return r, false
 	}
 	x := &association.Expected{Key: key, Hot: true}

@@ -36,7 +36,7 @@ func (g *Draw) read() Named {
 	case 0, 1, 2, 3:
 		return q("First", func(db *gorm.DB) (any, *gorm.DB) {
 			dest := s.model()
-			return dest, scope(db).First(dest)
+			return dest, s.first(scope(db), dest)
 		})
 	case 4, 5:
 		text, vars := g.byKeyOrUnique(s, false)
@@ -125,7 +125,7 @@ func (g *Draw) read() Named {
 		key := g.value("preset", s.schema.PrimaryFields[0])
 		return q(fmt.Sprint("First into the key ", key), func(db *gorm.DB) (any, *gorm.DB) {
 			dest := s.row(map[string]any{s.keys()[0]: key})
-			return dest, scope(db).First(dest)
+			return dest, s.first(scope(db), dest)
 		})
 	case 36:
 		return q("rows by Scan", func(db *gorm.DB) (any, *gorm.DB) {
@@ -172,7 +172,7 @@ func (g *Draw) read() Named {
 			if take {
 				return dest, scope(db).Order(s.byKey()).Take(dest)
 			}
-			return dest, scope(db).First(dest)
+			return dest, s.first(scope(db), dest)
 		})
 	case 29:
 		alias := s.name() + " AS x"
@@ -339,3 +339,12 @@ func (o rowOrder) Less(i, j int) bool { return o.less(i, j) }
 func (o rowOrder) Swap(i, j int) { o.swap(i, j) }
 
 var errBatches = errors.New("there is no end of batches")
+
+// first is First, which goes by the first column only where a key has several: of its rows with the
+// same value the database may answer with any, and with another one each time.
+func (s *Table) first(db *gorm.DB, dest any) *gorm.DB {
+	if s.schema.PrioritizedPrimaryField == nil {
+		db = db.Order(s.byKey())
+	}
+	return db.First(dest)
+}

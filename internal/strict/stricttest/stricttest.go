@@ -261,8 +261,7 @@ func fence(t *testing.T, b Bed) {
 	if err != nil || gone || counter != now.Counter {
 		t.Errorf("after a renewal: gone %v, counter %d, %v: want false, %d", gone, counter, err, now.Counter)
 	}
-	b.renew(t, seat)
-	now.Counter++
+	now = standing(t, b.renew(t, seat), seat)
 	for range 2 {
 		if gone, _, err = b.Broker.Fence(t.Context(), now); err != nil || !gone {
 			t.Errorf("without one: gone %v, %v: want true", gone, err)

@@ -1,0 +1,35 @@
+package worker
+
+import (
+	"testing"
+	"time"
+)
+
+// TestProcessorsAreBusyWhereLoadsWaitForThem in the mean: one that waited long says nothing, nor
+// do those that wait some microseconds.
+func TestProcessorsAreBusyWhereLoadsWaitForThem(t *testing.T) {
+	t.Parallel()
+	var w waits
+	after := func(n int, d time.Duration) (busy bool) {
+		for range n {
+			busy = w.busy(d)
+		}
+		return busy
+	}
+	for _, step := range []struct {
+		n    int
+		d    time.Duration
+		busy bool
+	}{
+		{100, 10 * time.Microsecond, false},
+		{1, time.Minute, false},
+		{100, 10 * time.Microsecond, false},
+		{20, time.Millisecond, true},
+		{100, time.Millisecond, true},
+		{100, 10 * time.Microsecond, false},
+	} {
+		if busy := after(step.n, step.d); busy != step.busy {
+			t.Errorf("after %d that waited %v: busy %t", step.n, step.d, busy)
+		}
+	}
+}
