@@ -210,18 +210,30 @@ func TestTextsOfMySQLAreToldApart(t *testing.T) {
 	}
 }
 
-// collatedApart reports whether a write by one text leaves an answer by another one in memory.
+// collatedApart reports whether a write by one text leaves an answer by another one in memory, as
+// Explain foretells it: other answers may be loaded and invalidated in the background.
 func collatedApart(t *testing.T, w *worldtest.World, x, y string) (apart bool) {
 	t.Helper()
+	read := func(tx *gorm.DB) *gorm.DB { return tx.Where("name = ?", x).Find(&[]collatedName{}) }
+	insert := func(tx *gorm.DB) *gorm.DB { return tx.Create(&collatedName{ID: 5, Name: y}) }
 	worldtest.Must(t, w.Plugin.Invalidate(&collatedName{}))
+	var answer preload.Explanation
 	seenEventually(t, "the answer is in memory", func() bool { // which a table may be kept out of for a while
-		hits := w.Plugin.Stats().Hits
-		worldtest.Must(t, w.DB.Where("name = ?", x).Find(&[]collatedName{}).Error)
-		return w.Plugin.Stats().Hits > hits
+		worldtest.Must(t, read(w.DB).Error)
+		var err error
+		answer, err = w.Plugin.Explain(read)
+		worldtest.Must(t, err)
+		return answer.Stored
 	})
-	before := w.Plugin.Stats().Invalidated
-	worldtest.Must(t, w.DB.Create(&collatedName{ID: 5, Name: y}).Error)
-	apart = w.Plugin.Stats().Invalidated == before
+	write, err := w.Plugin.Explain(insert)
+	worldtest.Must(t, err)
+	apart = !slices.ContainsFunc(write.Invalidates, func(i preload.Invalidation) bool { return i.Key == answer.Key })
+	hits := w.Plugin.Stats().Hits
+	worldtest.Must(t, insert(w.DB).Error)
+	worldtest.Must(t, read(w.DB).Error)
+	if apart && w.Plugin.Stats().Hits == hits {
+		t.Errorf("an insert of %q invalidated the answer by %q, which Explain did not say", y, x)
+	}
 	worldtest.Must(t, w.DB.Delete(&collatedName{ID: 5}).Error)
 	return apart
 }

@@ -316,7 +316,8 @@ func TestTheFirstRowComesInUnderAnyNames(t *testing.T) {
 		worldtest.Must(t, plain.AutoMigrate(&momentToken{}))
 		worldtest.Must(t, plain.Create(&momentToken{ID: 1, Expires: comingAt(20), Until: momentAfter(1e6)}).Error)
 		w := worldtest.Open(t, d, plain, names)
-		for i := range 10 {
+		// On a machine that is busy the database may not say in time when the row comes in.
+		for i := 0; i < 10 || w.Plugin.Stats().Hits == 0 && i < 200; i++ {
 			count := func(db *gorm.DB) int {
 				var rows []momentToken
 				at := db.Statement.Quote("Expires")
