@@ -120,6 +120,24 @@ func TestFilesAreShort(t *testing.T) {
 	}
 }
 
+// TestEveryPackageHasAJob: CONTRIBUTING says what each package of the core is for.
+func TestEveryPackageHasAJob(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("CONTRIBUTING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	packages, err := os.ReadDir("internal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, of := range packages {
+		if name := "`internal/" + of.Name() + "`"; of.IsDir() && !strings.Contains(string(page), name) {
+			t.Errorf("CONTRIBUTING.md does not say what %s is for", name)
+		}
+	}
+}
+
 // TestEveryModuleIsChecked: .ci/run looks at all modules of go.work, wherever they are.
 func TestEveryModuleIsChecked(t *testing.T) {
 	t.Parallel()
