@@ -225,7 +225,9 @@ func (b *broker) Announce(ctx context.Context, run string, a strict.Announcement
 // Acknowledge implements strict.Broker.
 func (b *broker) Acknowledge(ctx context.Context, process string, a strict.Acknowledgement) error {
 	err := b.client.Publish(ctx, b.acknowledgementsBefore+process, a.Notice()).Err()
-	b.refused(err)
+	if b.refused(err); refused(err) {
+		return fmt.Errorf("%w: %w", strict.ErrDenied, err)
+	}
 	return err
 }
 

@@ -22,7 +22,7 @@ func TestBroker(t *testing.T) {
 			return stricttest.Bed{
 				Broker: b,
 				Subscribe: func(process string, to strict.Listener) {
-					e := b.listen(process, to)
+					e := b.listen(process, to, func() {})
 					t.Cleanup(e.close)
 					for end := time.Now().Add(time.Minute); client.PubSubNumSub(context.Background(), b.acknowledgementsBefore+process).Val()[b.acknowledgementsBefore+process] == 0; time.Sleep(time.Millisecond) {
 						if time.Now().After(end) {

@@ -23,7 +23,7 @@ type ears struct {
 	client   goredis.UniversalClient
 	channels []string
 	do       func(*goredis.Message)
-	complain func(what string, err error)
+	denied   func(error)     // called with what Redis refuses
 	ctx      context.Context // ends with close
 	cancel   context.CancelFunc
 	first    chan error // nil once they hear, or why the first attempt failed
@@ -33,10 +33,15 @@ type ears struct {
 	sub *goredis.PubSub
 }
 
-// listen has a process told what is published, until the ears are closed.
-func (b *broker) listen(process string, to strict.Listener) *ears {
+// listen has a process told what is published, until the ears are closed. denied is called each time
+// Redis does not let it hear that.
+func (b *broker) listen(process string, to strict.Listener, denied func()) *ears {
 	e := &ears{
-		client: b.client, channels: []string{b.keys[3], b.acknowledgementsBefore + process}, complain: b.complain,
+		client: b.client, channels: []string{b.keys[3], b.acknowledgementsBefore + process},
+		denied: func(err error) {
+			b.complain("Redis does not let a process hear what the others write", err)
+			denied()
+		},
 		do: func(m *goredis.Message) { strict.Tell(to, m.Payload) }, first: make(chan error, 1),
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
@@ -45,7 +50,7 @@ func (b *broker) listen(process string, to strict.Listener) *ears {
 			heard, err := e.hear()
 			e.say(err)
 			if refused(err) && e.ctx.Err() == nil {
-				e.complain("Redis does not let a process hear what the others write", err)
+				e.denied(err)
 			}
 			if heard {
 				pause = reconnect

@@ -73,7 +73,7 @@ func TestEarsHearAgainWhereTheirConnectionIsSilent(t *testing.T) {
 		t.Cleanup(func() { _ = client.Close() })
 		b := newBroker(client, name(t, direct), "test", slog.Default())
 		h := &hearing{}
-		e := b.listen("process", h)
+		e := b.listen("process", h, func() {})
 		t.Cleanup(e.close)
 		hears := func(number int64) {
 			t.Helper()

@@ -54,7 +54,7 @@ func (f *StrictFeed) Open(ctx context.Context, m preload.Member) (err error) {
 	if err != nil {
 		return err
 	}
-	f.ears = b.listen(f.id, f.teller)
+	f.ears = b.listen(f.id, f.teller, f.teller.Denied)
 	err = atOpen(ctx, func(ctx context.Context) error {
 		if err := b.check(ctx, f.id); err != nil {
 			return err

@@ -171,7 +171,8 @@ func (m *Member) due(at time.Time) bool {
 }
 
 // join asks for a seat. Only the answer to the last attempt counts. What else is given to this
-// process, because a request was repeated or came twice, is given back after the next renewal.
+// process, because a request was repeated or came twice, is given back at once, or, where the answer
+// was lost, after the next renewal.
 func (m *Member) join() {
 	m.joining++
 	attempt, asked, left := m.joining, m.clock.Now(), m.left
@@ -183,7 +184,13 @@ func (m *Member) join() {
 }
 
 func (m *Member) joined(attempt int64, asked time.Time, seat Seat, s State, err error) {
-	if err != nil || attempt != m.joining || m.closed || m.seat != (Seat{}) {
+	if err != nil || m.closed {
+		return
+	}
+	if attempt != m.joining || m.seat != (Seat{}) {
+		if seat != m.seat {
+			m.leave(seat)
+		}
 		return
 	}
 	m.heard()
@@ -272,10 +279,29 @@ func (m *Member) renewal(seat Seat, asked time.Time, s State, err error) {
 // lose gives up the seat, and what is in memory: there may be changes of which this process was not
 // told.
 func (m *Member) lose(reason string) {
+	m.rise(reason)
+	m.join()
+}
+
+func (m *Member) rise(reason string) {
 	m.memory.Stop()
 	m.memory.Reset(reason)
 	m.left, m.seat, m.settled = m.seat, Seat{}, false
-	m.join()
+}
+
+// Denied takes in that the broker does not let this process hear what others write, or tell them
+// that it has. A member like that would have each write wait for it. It leaves, and asks for
+// another seat a lease after this was said last.
+func (m *Member) Denied() {
+	if m.closed {
+		return
+	}
+	if seat := m.seat; seat != (Seat{}) {
+		m.leave(seat)
+		m.rise("the broker does not let the process hear, or tell, what is written")
+	}
+	m.joining++ // an attempt that is under way counts no more
+	m.tried, m.backoff = m.clock.Now(), m.Lease
 }
 
 // ended notes that a run has ended.

@@ -368,3 +368,88 @@ func TestConfig(t *testing.T) {
 		}
 	}
 }
+
+// deaf is a broker that lets nobody acknowledge.
+type deaf struct{ *LocalBroker }
+
+func (deaf) Acknowledge(context.Context, string, Acknowledgement) error {
+	return fmt.Errorf("of a test: %w", ErrDenied)
+}
+
+// TestAMemberThatMayNotHearOrTellHoldsUpNoWrite: it leaves, serves nothing, and comes back once it
+// was not refused anything for a lease.
+func TestAMemberThatMayNotHearOrTellHoldsUpNoWrite(t *testing.T) {
+	t.Parallel()
+	for name, denied := range map[string]func(broker *LocalBroker, reader *hand, write func()){
+		"hear": func(broker *LocalBroker, reader *hand, write func()) {
+			broker.Unsubscribe("reader")
+			reader.Denied()
+			write()
+		},
+		"hear, which it is told while the write waits": func(broker *LocalBroker, reader *hand, write func()) {
+			broker.Unsubscribe("reader")
+			write()
+			reader.Denied()
+		},
+		"tell": func(broker *LocalBroker, reader *hand, write func()) {
+			reader.broker = deaf{broker}
+			write()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			broker := &LocalBroker{}
+			hands := serving(t, Config{Lease: lease}, broker, &quiet{}, "writer", "reader")
+			writer, reader := hands[0], hands[1]
+			broker.Subscribe("writer", writer)
+			broker.Subscribe("reader", reader)
+			granted := 0
+			denied(broker, reader, func() {
+				writer.Announce([]byte("a"), "", func(err error) {
+					if granted++; err != nil {
+						t.Error(err)
+					}
+				})
+				writer.all()
+			})
+			reader.all()
+			writer.all()
+			if granted != 1 {
+				t.Fatal("the write waits for a member that may not hear or tell")
+			}
+			if at := len(reader.memory.told) - 1; at < 0 || reader.memory.told[at] != "reset" || broker.state.held(reader.seat) >= 0 {
+				t.Fatalf("the reader was told %q: want to serve nothing, and to forget all", reader.memory.told)
+			}
+			reader.Denied() // again, as long as it is so
+			for range repeats - 1 {
+				reader.pass(reader.Repeat)
+				reader.all()
+			}
+			if reader.seat != (Seat{}) || len(broker.state.members) != 1 {
+				t.Fatalf("it has a seat again within a lease: %v", broker.state.members)
+			}
+			reader.broker = broker
+			for range repeats {
+				reader.pass(reader.Repeat)
+				reader.all()
+			}
+			if last := reader.memory.told[len(reader.memory.told)-1]; last != "serve" {
+				t.Errorf("it was told %q: want to serve once it is refused nothing", reader.memory.told)
+			}
+		})
+	}
+}
+
+// TestASeatThatComesTooLateIsGivenBack: of an attempt that counts no more.
+func TestASeatThatComesTooLateIsGivenBack(t *testing.T) {
+	t.Parallel()
+	broker := &LocalBroker{}
+	h := newHand(t, Config{Lease: lease}, "process", broker, &quiet{})
+	late := h.step() // which has given it a seat
+	h.Denied()
+	late()
+	h.all()
+	if h.seat != (Seat{}) || len(broker.state.members) != 0 {
+		t.Errorf("the process sits at %v, the broker knows of %v: want none", h.seat, broker.state.members)
+	}
+}

@@ -2,6 +2,7 @@ package strict
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -47,8 +48,12 @@ func (m *Member) acknowledge(a Announcement) {
 	}
 	ack := Acknowledgement{a.ID, m.seat}
 	m.out.Broker(func(ctx context.Context) func() {
-		_ = m.broker.Acknowledge(ctx, a.Process, ack)
-		return func() {}
+		err := m.broker.Acknowledge(ctx, a.Process, ack)
+		return func() {
+			if errors.Is(err, ErrDenied) {
+				m.Denied()
+			}
+		}
 	})
 }
 

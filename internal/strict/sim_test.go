@@ -93,6 +93,7 @@ const (
 	countStops
 	countCrashes
 	countCuts
+	countDenied
 	countLosses
 	countJoined
 	countFenced
@@ -294,6 +295,13 @@ func (w *world) fault(p *proc, kind int) {
 			}
 		}
 	case kind < 6:
+		if p.up && p.stopped <= w.now && w.r.IntN(8) == 0 {
+			p.member.Denied()
+			w.counts[countDenied]++
+			if w.tracing {
+				w.logf("p%d is not allowed to hear", p.n)
+			}
+		}
 		if p.up && w.r.IntN(2) == 0 {
 			p.cut = w.now + int64(w.r.IntN([]int{30, 150}[w.r.IntN(2)]))
 			w.counts[countCuts]++

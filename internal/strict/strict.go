@@ -24,6 +24,8 @@ var (
 	ErrGone = errors.New("strict: the run has ended, or the seat was given up")
 	// ErrCutOff is the answer to a write that could not be announced, where Config.Fail says so.
 	ErrCutOff = errors.New("strict: other processes could not be told of the write in time")
+	// ErrDenied is the answer of a broker that does not let a process tell others what they wait for.
+	ErrDenied = errors.New("strict: the process may not tell others that it has taken a write in")
 	// ErrClosed is the answer to a write that is announced after Close.
 	ErrClosed = errors.New("strict: closed")
 
@@ -83,7 +85,8 @@ type Broker interface {
 	// Announce makes a write pending, if the run is still the same, and tells all processes of it,
 	// again where it is pending already. Pending is left out of the State.
 	Announce(ctx context.Context, run string, a Announcement) (State, error)
-	// Acknowledge tells a process that a seat has taken its write in.
+	// Acknowledge tells a process that a seat has taken its write in. The error is ErrDenied where
+	// trying again would not change it.
 	Acknowledge(ctx context.Context, process string, a Acknowledgement) error
 	// Finish makes a write pending no longer, if the run is still the same, and tells all.
 	Finish(ctx context.Context, run, write string, end End) error

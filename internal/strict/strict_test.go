@@ -89,7 +89,7 @@ func TestNothingStaleIsServed(t *testing.T) {
 
 // everyKind sees to it that what a variant is about happened.
 func everyKind(t *testing.T, v *variant, sum *counts) {
-	kinds := []int{countHits, countKept, countWrites, countLost, countDoubled, countCut, countStops, countCrashes, countCuts, countJoined, countFenced, countCutOff}
+	kinds := []int{countHits, countKept, countWrites, countLost, countDoubled, countCut, countStops, countCrashes, countCuts, countDenied, countJoined, countFenced, countCutOff}
 	if v.loses {
 		kinds = append(kinds, countLosses, countAgain)
 	}

@@ -197,6 +197,11 @@ func (t *Teller) Gone(seat Seat) {
 	t.post(true, func() { t.member.Gone(seat) })
 }
 
+// Denied takes in that the broker does not let this process hear what others write.
+func (t *Teller) Denied() {
+	t.post(true, t.member.Denied)
+}
+
 // Owes reports whether there is a write that has returned, and that others may not have been told
 // of.
 func (t *Teller) Owes(ctx context.Context) (bool, error) {
