@@ -171,8 +171,8 @@ func (m *Member) due(at time.Time) bool {
 }
 
 // join asks for a seat. Only the answer to the last attempt counts. What else is given to this
-// process, because a request was repeated or came twice, is given back at once, or, where the answer
-// was lost, after the next renewal.
+// process, because a request was repeated or came twice, is given back at once, or after the next
+// renewal where the answer was lost.
 func (m *Member) join() {
 	m.joining++
 	attempt, asked, left := m.joining, m.clock.Now(), m.left

@@ -24,7 +24,8 @@ var (
 	ErrGone = errors.New("strict: the run has ended, or the seat was given up")
 	// ErrCutOff is the answer to a write that could not be announced, where Config.Fail says so.
 	ErrCutOff = errors.New("strict: other processes could not be told of the write in time")
-	// ErrDenied is the answer of a broker that does not let a process tell others what they wait for.
+	// ErrDenied is the answer of a broker that does not let a process tell others what they wait
+	// for.
 	ErrDenied = errors.New("strict: the process may not tell others that it has taken a write in")
 	// ErrClosed is the answer to a write that is announced after Close.
 	ErrClosed = errors.New("strict: closed")
