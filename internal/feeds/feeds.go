@@ -137,15 +137,16 @@ type sums struct {
 	byTable map[string]uint64 // does not change
 }
 
-// known returns the sums that are known of the tables as they are now.
-func (f *Feeds) known() *sums {
+// known returns the sums that are known of the tables as they are now: a copy, which is its
+// caller's.
+func (f *Feeds) known() sums {
 	if s := f.sums.Load(); s != nil && s.version == f.Catalog.Version() {
-		return s
+		return *s
 	}
-	return &sums{version: f.Catalog.Version()}
+	return sums{version: f.Catalog.Version()}
 }
 
-// of returns the sum of a table, and remembers it.
+// of returns the sum of a table, and remembers it, for others too.
 func (s *sums) of(f *Feeds, table string) uint64 {
 	if sum, ok := s.byTable[table]; ok {
 		return sum
@@ -158,7 +159,7 @@ func (s *sums) of(f *Feeds, table string) uint64 {
 	if more.byTable[table] = sum; s.version == f.Catalog.Version() {
 		f.sums.Store(more)
 	}
-	s.byTable = more.byTable
+	*s = *more
 	return sum
 }
 
