@@ -208,9 +208,9 @@ func sleep(ctx context.Context, d time.Duration) {
 
 // add adds entries to a stream.
 func (f *Feed) add(ctx context.Context, stream string, entries [][]byte) error {
-	limited, cancel := context.WithTimeout(ctx, max(f.bound, time.Second))
+	ctx, cancel := context.WithTimeout(ctx, max(f.bound, time.Second))
 	defer cancel()
-	_, err := outlast(ctx, func() (struct{}, error) { return struct{}{}, f.relay.Add(limited, stream, entries) })
+	_, err := outlast(ctx, func() (struct{}, error) { return struct{}{}, f.relay.Add(ctx, stream, entries) })
 	return err
 }
 
@@ -226,8 +226,11 @@ type piece struct {
 
 // read reads entries of a stream.
 func (f *Feed) read(ctx context.Context, stream, after string) (piece, error) {
+	wait := min(f.bound/4, longestRead)
+	ctx, cancel := context.WithTimeout(ctx, wait+max(f.bound, time.Second))
+	defer cancel()
 	return outlast(ctx, func() (p piece, err error) {
-		p.entries, p.last, err = f.relay.Read(ctx, stream, after, min(f.bound/4, longestRead))
+		p.entries, p.last, err = f.relay.Read(ctx, stream, after, wait)
 		return p, err
 	})
 }

@@ -102,8 +102,8 @@ const (
 )
 
 // longSQL asks whether rows are too many, or too long, to be told one by one. It reads no further than
-// to the one at which they are.
-const longSQL = `EXISTS (SELECT FROM (SELECT row_number() OVER w AS n, sum(pg_column_size(r)) OVER w AS size FROM %s r
+// to the one at which they are. A column may be called r, too: r.* is the row.
+const longSQL = `EXISTS (SELECT FROM (SELECT row_number() OVER w AS n, sum(pg_column_size(r.*)) OVER w AS size FROM %s r
 			WINDOW w AS (ROWS UNBOUNDED PRECEDING)) m WHERE n > %d OR size > %d)`
 
 // text returns a SQL text for a schema.

@@ -2,6 +2,9 @@ package redis
 
 import (
 	"context"
+	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,8 +33,8 @@ type BoundedFeed struct {
 	cancel  context.CancelFunc
 	workers sync.WaitGroup
 
-	known known
-	wrong *failopen.Reporter
+	known    known
+	reporter *failopen.Reporter
 
 	mu    sync.Mutex       // a leaf
 	beats map[uint64]*beat // the last ones
@@ -42,6 +45,9 @@ var (
 	_ preload.Positioner = (*BoundedFeed)(nil)
 	_ preload.Shelf      = (*BoundedFeed)(nil)
 )
+
+// mostBeats is how many beats a process remembers that it has not read: those of 16 bounds.
+const mostBeats = 64
 
 // beat is what a process knows of a beat of its own.
 type beat struct {
@@ -70,7 +76,7 @@ func (f *BoundedFeed) Open(ctx context.Context, m preload.Member) error {
 	if err := atOpen(ctx, f.check); err != nil {
 		return f.mayNot(err, m.Namespace(), "")
 	}
-	f.wrong = failopen.Complaints(f.logger)
+	f.reporter = failopen.Complaints(f.logger)
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	f.workers.Go(f.send)
 	f.workers.Go(f.read)
@@ -95,18 +101,17 @@ func (f *BoundedFeed) Close() error {
 	return nil
 }
 
-// again returns after how long what failed is tried again. What Redis refuses is logged, and tried
-// more seldom.
+// again returns after how long what failed is tried again, and logs why it failed. What Redis
+// refuses is tried more seldom.
 func (f *BoundedFeed) again(err error) time.Duration {
-	if !refused(err) {
-		return f.bound / 16
+	f.reporter.Wrong("preload: Redis does not do what a feed asks of it: nothing is served from memory, or the others are not told what is written", err, "feed", "redis bounded")
+	if refused(err) {
+		return f.bound
 	}
-	f.wrong.Wrong("preload: Redis refuses what a feed does: nothing is served from memory, or the others are not told what is written", err, "feed", "redis bounded")
-	return f.bound
+	return f.bound / 16
 }
 
-// within waits for a call, but not for longer than that: a client of Redis need not heed when a
-// context ends.
+// within waits for a call, but not for longer than that.
 func within(d time.Duration, call func()) {
 	ended := make(chan struct{})
 	go func() { defer close(ended); call() }()
@@ -115,6 +120,27 @@ func within(d time.Duration, call func()) {
 	select {
 	case <-ended:
 	case <-timer.C:
+	}
+}
+
+// asked returns what Redis answers to a call, or that the context has ended. A client need not heed
+// that, and where a connection carries nothing any more, one of go-redis waits ten seconds longer
+// than it asked to be let wait: the call is left behind, and what it answers is not looked at.
+func asked[T any](ctx context.Context, call func() (T, error)) (answer T, err error) {
+	type answered struct {
+		answer T
+		err    error
+	}
+	came := make(chan answered, 1)
+	go func() {
+		answer, err := call()
+		came <- answered{answer, err}
+	}()
+	select {
+	case a := <-came:
+		return a.answer, a.err
+	case <-ctx.Done():
+		return answer, fmt.Errorf("redis: no answer in time: %w", ctx.Err())
 	}
 }
 
@@ -132,9 +158,7 @@ const (
 const most = 256
 
 // beatStep adds a beat, and returns which start of which server did, and as which entry.
-var beatStep = goredis.NewScript(`
-local info = redis.pcall('INFO', 'server')
-local server = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ''
+var beatStep = goredis.NewScript(whichServer + `
 local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'k', 'T', 'p', ARGV[2], 'n', ARGV[3], 'l', ARGV[4])
 return {server, id}`)
 
@@ -269,7 +293,7 @@ func (f *BoundedFeed) add(items []*item, numbers map[*item]uint64) error {
 		}
 		pipe.XAdd(ctx, &goredis.XAddArgs{Stream: f.key, MaxLen: f.length, Approx: true, Values: values})
 	}
-	_, err := pipe.Exec(ctx)
+	_, err := asked(ctx, func() ([]goredis.Cmder, error) { return pipe.Exec(ctx) })
 	return err
 }
 
@@ -282,9 +306,14 @@ func (f *BoundedFeed) beat(number, open uint64) (*beat, error) {
 	if b == nil {
 		b = &beat{asked: time.Now()}
 		f.beats[number] = b
+		if len(f.beats) > mostBeats { // no beats are read
+			delete(f.beats, slices.Min(slices.Collect(maps.Keys(f.beats))))
+		}
 	}
 	f.mu.Unlock()
-	answer, err := beatStep.Run(ctx, f.client, []string{f.key}, f.length, f.m.ID(), number, open).StringSlice()
+	answer, err := asked(ctx, func() ([]string, error) {
+		return beatStep.Run(ctx, f.client, []string{f.key}, f.length, f.m.ID(), number, open).StringSlice()
+	})
 	switch {
 	case err != nil:
 		return nil, err

@@ -32,10 +32,22 @@ func newBroker(client goredis.UniversalClient, name, namespace string, logger *s
 	}
 }
 
-// opening has what all steps begin with: here is the run that goes on, "" if none does.
-const opening = `
+// whichServer has what a step begins with that has to know which start of which server it runs on:
+// server is "" on one in memory, which says nothing of itself and is never started again. What a
+// server of another kind does not say, or refuses to, is an error of the step.
+const whichServer = `
 local info = redis.pcall('INFO', 'server')
-local server = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ''
+local server = ''
+if type(info) == 'string' then
+	server = string.match(info, 'run_id:(%w+)')
+	if not server then return redis.error_reply('ERR the server does not say its run_id (INFO server)') end
+elseif not string.find(info.err, 'not supported', 1, true) then
+	return info
+end
+`
+
+// opening has what all steps begin with: here is the run that goes on, "" if none does.
+const opening = whichServer + `
 local here = redis.call('HGET', KEYS[1], 'run')
 if not here or redis.call('HGET', KEYS[1], 'server') ~= server then here = '' end
 local function state(pending)
@@ -100,7 +112,7 @@ func (b *broker) run(ctx context.Context, step *goredis.Script, args ...any) (an
 	case errors.Is(err, goredis.Nil):
 		return nil, nil
 	case err != nil:
-		b.refused(err)
+		b.failed(err)
 		return nil, err
 	case answer == "gone":
 		return nil, strict.ErrGone
@@ -145,10 +157,10 @@ func (b *broker) complain(what string, err error) {
 	b.reporter.Wrong("preload: "+what, err, "feed", "redis strict")
 }
 
-// refused logs what is refused.
-func (b *broker) refused(err error) {
-	if refused(err) {
-		b.complain("Redis refuses what a feed does: writes take long, and what they change may not be served", err)
+// failed logs why Redis does not do something.
+func (b *broker) failed(err error) {
+	if !errors.Is(err, context.Canceled) { // by Close
+		b.complain("Redis does not do what a feed asks of it: writes take long, and what they change may not be served", err)
 	}
 }
 
@@ -225,7 +237,10 @@ func (b *broker) Announce(ctx context.Context, run string, a strict.Announcement
 // Acknowledge implements strict.Broker.
 func (b *broker) Acknowledge(ctx context.Context, process string, a strict.Acknowledgement) error {
 	err := b.client.Publish(ctx, b.acknowledgementsBefore+process, a.Notice()).Err()
-	if b.refused(err); refused(err) {
+	if err == nil {
+		return nil
+	}
+	if b.failed(err); refused(err) {
 		return fmt.Errorf("%w: %w", strict.ErrDenied, err)
 	}
 	return err
@@ -235,7 +250,7 @@ func (b *broker) Acknowledge(ctx context.Context, process string, a strict.Ackno
 func (b *broker) Finish(ctx context.Context, run, write string, end strict.End) error {
 	answer, err := b.run(ctx, finishStep, run, write, strict.FinishedNotice(write, end))
 	if text, _ := answer.(string); final(text) {
-		b.refused(fmt.Errorf("%w: %s", errRefused, text))
+		b.failed(fmt.Errorf("%w: %s", errRefused, text))
 	}
 	return err
 }

@@ -210,7 +210,7 @@ func TestFinishNeedsNoChannel(t *testing.T) {
 	if n := admin.HLen(t.Context(), b.keys[2]).Val(); n != 0 {
 		t.Errorf("%d writes are pending, want none", n)
 	}
-	if log.count("refuses") == 0 {
+	if log.count("does not do what a feed asks of it") == 0 {
 		t.Error("nothing is logged")
 	}
 }

@@ -42,7 +42,7 @@ type Feeds struct {
 	dialect string
 	db      *gorm.DB
 	tellers []teller
-	calls   calls
+	telling telling
 	mu      sync.Mutex // a leaf
 	members []*Member  // does not change but by appending to another one
 	sums    atomic.Pointer[sums]
@@ -80,15 +80,19 @@ const maxBatch = 32 << 10
 //
 // The context is that of a write that never happens if it ends meanwhile.
 func (f *Feeds) Tell(ctx context.Context, w footprint.Write, tx string) (finish func(strict.End), err error) {
-	if len(f.tellers) == 0 || len(w.Changes) == 0 || !f.calls.tell() {
+	if len(f.tellers) == 0 || len(w.Changes) == 0 || !f.telling.begin() {
 		return nil, nil
 	}
-	defer f.calls.done()
+	told := false
+	defer func() {
+		if !told {
+			f.telling.end()
+		}
+	}()
 	b := f.Seal.Close(f.batch(w.Changes))
 	var all []func(strict.End)
 	finish = func(end strict.End) {
-		f.calls.ends()
-		defer f.calls.done()
+		defer f.telling.end()
 		for _, one := range all {
 			failopen.Guard(f.Report, "a feed, at the end of a write", func() { one(end) })
 		}
@@ -103,7 +107,7 @@ func (f *Feeds) Tell(ctx context.Context, w footprint.Write, tx string) (finish 
 			}
 		})
 	}
-	if err != nil {
+	if told = true; err != nil {
 		finish(strict.EndUndone)
 		return nil, err
 	}

@@ -5,57 +5,51 @@ import (
 	"time"
 )
 
-// calls are those of tellers that are under way.
-type calls struct {
+// telling counts the writes that feeds are told of: from before they are told that one begins until
+// all have answered that it has ended.
+type telling struct {
 	mu   sync.Mutex // a leaf
 	n    int
 	left bool          // nothing is told any more
 	none chan struct{} // closed once there are none after that
 }
 
-// tell begins to tell of a write; false where nothing is told any more.
-func (c *calls) tell() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.left {
+// begin reports false where nothing is told any more.
+func (t *telling) begin() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.left {
 		return false
 	}
-	c.n++
+	t.n++
 	return true
 }
 
-// ends begins to tell of the end of a write that was told of.
-func (c *calls) ends() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.n++
-}
-
-// done ends what tell or ends began.
-func (c *calls) done() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.n--; c.n == 0 && c.none != nil {
-		close(c.none)
-		c.none = nil
+// end ends what begin began.
+func (t *telling) end() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.n--; t.n == 0 && t.none != nil {
+		close(t.none)
+		t.none = nil
 	}
 }
 
-// leave has nothing told any more, and returns what is closed once nothing is being told; nil where
-// that is so already.
-func (c *calls) leave() (none <-chan struct{}) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.left = true; c.n > 0 && c.none == nil {
-		c.none = make(chan struct{})
+// leave has no more told, and returns what is closed once what is told has ended; nil where that is
+// so already.
+func (t *telling) leave() (none <-chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.left = true; t.n > 0 && t.none == nil {
+		t.none = make(chan struct{})
 	}
-	return c.none
+	return t.none
 }
 
-// Leave has no write told to feeds from then on: it goes on as if there were none. It returns once
-// the feeds have answered of those that are being told, or after that time.
+// Leave has no further write told to feeds: it goes on as if there were none. It returns once those
+// have ended that feeds were told of, and the feeds have answered, or after that time.
 func (f *Feeds) Leave(within time.Duration) {
-	none := f.calls.leave()
+	none := f.telling.leave()
 	if none == nil {
 		return
 	}

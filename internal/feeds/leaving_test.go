@@ -32,8 +32,10 @@ func TestLeave(t *testing.T) {
 	for _, c := range []struct {
 		name       string
 		begun, end bool // the feed answers of the write's begin, and of its end
+		over       bool // the write ends
 	}{
-		{"of nothing", true, true}, {"at the begin of a write", false, true}, {"at its end", true, false},
+		{"of nothing", true, true, true}, {"at the begin of a write", false, true, true}, {"at its end", true, false, true},
+		{"before its end", true, true, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -48,12 +50,17 @@ func TestLeave(t *testing.T) {
 				if c.end {
 					close(s.over)
 				}
+				over := make(chan struct{})
+				if c.over {
+					close(over)
+				}
 				results := make(chan error, 1)
 				go func() {
 					finish, err := f.Tell(context.Background(), w, "")
 					if finish == nil {
 						err = errors.Join(err, errors.New("nobody was told"))
 					} else {
+						<-over
 						finish(strict.EndVisible)
 					}
 					results <- err
@@ -65,10 +72,10 @@ func TestLeave(t *testing.T) {
 					return time.Since(began)
 				}
 				switch took := leave(); {
-				case c.begun && c.end && took > 0:
+				case c.begun && c.end && c.over && took > 0:
 					t.Errorf("it waited %v for nothing", took)
-				case !(c.begun && c.end) && took != within:
-					t.Errorf("it waited %v for a feed that does not answer, want %v", took, within)
+				case !(c.begun && c.end && c.over) && took != within:
+					t.Errorf("it waited %v for what is not over, want %v", took, within)
 				}
 				if finish, err := f.Tell(context.Background(), w, ""); finish != nil || err != nil || s.told != 1 {
 					t.Errorf("told after it: %v, %d in all", err, s.told)
@@ -81,6 +88,9 @@ func TestLeave(t *testing.T) {
 				}
 				if !c.end {
 					close(s.over)
+				}
+				if !c.over {
+					close(over)
 				}
 				if took := <-left; took > 0 {
 					t.Errorf("it waited %v longer than the feed", took)
