@@ -2,11 +2,14 @@ package preload
 
 import (
 	"bytes"
+	"context"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/gorm-preload/preload/internal/association"
 	"github.com/gorm-preload/preload/internal/dbtest"
+	"gorm.io/gorm"
 )
 
 // names reads users with Scan, and returns how many there are and how many queries that took.
@@ -101,4 +104,90 @@ func TestWhatScanReadsIsLoadedAgain(t *testing.T) {
 			t.Errorf("after a restart: %d hits, %d queries", s.Hits, b.probe.Queries()-before)
 		}
 	})
+}
+
+// TestWhatAModelThatIsAValueReadsIsLoadedAgain: GORM takes a model for one that is no pointer, too,
+// where nothing is read into it.
+func TestWhatAModelThatIsAValueReadsIsLoadedAgain(t *testing.T) {
+	t.Parallel()
+	drain := func(db *gorm.DB) error {
+		rows, err := db.Rows()
+		if err != nil {
+			return err
+		}
+		for rows.Next() {
+		}
+		return rows.Close()
+	}
+	for name, read := range map[string]func(db *gorm.DB) error{
+		"Rows":            func(db *gorm.DB) error { return drain(db.Model(workerUser{}).Select("id")) },
+		"Rows of several": func(db *gorm.DB) error { return drain(db.Model([]workerUser{}).Select("id")) },
+		"Rows of a pointer to a pointer": func(db *gorm.DB) error {
+			user := &workerUser{}
+			return drain(db.Model(&user).Select("id"))
+		},
+		"Rows of a type": func(db *gorm.DB) error {
+			rows, err := gorm.G[workerUser](db).Select("id").Rows(context.Background())
+			if err != nil {
+				return err
+			}
+			for rows.Next() {
+			}
+			return rows.Close()
+		},
+		"Row":              func(db *gorm.DB) error { return db.Model(workerUser{}).Select("count(*)").Row().Scan(new(int)) },
+		"Row of a pointer": func(db *gorm.DB) error { return db.Model(&workerUser{}).Select("count(*)").Row().Scan(new(int)) },
+		"Scan":             func(db *gorm.DB) error { return db.Model(workerUser{}).Select("name").Scan(&[]string{}).Error },
+		"Pluck":            func(db *gorm.DB) error { return db.Model(workerUser{}).Pluck("name", &[]string{}).Error },
+		"Count":            func(db *gorm.DB) error { return db.Model(workerUser{}).Count(new(int64)).Error },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dbtest.Each(t, func(t *testing.T, d *dbtest.Database) {
+				plain := d.Plain(t)
+				if err := plain.AutoMigrate(&workerUser{}); err != nil {
+					t.Fatal(err)
+				}
+				if err := plain.Create([]workerUser{{Name: "a"}, {Name: "b"}}).Error; err != nil {
+					t.Fatal(err)
+				}
+				b, _ := reopened(t, d, &workerUser{})
+				for range 20 {
+					if err := read(b.db); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := b.plugin.Invalidate(&workerUser{}); err != nil {
+					t.Fatal(err)
+				}
+				b.tick()
+				before := b.probe.Queries()
+				if err := read(b.db); err != nil {
+					t.Fatal(err)
+				}
+				if n := b.probe.Queries() - before; n != 0 {
+					t.Errorf("%d queries after a tick, want none", n)
+				}
+				if faults := b.plugin.Stats().Faults; len(faults) > 0 {
+					t.Errorf("faults: %v", faults)
+				}
+				// A file of hot keys knows them, too, but for what Row reads.
+				if strings.HasPrefix(name, "Row of") || name == "Row" {
+					return
+				}
+				file := b.saved(t)
+				b, _ = reopened(t, d, &workerUser{})
+				if err := b.plugin.LoadHot(t.Context(), bytes.NewReader(file)); err != nil {
+					t.Error(err)
+				}
+				before = b.probe.Queries()
+				if err := read(b.db); err != nil {
+					t.Fatal(err)
+				}
+				if n := b.probe.Queries() - before; n != 0 {
+					t.Errorf("%d queries after a restart, want none", n)
+				}
+			})
+		})
+	}
 }

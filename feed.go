@@ -241,8 +241,8 @@ func (p *Plugin) disconnect() (cancel context.CancelFunc) {
 	return cancel
 }
 
-// answersWithin is how long the writes have that feeds were told of, before these are closed, to end,
-// and feeds to answer of that.
+// answersWithin is how long the writes have that feeds were told of, before these are closed, to
+// end, and feeds to answer of that.
 const answersWithin = 10 * time.Second
 
 // closeFeeds ends the feeds, those that could not be opened, too. cancel is nil where there are

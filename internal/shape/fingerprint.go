@@ -3,7 +3,6 @@ package shape
 import (
 	"encoding/binary"
 	"maps"
-	"reflect"
 	"slices"
 	"sync"
 
@@ -171,7 +170,7 @@ func (f *Fingerprint) head(stmt *gorm.Statement) {
 	if f.flag(stmt.Schema.Table != stmt.Table); stmt.Schema.Table != stmt.Table {
 		f.text(stmt.Schema.Table)
 	}
-	f.typ(reflect.TypeOf(stmt.Dest))
+	f.typ(DestType(stmt.Dest))
 	if f.options.Row {
 		f.tag('r')
 	} else {

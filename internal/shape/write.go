@@ -33,6 +33,16 @@ func (f *Fingerprint) flag(b bool) {
 	}
 }
 
+// DestType returns the type into which a statement reads: a map, or a pointer. What Rows, Row and
+// Scan have for a destination is their model, which may be a value: it counts as what it is of.
+func DestType(dest any) reflect.Type {
+	t := reflect.TypeOf(dest)
+	if t == nil || t.Kind() == reflect.Pointer || t.Kind() == reflect.Map {
+		return t
+	}
+	return reflect.PointerTo(t)
+}
+
 // typ captures the identity of a type: two types may have the same name.
 func (f *Fingerprint) typ(t reflect.Type) {
 	f.Shape = binary.NativeEndian.AppendUint64(f.Shape, args.TypeID(t))

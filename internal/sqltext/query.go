@@ -104,7 +104,7 @@ func firstTable(dialect string, tokens []token) string {
 			depth++
 		case t.mark(")"):
 			depth--
-		case depth == 0 && t.is("from") && !comparesDistinct(tokens, i) && !tokens[i-1].mark("."):
+		case depth == 0 && t.is("from") && !comparesDistinct(tokens, i) && (i == 0 || !tokens[i-1].mark(".")):
 			from = i
 		}
 	}

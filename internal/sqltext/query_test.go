@@ -272,3 +272,30 @@ func FuzzAnalyze(f *testing.F) {
 		}
 	})
 }
+
+// TestPartsOfStatementsAreRead: what begins or ends in the middle of a statement is no reason to
+// panic.
+func TestPartsOfStatementsAreRead(t *testing.T) {
+	t.Parallel()
+	for _, s := range append([]string{"SELECT DISTINCT a.b, c::int FROM t AS x WHERE EXTRACT(year FROM y) IS DISTINCT FROM 1 LIMIT 1"}, seeds...) {
+		for i := range s {
+			if i > 0 && nameByte(s[i]) == nameByte(s[i-1]) {
+				continue
+			}
+			for _, part := range []string{s[:i], s[i:]} {
+				for _, d := range dialects {
+					func() {
+						defer func() {
+							if r := recover(); r != nil {
+								t.Errorf("%s %q: %v", d, part, r)
+							}
+						}()
+						Classify(d, part)
+						Analyze(d, part)
+						Simple(d, part)
+					}()
+				}
+			}
+		}
+	}
+}

@@ -110,7 +110,7 @@ func (ts *Set) Make(form string, stmt *gorm.Statement, o shape.Options, own *Lim
 // ofModel takes over what a statement of a model scans into.
 func (t *Template) ofModel(stmt *gorm.Statement) {
 	t.Table = stmt.Schema.Table
-	t.DestType = reflect.TypeOf(stmt.Dest)
+	t.DestType = shape.DestType(stmt.Dest)
 	t.Plan = clone.For(stmt.ReflectValue.Type())
 	t.Proto = gorm.Statement{
 		Table:         stmt.Table,
