@@ -12,6 +12,7 @@ import (
 	"github.com/gorm-preload/preload/internal/dbtest"
 	"github.com/gorm-preload/preload/internal/worldtest"
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 )
 
 // lostRow is what writes change whose connection is lost.
@@ -84,6 +85,10 @@ func TestAWriteWhoseConnectionIsLostLeavesNoStaleAnswer(t *testing.T) {
 		{"create", func(db *gorm.DB) error { return db.Create(&lostRow{ID: 3, Name: lostMark}).Error }},
 		{"update", func(db *gorm.DB) error { return db.Model(&lostRow{ID: 1}).Update("name", lostMark).Error }},
 		{"delete", func(db *gorm.DB) error { return db.Where("name <> ?", lostMark).Delete(&lostRow{ID: 1}).Error }},
+		{"upsert", func(db *gorm.DB) error {
+			on := clause.OnConflict{Columns: []clause.Column{{Name: "id"}}, DoUpdates: clause.AssignmentColumns([]string{"name"})}
+			return db.Clauses(on).Create(&lostRow{Name: lostMark}).Error
+		}},
 		{"Exec", func(db *gorm.DB) error { return db.Exec("UPDATE lost_rows SET name = ? WHERE id = 1", lostMark).Error }},
 	}
 	forms := []struct {
@@ -107,8 +112,8 @@ func TestAWriteWhoseConnectionIsLostLeavesNoStaleAnswer(t *testing.T) {
 		for _, write := range writes {
 			for _, form := range forms {
 				for _, when := range []string{"before", "during", "after", "cancelled during"} {
-					if write.name != "update" && when != "during" {
-						continue // one statement stands for all
+					if write.name != "update" && write.name != "upsert" && when != "during" {
+						continue // one statement stands for those that are announced alike
 					}
 					t.Run(write.name+"/"+form.name+"/"+when, func(t *testing.T) {
 						if when == "cancelled during" && strings.HasPrefix(form.name, "commit") && d.Dialect == "mysql" {

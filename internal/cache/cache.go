@@ -90,7 +90,10 @@ func (c *Cache) Find(key string, now time.Time) *Entry {
 	if !c.Gate.Open(now) {
 		return nil
 	}
-	return c.find(key, now)
+	if e := c.find(key, now); e != nil && c.Index.Serves(&e.Guard) {
+		return e
+	}
+	return nil
 }
 
 // find returns the live entry of a key, whether it may be served now or not.

@@ -195,7 +195,7 @@ func (fs *flights) taken(f *Flight) bool {
 // Join returns the flight of a key that is under way, if it can be joined, began late enough, and
 // is not the one that the reader waited for long enough.
 func (c *Cache) Join(key string, since Since, past *Flight) *Flight {
-	if !c.Open() {
+	if !c.Open() || c.holdsBack(key) {
 		return nil
 	}
 	fs := &c.flights
@@ -207,6 +207,19 @@ func (c *Cache) Join(key string, since Since, past *Flight) *Flight {
 	}
 	f.await()
 	return f
+}
+
+// holdsBack reports whether the flight of a key may have read what a write that is under way has
+// changed since. One that starts after that reads it as it is now.
+func (c *Cache) holdsBack(key string) bool {
+	if !c.Index.Blocks() {
+		return false
+	}
+	fs := &c.flights
+	fs.mu.Lock()
+	f := fs.byKey[key]
+	fs.mu.Unlock()
+	return f != nil && !c.Index.Serves(&f.Entry.Guard)
 }
 
 // await notes that one more reader waits for the flight. The caller holds the lock of the flights.

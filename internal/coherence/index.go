@@ -21,6 +21,7 @@ type Index struct {
 	known  atomic.Int64 // how many tables there are
 	holds  atomic.Int64 // how many writes had tables held out
 	sweep  atomic.Int64 // how many there may be before those are looked for whose hold-out is over
+	blocks atomic.Int64 // how many announcements hold answers back
 	spare  atomic.Pointer[probe]
 
 	// between is called where a lock has been let go for others to come in; nil but in tests.
@@ -152,6 +153,9 @@ func (x *Index) pend(a *Announcement, change Change) *pending {
 	a.changes = append(a.changes, p)
 	t := x.lock(p.Table)
 	t.pending = append(t.pending, p)
+	if a.blocks {
+		t.blocks.Add(1)
+	}
 	x.unlock(t)
 	return p
 }
@@ -293,11 +297,17 @@ func (x *Index) end(a *Announcement, until time.Time) {
 		t := x.lock(p.Table)
 		if i := slices.Index(t.pending, p); i >= 0 {
 			t.pending = slices.Delete(t.pending, i, i+1)
+			if a.blocks {
+				t.blocks.Add(-1)
+			}
 		}
 		t.hold(until)
 		x.unlock(t)
 	}
 	a.changes = nil
+	if a.blocks {
+		x.blocks.Add(-1)
+	}
 }
 
 // Size returns how many guards are alive.

@@ -32,6 +32,7 @@ type answered struct {
 type announced struct {
 	*Announcement
 	changes []Change
+	blocks  bool // it kills nothing, but holds back
 }
 
 type hold struct {
@@ -143,6 +144,14 @@ func (n *naive) blocked(group *Group, pins [][]Value) bool {
 		}
 	}
 	return false
+}
+
+// serves reports whether an answer may be served.
+func (n *naive) serves(guard *Guard) bool {
+	answered := n.alive[guard]
+	return answered != nil && !slices.ContainsFunc(n.pending, func(a announced) bool {
+		return a.blocks && slices.ContainsFunc(a.changes, func(c Change) bool { return n.touches(c, answered) })
+	})
 }
 
 func guardsOf(kills []Kill) map[*Guard]bool {
@@ -291,7 +300,11 @@ func TestOperations(t *testing.T) {
 					t.Fatalf("foreseen: %d, killed: %d, different: %d, want %d", len(foreseen), len(kills), len(guardsOf(kills)), len(want))
 				}
 				died(t, guardsOf(kills), want)
-				n.pending = append(n.pending, announced{a, changes})
+				n.pending = append(n.pending, announced{a, changes, false})
+			},
+			"block": func(t *rapid.T) {
+				changes := rapid.SliceOfN(rapid.Custom(oddChange), 0, 3).Draw(t, "changes")
+				n.pending = append(n.pending, announced{x.Block(changes...), changes, true})
 			},
 			"finish": func(t *rapid.T) {
 				if len(n.pending) == 0 {
@@ -331,6 +344,9 @@ func TestOperations(t *testing.T) {
 				for _, guard := range guards {
 					if _, alive := n.alive[guard]; alive == guard.Dead() {
 						t.Fatalf("a guard is dead: %t", guard.Dead())
+					}
+					if got := x.Serves(guard); got != n.serves(guard) {
+						t.Fatalf("an answer is served: %t", got)
 					}
 				}
 			},

@@ -3,6 +3,7 @@ package coherence
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,6 +17,7 @@ type table struct {
 	groups   []*Group       // whose home it is, and that have answers; a group knows its place
 	others   map[*Group]int // that have another home and read this one, too: how many answers
 	pending  []*pending
+	blocks   atomic.Int64 // how many of pending hold answers back; read without the lock, too
 	held     time.Time
 	searches int              // that are under way, and have let the lock go maybe
 	numbers  map[string]uint8 // of lists of columns, for glances
@@ -29,6 +31,7 @@ type pending struct {
 
 // Announcement is a list of changes that are under way. Its fields belong to the Index.
 type Announcement struct {
+	blocks  bool // it holds answers back; it does not change
 	mu      sync.Mutex
 	over    bool // it was finished
 	changes []*pending
@@ -127,10 +130,15 @@ func (t *table) blocked(x *Index, group *Group, guard *Guard, now time.Time) boo
 	if group.loosely || !t.held.IsZero() {
 		return true
 	}
+	return t.pends(x, group, guard, func(*pending) bool { return true })
+}
+
+// pends reports whether one of some changes of a home that are under way could touch an answer.
+func (t *table) pends(x *Index, group *Group, guard *Guard, some func(*pending) bool) bool {
 	probe := x.probe()
 	defer x.done(probe)
 	return slices.ContainsFunc(t.pending, func(p *pending) bool {
-		return probe.look(&p.Change, group) && probe.touches(guard)
+		return some(p) && probe.look(&p.Change, group) && probe.touches(guard)
 	})
 }
 

@@ -14,7 +14,7 @@ import (
 // announce says that what was written is about to become visible. The returned function is called
 // once, after it has, or will not; with how long the tables stay out of the cache from then on.
 func (l *Log) announce(writes []footprint.Write) (finish func(Hold)) {
-	finish, err := l.announceAs(context.Background(), writes, "")
+	finish, err := l.announceAs(context.Background(), writes, "", nil)
 	l.goesOn(err)
 	return finish
 }
@@ -22,8 +22,8 @@ func (l *Log) announce(writes []footprint.Write) (finish func(Hold)) {
 // announceBy does what announce does for a statement that is not sent if its context ends before
 // others are told: late is the error of the context then. It is nil where the statement is to be
 // sent, though it may be too late for that.
-func (l *Log) announceBy(ctx context.Context, writes []footprint.Write) (finish func(Hold), late error) {
-	finish, err := l.announceAs(ctx, writes, "")
+func (l *Log) announceBy(ctx context.Context, writes []footprint.Write, later *hindsight) (finish func(Hold), late error) {
+	finish, err := l.announceAs(ctx, writes, "", later)
 	if late = ctx.Err(); late != nil && errors.Is(err, late) {
 		return finish, late
 	}
@@ -34,9 +34,12 @@ func (l *Log) announceBy(ctx context.Context, writes []footprint.Write) (finish 
 // announceAs does what announce does for a transaction by the name that the database has for it. An
 // error says that others cannot be told of it, or were not before the context ended, and it should
 // not become visible; finish is to be called all the same.
-func (l *Log) announceAs(ctx context.Context, writes []footprint.Write, tx string) (finish func(Hold), err error) {
+//
+// With hindsight nothing is killed before finish: until then the answers that the writes could touch
+// are held back.
+func (l *Log) announceAs(ctx context.Context, writes []footprint.Write, tx string, later *hindsight) (finish func(Hold), err error) {
 	altered := l.altered(writes)
-	announced, told, dead := l.announced(writes)
+	announced, told, dead := l.announced(writes, later != nil)
 	l.wrote(told, false)
 	// What is asked here meanwhile is blocked already.
 	end, err := l.tell(ctx, told, tx)
@@ -46,6 +49,11 @@ func (l *Log) announceAs(ctx context.Context, writes []footprint.Write, tx strin
 		}
 		end(hold)
 		l.wrote(told, false)
+		if later != nil {
+			var killing *coherence.Announcement
+			killing, _, dead = l.announced(later.of(writes, hold), false)
+			defer l.Index.Finish(killing, 0)
+		}
 		l.Index.Finish(announced, hold.For)
 		l.keepOut(told, hold)
 		l.Killed(dead)
@@ -60,8 +68,8 @@ func (l *Log) wrote(w footprint.Write, elsewhere bool) {
 }
 
 // announced announces what was written, with all that the database changes on account of it. It
-// returns what it announced, and what that killed.
-func (l *Log) announced(writes []footprint.Write) (announced *coherence.Announcement, all footprint.Write, dead []cache.Killed) {
+// returns what it announced, and what that killed: nothing, where it holds back.
+func (l *Log) announced(writes []footprint.Write, holdsBack bool) (announced *coherence.Announcement, all footprint.Write, dead []cache.Killed) {
 	for {
 		version := l.Catalog.Version()
 		var changes []coherence.Change
@@ -75,8 +83,13 @@ func (l *Log) announced(writes []footprint.Write) (announced *coherence.Announce
 		if everywhere(all) {
 			l.redefined()
 		}
-		announced, kills := l.Index.Announce(all.Changes...)
-		dead = append(dead, l.Cache.Forget(kills)...)
+		if holdsBack {
+			announced = l.Index.Block(all.Changes...)
+		} else {
+			var kills []coherence.Kill
+			announced, kills = l.Index.Announce(all.Changes...)
+			dead = append(dead, l.Cache.Forget(kills)...)
+		}
 		// What was learned meanwhile was applied to what was under way, among which this may not
 		// have been yet.
 		if l.Catalog.Version() == version {
@@ -88,7 +101,7 @@ func (l *Log) announced(writes []footprint.Write) (announced *coherence.Announce
 
 // Invalidate kills what depends on the changes, loads in flight too: here, and in no other process.
 func (l *Log) Invalidate(changes []coherence.Change) {
-	announced, _, _ := l.announced([]footprint.Write{{Changes: changes}})
+	announced, _, _ := l.announced([]footprint.Write{{Changes: changes}}, false)
 	l.Index.Finish(announced, 0)
 }
 

@@ -61,8 +61,11 @@ func (l *Log) begin(stmt *gorm.Statement, w footprint.Write, query string, ends,
 	ctx := context.Background()
 	if _, heeds := pool.(*sql.DB); heeds && unsent {
 		ctx = stmt.Context // without which it would send nothing either
+		if (tok.known && !tok.unseen || tok.seen) && l.Footprints.Returns(stmt, w.Changes) {
+			tok.later = &hindsight{}
+		}
 	}
-	if tok.finish, tok.refused = l.announceBy(ctx, []footprint.Write{w}); tok.refused != nil {
+	if tok.finish, tok.refused = l.announceBy(ctx, []footprint.Write{w}, tok.later); tok.refused != nil {
 		tok.late = tok.refused
 	}
 	return tok

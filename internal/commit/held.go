@@ -185,7 +185,7 @@ func (h *held) committingAs(ctx context.Context, name func() string) (done func(
 	writes := h.begin()
 	finish := func(Hold) {}
 	if len(writes) > 0 {
-		finish, refused = h.log.announceAs(ctx, writes, name())
+		finish, refused = h.log.announceAs(ctx, writes, name(), nil)
 	}
 	return func(err error) {
 		hold := h.log.holdAfter(Ending{Err: err, commit: true})

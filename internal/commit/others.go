@@ -70,7 +70,7 @@ func (l *Log) nameOf(conn gorm.ConnPool) (name string) {
 
 // InvalidateEverywhere kills what depends on the changes, in other processes, too.
 func (l *Log) InvalidateEverywhere(changes []coherence.Change) {
-	announced, told, _ := l.announced([]footprint.Write{{Changes: changes}})
+	announced, told, _ := l.announced([]footprint.Write{{Changes: changes}}, false)
 	end, err := l.tell(context.Background(), told, "")
 	l.goesOn(err)
 	end(Hold{})
@@ -82,7 +82,7 @@ func (l *Log) InvalidateEverywhere(changes []coherence.Change) {
 func (l *Log) Elsewhere(w footprint.Write) (finish func(strict.End)) {
 	writes := []footprint.Write{w}
 	altered := l.altered(writes)
-	announced, all, dead := l.announced(writes)
+	announced, all, dead := l.announced(writes, false)
 	l.wrote(all, true)
 	return func(end strict.End) {
 		if altered {

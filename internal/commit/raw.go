@@ -142,7 +142,7 @@ func (l *Log) beginRaw() {
 
 // everything announces that anything may change, of which nothing is loaded again at once.
 func (l *Log) everything() (finish func(Hold)) {
-	announced, told, _ := l.announced([]footprint.Write{footprint.Everything()})
+	announced, told, _ := l.announced([]footprint.Write{footprint.Everything()}, false)
 	end, err := l.tell(context.Background(), told, "")
 	l.goesOn(err)
 	return func(hold Hold) {

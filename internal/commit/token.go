@@ -23,6 +23,7 @@ type Token struct {
 	said    uint64
 	write   footprint.Write // the same where the token announces it; nothing of a read
 	finish  func(Hold)      // ends its announcement; nil while there is none
+	later   *hindsight      // by which it does; nil where what is announced is killed at once
 	// reading says that GORM built a query: that changes nothing, whatever functions it calls.
 	reading bool
 	// known says that no one has to tell how the statement ran: outside of any transaction, or in

@@ -58,6 +58,16 @@ func (f *Footprints) Returned(stmt *gorm.Statement, changes []coherence.Change, 
 	return narrow, true
 }
 
+// Returns reports whether Returned may tell which rows a create statement updated that is about to
+// run, where its changes do not.
+func (f *Footprints) Returns(stmt *gorm.Statement, changes []coherence.Change) bool {
+	key, column := f.returnedKey(stmt)
+	return key != nil && slices.ContainsFunc(changes, func(c coherence.Change) bool {
+		_, chosen := c.Where.Of(column.Name)
+		return c.Kinds == coherence.Update && !chosen && !c.Columns.Has(column.Name)
+	})
+}
+
 // returnedKey returns the field of the primary key, and its column, if a create statement has the
 // database say the key of each row that it inserts or updates, and GORM puts it there.
 func (f *Footprints) returnedKey(stmt *gorm.Statement) (*schema.Field, catalog.Column) {

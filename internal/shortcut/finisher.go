@@ -77,7 +77,7 @@ func (f *Finisher) Look(ctx context.Context, values []any) Hit {
 	}
 	now := s.Clock.Now() // before what may have to come from far memory: reading the clock waits for that
 	at := f.recents.Of(&g)
-	if e := at.Find(&g); e != nil && e.Alive(now) && s.Cache.Gate.Open(now) {
+	if e := at.Find(&g); e != nil && e.Alive(now) && s.Cache.Index.Serves(&e.Guard) && s.Cache.Gate.Open(now) {
 		return Hit{taken.template, e, now}
 	}
 	found := s.fromStore(ctx, taken, values)
