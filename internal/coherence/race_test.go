@@ -42,9 +42,9 @@ type cached struct {
 
 // TestReadersNeverGoBack: readers serve each other what they kept, in three ways of looking at the
 // same rows, while writers change them, some by their keys, some without saying which or only
-// afterwards, and while tables are learned to reach others, guards are released, and hold-outs come and go. No reader is
-// served what is older than the last write that was finished, or than what another one was served,
-// before it started.
+// afterwards, and while tables are learned to reach others, guards are released, and hold-outs
+// come and go. No reader is served what is older than the last write that was finished, or than
+// what another one was served, before it started.
 func TestReadersNeverGoBack(t *testing.T) {
 	t.Parallel()
 	const (

@@ -35,8 +35,8 @@ func (l *Log) announceBy(ctx context.Context, writes []footprint.Write, later *h
 // error says that others cannot be told of it, or were not before the context ended, and it should
 // not become visible; finish is to be called all the same.
 //
-// With hindsight nothing is killed before finish: until then the answers that the writes could touch
-// are held back.
+// With hindsight nothing is killed before finish: until then the answers that the writes could
+// touch are held back.
 func (l *Log) announceAs(ctx context.Context, writes []footprint.Write, tx string, later *hindsight) (finish func(Hold), err error) {
 	altered := l.altered(writes)
 	announced, told, dead := l.announced(writes, later != nil)

@@ -9,8 +9,8 @@ import (
 
 // Returned is called when a statement has run without an error, before its token is done. Where
 // it was a create statement, what it changed is known from then on by the keys of the rows that it
-// returned: nothing was killed for it yet. In a transaction it is held; outside of any, what it could
-// have touched is held back.
+// returned: nothing was killed for it yet. In a transaction it is held; outside of any, what it
+// could have touched is held back.
 func (l *Log) Returned(stmt *gorm.Statement, tok *Token, rows int64) {
 	if tok == nil || len(tok.changes) == 0 || tok.changed.Load() {
 		return

@@ -73,8 +73,8 @@ func (v *Verifier) ComparedOwn(ctx context.Context, e *cache.Entry, label string
 	v.judge(ctx, Mismatch{Table: own.Table, Label: label, Columns: columns}, e, verdict)
 }
 
-// judge counts what came of a comparison, unless a write has killed the entry meanwhile, or holds it
-// back.
+// judge counts what came of a comparison, unless a write has killed the entry meanwhile, or holds
+// it back.
 func (v *Verifier) judge(ctx context.Context, m Mismatch, e *cache.Entry, verdict seen.Verdict) {
 	if !v.Cache.Index.Serves(&e.Guard) {
 		verdict = seen.Skipped
