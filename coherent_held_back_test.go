@@ -318,8 +318,10 @@ func TestAnUpsertThatFailsOnItsWayInvalidatesAll(t *testing.T) {
 				if backUpsert(w.DB, 7, 5) == nil {
 					t.Fatal("the upsert did not fail")
 				}
-				if n := backSurvivors(t, w); n != 0 {
-					t.Errorf("%d answers survive, want none", n)
+				for range 2 {
+					if n := backSurvivors(t, w); n != 0 {
+						t.Errorf("%d answers survive, or are kept, want none", n)
+					}
 				}
 			})
 		})

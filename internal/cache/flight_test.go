@@ -85,3 +85,23 @@ func TestAReaderTakesOverWhatIsNotSent(t *testing.T) {
 		t.Error("something is left")
 	}
 }
+
+// TestNobodyJoinsWhatIsHeldBack: a load that began before a write may have read what was there
+// before it.
+func TestNobodyJoinsWhatIsHeldBack(t *testing.T) {
+	t.Parallel()
+	c, flight := flightsOfOneKey(t)
+	f := flight()
+	if c.Start(f, false, Since{}, nil) != nil || c.Join("key", Since{}, nil) != f {
+		t.Fatal("the flight does not lead, or cannot be joined")
+	}
+	write := c.Index.Block(coherence.Everything)
+	if c.Join("key", Since{}, nil) != nil {
+		t.Error("it is joined while a write runs")
+	}
+	c.Index.Finish(write, 0)
+	if c.Join("key", Since{}, nil) != f {
+		t.Error("it cannot be joined any more, though nothing was written that it reads")
+	}
+	c.Land(f)
+}

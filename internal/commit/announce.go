@@ -52,7 +52,7 @@ func (l *Log) announceAs(ctx context.Context, writes []footprint.Write, tx strin
 		if later != nil {
 			var killing *coherence.Announcement
 			killing, _, dead = l.announced(later.of(writes, hold), false)
-			defer l.Index.Finish(killing, 0)
+			l.Index.Finish(killing, 0) // what is held back is not leased yet
 		}
 		l.Index.Finish(announced, hold.For)
 		l.keepOut(told, hold)
