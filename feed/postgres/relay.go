@@ -208,9 +208,9 @@ func sleep(ctx context.Context, d time.Duration) {
 
 // add adds entries to a stream.
 func (f *Feed) add(ctx context.Context, stream string, entries [][]byte) error {
-	ctx, cancel := context.WithTimeout(ctx, max(f.bound, time.Second))
+	limited, cancel := context.WithTimeout(ctx, max(f.bound, time.Second))
 	defer cancel()
-	_, err := outlast(ctx, func() (struct{}, error) { return struct{}{}, f.relay.Add(ctx, stream, entries) })
+	_, err := outlast(ctx, func() (struct{}, error) { return struct{}{}, f.relay.Add(limited, stream, entries) })
 	return err
 }
 
