@@ -363,11 +363,12 @@ func (p *Plugin) Clear() {
 // waited for.
 //
 // It has no write refused that goes on without it. What was written before it was called and is
-// committed while it runs is told to feeds; those that are being told when all else has ended have
-// 10 seconds to answer, for which a strict feed takes about a lease where another process is
-// silent, and WhenCutOff holds for that as ever. What is written after Close was called, or
-// committed after it returned, is told to nobody, as what is written without the plugin: others
-// serve what was there before it until their answers expire, or another feed tells them.
+// committed while it runs is told to feeds. Writes that feeds were told of, and that have not ended
+// when all else has, have 10 seconds to end, and feeds to answer, for which a strict feed takes
+// about a lease where another process is silent; WhenCutOff holds for that as ever. What is written
+// after Close was called, or committed after it returned, is told to nobody, as what is written
+// without the plugin: others serve what was there before it until their answers expire, or another
+// feed tells them.
 func (p *Plugin) Close() error {
 	if p.idle() {
 		return errNoPlugin

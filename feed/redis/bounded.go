@@ -123,24 +123,23 @@ func within(d time.Duration, call func()) {
 	}
 }
 
-// asked returns what Redis answers to a call, or that the context has ended. A client need not heed
-// that, and where a connection carries nothing any more, one of go-redis waits ten seconds longer
-// than it asked to be let wait: the call is left behind, and what it answers is not looked at.
-func asked[T any](ctx context.Context, call func() (T, error)) (answer T, err error) {
-	type answered struct {
-		answer T
-		err    error
-	}
-	came := make(chan answered, 1)
+// answer returns what a call of the client returns, or that the context has ended. A client need not
+// heed that: one of go-redis waits for a block of XREAD ten seconds longer than it asked for, also on
+// a connection that carries nothing any more. Such a call is left behind, and what it returns in the
+// end is not looked at.
+func answer[T any](ctx context.Context, call func() (T, error)) (result T, err error) {
+	done := make(chan struct{})
+	var late T
+	var wrong error
 	go func() {
-		answer, err := call()
-		came <- answered{answer, err}
+		defer close(done)
+		late, wrong = call()
 	}()
 	select {
-	case a := <-came:
-		return a.answer, a.err
+	case <-done:
+		return late, wrong
 	case <-ctx.Done():
-		return answer, fmt.Errorf("redis: no answer in time: %w", ctx.Err())
+		return result, fmt.Errorf("redis: no answer in time: %w", ctx.Err())
 	}
 }
 
@@ -293,7 +292,7 @@ func (f *BoundedFeed) add(items []*item, numbers map[*item]uint64) error {
 		}
 		pipe.XAdd(ctx, &goredis.XAddArgs{Stream: f.key, MaxLen: f.length, Approx: true, Values: values})
 	}
-	_, err := asked(ctx, func() ([]goredis.Cmder, error) { return pipe.Exec(ctx) })
+	_, err := answer(ctx, func() ([]goredis.Cmder, error) { return pipe.Exec(ctx) })
 	return err
 }
 
@@ -311,18 +310,18 @@ func (f *BoundedFeed) beat(number, open uint64) (*beat, error) {
 		}
 	}
 	f.mu.Unlock()
-	answer, err := asked(ctx, func() ([]string, error) {
+	took, err := answer(ctx, func() ([]string, error) {
 		return beatStep.Run(ctx, f.client, []string{f.key}, f.length, f.m.ID(), number, open).StringSlice()
 	})
 	switch {
 	case err != nil:
 		return nil, err
-	case len(answer) != 2:
+	case len(took) != 2:
 		return nil, errAnswer
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	b.answered, b.server, b.id = time.Now(), answer[0], answer[1]
+	b.answered, b.server, b.id = time.Now(), took[0], took[1]
 	return b.copy(), nil
 }
 

@@ -41,7 +41,7 @@ local server = ''
 if type(info) == 'string' then
 	server = string.match(info, 'run_id:(%w+)')
 	if not server then return redis.error_reply('ERR the server does not say its run_id (INFO server)') end
-elseif not string.find(info.err, 'not supported', 1, true) then
+elseif not string.find(info.err, 'section (server) is not supported', 1, true) then
 	return info
 end
 `

@@ -41,14 +41,9 @@ var errRefused = errors.New("it is refused")
 func atOpen(ctx context.Context, check func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, openPatience)
 	defer cancel()
-	checked := make(chan error, 1)
-	go func() { checked <- check(ctx) }()
-	select {
-	case err := <-checked:
-		if refused(err) || errors.Is(err, errDropsKeys) {
-			return err
-		}
-	case <-ctx.Done():
+	_, err := answer(ctx, func() (struct{}, error) { return struct{}{}, check(ctx) })
+	if refused(err) || errors.Is(err, errDropsKeys) {
+		return err
 	}
 	return nil
 }

@@ -110,7 +110,7 @@ func (f *BoundedFeed) read() {
 // readStream returns what was added to a stream after an entry, at most so much as is read at a time;
 // where there is nothing, it waits for that.
 func readStream(ctx context.Context, client goredis.UniversalClient, key, after string, wait time.Duration) ([]goredis.XMessage, error) {
-	streams, err := asked(ctx, func() ([]goredis.XStream, error) {
+	streams, err := answer(ctx, func() ([]goredis.XStream, error) {
 		return client.XRead(ctx, &goredis.XReadArgs{Streams: []string{key, after}, Count: most, Block: max(time.Millisecond, wait)}).Result()
 	})
 	switch {
@@ -141,7 +141,7 @@ const lookBack = unknownFor + 5*time.Second
 func (r *reader) begin() error {
 	ctx, cancel := context.WithTimeout(context.Background(), r.patience())
 	defer cancel()
-	now, err := asked(ctx, func() (time.Time, error) { return r.client.Time(ctx).Result() })
+	now, err := answer(ctx, func() (time.Time, error) { return r.client.Time(ctx).Result() })
 	if err != nil {
 		return err
 	}
@@ -165,7 +165,7 @@ func (r *reader) settle() error {
 	r.since = time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), r.patience())
 	defer cancel()
-	first, err := asked(ctx, func() ([]goredis.XMessage, error) { return r.client.XRangeN(ctx, r.key, "-", "+", 1).Result() })
+	first, err := answer(ctx, func() ([]goredis.XMessage, error) { return r.client.XRangeN(ctx, r.key, "-", "+", 1).Result() })
 	if err != nil {
 		return err
 	}

@@ -283,6 +283,7 @@ func (m *Member) lose(reason string) {
 	m.join()
 }
 
+// rise does what lose does, and asks for no other seat.
 func (m *Member) rise(reason string) {
 	m.memory.Stop()
 	m.memory.Reset(reason)
