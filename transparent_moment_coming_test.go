@@ -375,3 +375,20 @@ func TestMomentsAreToldApartByLaterQueries(t *testing.T) {
 		})
 	}
 }
+
+// TestFieldsOfTheApplicationAreNotChanged: a dialector that is asked for the type of a column may
+// write to the field that it is given, which others read at the same time.
+func TestFieldsOfTheApplicationAreNotChanged(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, d *dbtest.Database) {
+		w := momentOpen(t, momentDatabase(t, d, nil), momentToken{ID: 1, Token: "a", Expires: comingAt(20), Until: momentAfter(1e6)})
+		stmt := &gorm.Statement{DB: w.DB}
+		worldtest.Must(t, stmt.Parse(&momentToken{}))
+		field := stmt.Schema.FieldsByDBName["expires"]
+		field.Precision = 0 // as it is before a dialector was asked
+		comingAsk(t, w.DB, "a", 1)
+		if field.Precision != 0 {
+			t.Errorf("the field has a precision of %d, which the model does not say", field.Precision)
+		}
+	})
+}

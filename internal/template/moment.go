@@ -193,7 +193,8 @@ func timeOf(stmt *gorm.Statement, o *order, column sqltext.Name, param int) *sch
 	default:
 		return nil
 	}
-	of := strings.ToLower(stmt.DB.Dialector.DataTypeOf(field))
+	own := *field // to which a dialector may write
+	of := strings.ToLower(stmt.DB.Dialector.DataTypeOf(&own))
 	if _, given := stmt.Vars[param-1].(time.Time); !given || !slices.ContainsFunc(o.types, func(t string) bool { return strings.HasPrefix(of, t) }) {
 		return nil
 	}
