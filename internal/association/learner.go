@@ -233,8 +233,12 @@ func (l *Learner) Run() {
 		})
 		l.publish()
 		l.tellRelated(q)
-		timer.Reset(l.rest(n, time.Since(begun)))
-		for rests := true; rests; {
+		now := time.Now()
+		rest := l.rest(n, now.Sub(begun), now)
+		if rest > 0 {
+			timer.Reset(rest)
+		}
+		for rests := rest > 0; rests; {
 			select {
 			case <-l.Context.Done():
 				return

@@ -15,20 +15,52 @@ func TestLearningIsPacedByProcessorTime(t *testing.T) {
 	const each, n = 3 * time.Microsecond, 100
 	share := max(1, learningShare/time.Duration(runtime.GOMAXPROCS(0)))
 	var p pace
-	var rested, ran time.Duration
+	var now, begun time.Time
+	var stood, ran time.Duration
 	for turn := range 1_000 {
 		took := n * each
 		if turn%3 > 0 {
-			took += 20 * time.Millisecond
+			took += 5 * time.Millisecond
+			stood += 5 * time.Millisecond
 		}
-		rested += p.rest(n, took)
+		now = now.Add(took)
+		now = now.Add(p.rest(n, took, now))
 		ran += n*each + waking
 	}
-	if least, most := share*ran*8/10, share*ran*5/2; rested < least || rested > most {
-		t.Errorf("rested for %v after turns that ran for %v, want %v to %v", rested, ran, least, most)
+	if passed, least, most := now.Sub(begun), share*ran*8/10, share*ran*5/2; passed < least || passed > most || passed < stood {
+		t.Errorf("%v passed with turns that ran for %v, want %v to %v", passed, ran, least, most)
 	}
-	if p := (&pace{}); p.rest(0, 0) < waking {
-		t.Errorf("a turn without accesses is followed by a rest of %v", p.rest(0, 0))
+}
+
+// TestLearningRestsOnceItTookTooMuch has a learner wake for each of some accesses, and for too many.
+func TestLearningRestsOnceItTookTooMuch(t *testing.T) {
+	t.Parallel()
+	const each, some = 10 * time.Microsecond, 200
+	share := max(1, learningShare/time.Duration(runtime.GOMAXPROCS(0)))
+	costs := share * (each + waking)
+	for name, c := range map[string]struct {
+		apart time.Duration
+		rests bool
+	}{
+		"as many as there is time for": {costs + time.Microsecond, false},
+		"twice as many":                {costs / 2, true},
+	} {
+		p := pace{usual: each}
+		var now time.Time
+		first := -1
+		for turn := range 100 * some {
+			now = now.Add(c.apart)
+			rest := p.rest(1, each, now)
+			if now = now.Add(rest); rest > 0 && first < 0 {
+				first = turn
+			}
+		}
+		if rests := first >= 0; rests != c.rests {
+			t.Errorf("%s: rests: %t, want %t", name, rests, c.rests)
+		}
+		if least := int(burst / costs); first >= 0 && first < least {
+			t.Errorf("%s: it rests after %d turns, want none in the first %d", name, first, least)
+		}
 	}
 }
 
@@ -40,13 +72,13 @@ func TestTheSampleIsWhatThereIsTimeFor(t *testing.T) {
 		t.Errorf("rarity %d at first, want that all is learned", got)
 	}
 	for range usualRarity * firstAccesses / 64 {
-		p.rest(64, 64*time.Microsecond)
+		p.rest(64, 64*time.Microsecond, time.Time{})
 	}
 	if usual, worth := p.rarity(false), p.rarity(true); usual != usualRarity || worth != 0 || !p.timely() {
 		t.Errorf("rarity %d, and %d where it is worth it; want %d and 0", usual, worth, usualRarity)
 	}
 	for range 4 * crowd {
-		p.rest(learnedAtOnce, learnedAtOnce*time.Microsecond)
+		p.rest(learnedAtOnce, learnedAtOnce*time.Microsecond, time.Time{})
 	}
 	if got := p.rarity(false); got != usualRarity+4 {
 		t.Errorf("rarity %d where it does not keep up, want %d", got, usualRarity+4)
@@ -61,7 +93,7 @@ func TestTheSampleIsWhatThereIsTimeFor(t *testing.T) {
 		t.Errorf("it walks from %d of 160 accesses, want 10", walks)
 	}
 	for range 4 * calm {
-		p.rest(1, time.Microsecond)
+		p.rest(1, time.Microsecond, time.Time{})
 	}
 	if got := p.rarity(false); got != usualRarity {
 		t.Errorf("rarity %d where it keeps up again, want %d", got, usualRarity)
