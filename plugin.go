@@ -20,6 +20,7 @@ import (
 	"github.com/gorm-preload/preload/internal/optin"
 	"github.com/gorm-preload/preload/internal/ordinary"
 	"github.com/gorm-preload/preload/internal/own"
+	"github.com/gorm-preload/preload/internal/processors"
 	"github.com/gorm-preload/preload/internal/recognition"
 	"github.com/gorm-preload/preload/internal/restart"
 	"github.com/gorm-preload/preload/internal/shortcut"
@@ -139,7 +140,8 @@ func New(opts ...Option) *Plugin {
 			c.debug.Look()
 			c.tell(l.Origin, Event{Kind: EventLoad, Table: l.Table, Shape: l.Shape, Why: l.Cause, Took: l.Took, Failed: l.Failed})
 		},
-		Ticked: func() { p.stats.holdOuts.Look() },
+		Ticked:     func() { p.stats.holdOuts.Look() },
+		Processors: new(processors.Waits),
 	})
 	p.feeds.Feeds = feeds.New(feeds.Config{
 		Catalog: p.catalog, Gate: c.gate, Log: func() *commit.Log { return p.log }, Seal: c.seal, Report: c.report,
@@ -157,6 +159,7 @@ func New(opts ...Option) *Plugin {
 		Context: p.worker.Context(), Cache: p.cache, Templates: p.templates, OwnPrefix: p.own.Prefix(),
 		MaxEntries: c.maxEntries, GraphBytes: c.graphBytes(), RuleBytes: c.ruleBytes(),
 		Now: p.config.now, Origin: origin, Report: c.report, Expect: p.worker.Expect, Moved: c.moved, Loadable: func(key string) bool { _, ok := p.worker.LoaderOf(key); return ok },
+		Processors: p.worker.Processors,
 	})
 	p.worker.Learner = p.learner
 	p.accesses = accesses{config: c, life: &p.life, cache: p.cache, own: p.own, patterns: p.patterns, learner: p.learner, worker: p.worker}

@@ -3,13 +3,13 @@ package association
 import (
 	"context"
 	"math"
-	"runtime"
 	"sync/atomic"
 	"time"
 
 	"github.com/gorm-preload/preload/internal/cache"
 	"github.com/gorm-preload/preload/internal/failopen"
 	"github.com/gorm-preload/preload/internal/prediction"
+	"github.com/gorm-preload/preload/internal/processors"
 	"github.com/gorm-preload/preload/internal/template"
 )
 
@@ -51,6 +51,8 @@ type Config struct {
 	// Origin returns what is kept of the context of a read for the loads that it leads to; nil for
 	// nothing.
 	Origin func(context.Context) context.Context
+	// Processors tell whether they are busy.
+	Processors *processors.Waits
 	// Moved is called when a level of eagerness changes: that of what is expected after queries of
 	// the shape of a key, or, with key "", that of all. nil where nobody wants to know.
 	Moved func(key string, before, now int)
@@ -234,7 +236,7 @@ func (l *Learner) Run() {
 		l.publish()
 		l.tellRelated(q)
 		now := time.Now()
-		rest := l.rest(n, now.Sub(begun), now)
+		rest := l.rest(n, now.Sub(begun), now, l.Processors.Busy())
 		if rest > 0 {
 			timer.Reset(rest)
 		}
@@ -286,7 +288,7 @@ func (l *Learner) turn() (n int) {
 	n += l.buffer.Take(learnedAtOnce, func(a *noted) {
 		if l.current(a.of) {
 			if learned++; learned%learnedStanding == 0 {
-				runtime.Gosched()
+				l.Processors.Yield()
 			}
 			l.learn(template.PublicKey(l.OwnPrefix, a.entry.Key), a)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/gorm-preload/preload/internal/coherence"
 	"github.com/gorm-preload/preload/internal/failopen"
 	"github.com/gorm-preload/preload/internal/prediction"
+	"github.com/gorm-preload/preload/internal/processors"
 	"github.com/gorm-preload/preload/internal/template"
 )
 
@@ -51,6 +52,7 @@ func setup(t testing.TB) *world {
 	report := func(_ slog.Level, event, shape string, attrs ...any) { t.Errorf("%s %s %v", event, shape, attrs) }
 	w.Learner = New(Config{
 		Context: ctx, Cache: c, Templates: template.NewSet(template.Config{Cache: c, Index: index, Report: report}), OwnPrefix: testPrefix, Origin: failopen.Origin(nil, nil),
+		Processors: new(processors.Waits),
 		MaxEntries: 100, GraphBytes: 1 << 20, RuleBytes: 1 << 20, Now: now, Report: report,
 		Loadable: func(key string) bool { return !strings.HasPrefix(key, "unknown") },
 		Expect: func(x *Expected) bool {

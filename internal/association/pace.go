@@ -8,6 +8,8 @@ import (
 const (
 	// learningShare: learning takes 1/40 of the time of all processors at most, on one of them.
 	learningShare = 40
+	// busyShare: of that, it takes 1/4 where the processors are busy.
+	busyShare = 4
 	// burst: it does not rest while that is all it would have to, so that what follows a read is on
 	// its way at once. On two processors learning takes 2.5 ms for that.
 	burst = 50 * time.Millisecond
@@ -37,11 +39,11 @@ type pace struct {
 	// falls quickly and rises slowly, since a turn may take longer than it ran, but not shorter.
 	usual   time.Duration
 	rested  time.Time // until when it would have rested, but for burst
-	taken   int64  // accesses that were learned from
-	full    int    // turns in a row that found as much as one may learn from, and had to rest
-	spare   int    // turns since then
-	crowded uint32 // how much rarer sessions are sampled, and walks are, on account of that
-	next    uint32 // counts the accesses from which there could be walks
+	taken   int64     // accesses that were learned from
+	full    int       // turns in a row that found as much as one may learn from, and had to rest
+	spare   int       // turns since then
+	crowded uint32    // how much rarer sessions are sampled, and walks are, on account of that
+	next    uint32    // counts the accesses from which there could be walks
 }
 
 // rarity returns how rare the sessions are that are learned from as a whole: not at all where what
@@ -64,7 +66,7 @@ func (p *pace) timely() bool {
 // now. It goes by processor time, and so by what an access usually takes: a turn that took much
 // longer stood still, because others had the processor. What is saved up and what is owed is told
 // by one time, as in the generic cell rate algorithm (ITU-T I.371).
-func (p *pace) rest(n int, took time.Duration, now time.Time) time.Duration {
+func (p *pace) rest(n int, took time.Duration, now time.Time, busy bool) time.Duration {
 	if p.usual == 0 {
 		p.usual = firstUsual
 	}
@@ -78,7 +80,11 @@ func (p *pace) rest(n int, took time.Duration, now time.Time) time.Duration {
 	if p.rested.Before(now) {
 		p.rested = now
 	}
-	p.rested = p.rested.Add(max(1, learningShare/time.Duration(runtime.GOMAXPROCS(0))) * (each*some + waking))
+	owed := max(1, learningShare/time.Duration(runtime.GOMAXPROCS(0))) * (each*some + waking)
+	if busy {
+		owed *= busyShare
+	}
+	p.rested = p.rested.Add(owed)
 	rest := max(0, p.rested.Sub(now)-burst)
 	p.kept(n, rest > 0)
 	return rest

@@ -24,7 +24,7 @@ func TestLearningIsPacedByProcessorTime(t *testing.T) {
 			stood += 5 * time.Millisecond
 		}
 		now = now.Add(took)
-		now = now.Add(p.rest(n, took, now))
+		now = now.Add(p.rest(n, took, now, false))
 		ran += n*each + waking
 	}
 	if passed, least, most := now.Sub(begun), share*ran*8/10, share*ran*5/2; passed < least || passed > most || passed < stood {
@@ -39,18 +39,20 @@ func TestLearningRestsOnceItTookTooMuch(t *testing.T) {
 	share := max(1, learningShare/time.Duration(runtime.GOMAXPROCS(0)))
 	costs := share * (each + waking)
 	for name, c := range map[string]struct {
-		apart time.Duration
-		rests bool
+		apart       time.Duration
+		busy, rests bool
 	}{
-		"as many as there is time for": {costs + time.Microsecond, false},
-		"twice as many":                {costs / 2, true},
+		"as many as there is time for":      {costs + time.Microsecond, false, false},
+		"twice as many":                     {costs / 2, false, true},
+		"as many, and others are held up":   {costs + time.Microsecond, true, true},
+		"a quarter, and others are held up": {busyShare*costs + time.Microsecond, true, false},
 	} {
 		p := pace{usual: each}
 		var now time.Time
 		first := -1
 		for turn := range 100 * some {
 			now = now.Add(c.apart)
-			rest := p.rest(1, each, now)
+			rest := p.rest(1, each, now, c.busy)
 			if now = now.Add(rest); rest > 0 && first < 0 {
 				first = turn
 			}
@@ -58,7 +60,7 @@ func TestLearningRestsOnceItTookTooMuch(t *testing.T) {
 		if rests := first >= 0; rests != c.rests {
 			t.Errorf("%s: rests: %t, want %t", name, rests, c.rests)
 		}
-		if least := int(burst / costs); first >= 0 && first < least {
+		if least := int(burst / costs / busyShare); first >= 0 && first < least {
 			t.Errorf("%s: it rests after %d turns, want none in the first %d", name, first, least)
 		}
 	}
@@ -72,13 +74,13 @@ func TestTheSampleIsWhatThereIsTimeFor(t *testing.T) {
 		t.Errorf("rarity %d at first, want that all is learned", got)
 	}
 	for range usualRarity * firstAccesses / 64 {
-		p.rest(64, 64*time.Microsecond, time.Time{})
+		p.rest(64, 64*time.Microsecond, time.Time{}, false)
 	}
 	if usual, worth := p.rarity(false), p.rarity(true); usual != usualRarity || worth != 0 || !p.timely() {
 		t.Errorf("rarity %d, and %d where it is worth it; want %d and 0", usual, worth, usualRarity)
 	}
 	for range 4 * crowd {
-		p.rest(learnedAtOnce, learnedAtOnce*time.Microsecond, time.Time{})
+		p.rest(learnedAtOnce, learnedAtOnce*time.Microsecond, time.Time{}, false)
 	}
 	if got := p.rarity(false); got != usualRarity+4 {
 		t.Errorf("rarity %d where it does not keep up, want %d", got, usualRarity+4)
@@ -93,7 +95,7 @@ func TestTheSampleIsWhatThereIsTimeFor(t *testing.T) {
 		t.Errorf("it walks from %d of 160 accesses, want 10", walks)
 	}
 	for range 4 * calm {
-		p.rest(1, time.Microsecond, time.Time{})
+		p.rest(1, time.Microsecond, time.Time{}, false)
 	}
 	if got := p.rarity(false); got != usualRarity {
 		t.Errorf("rarity %d where it keeps up again, want %d", got, usualRarity)

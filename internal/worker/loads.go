@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/gorm-preload/preload/internal/agenda"
 	"github.com/gorm-preload/preload/internal/association"
@@ -39,9 +38,9 @@ func (w *Worker) job(r agenda.Wish) (j runner.Job, ok bool) {
 			if run == nil {
 				return nil
 			}
-			begun := time.Now()
 			return func() error {
-				busy := w.waits.busy(time.Since(begun))
+				w.Processors.Yield()
+				busy := w.Processors.Busy()
 				asked, err := run()
 				kept.Store(slices.ContainsFunc(asked, (*cache.Entry).Stored))
 				for one := range r.All {

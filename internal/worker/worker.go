@@ -18,6 +18,7 @@ import (
 	"github.com/gorm-preload/preload/internal/loading"
 	"github.com/gorm-preload/preload/internal/own"
 	"github.com/gorm-preload/preload/internal/prediction"
+	"github.com/gorm-preload/preload/internal/processors"
 	"github.com/gorm-preload/preload/internal/runner"
 	"github.com/gorm-preload/preload/internal/seen"
 	"github.com/gorm-preload/preload/internal/template"
@@ -42,6 +43,8 @@ type Config struct {
 	Origin func(context.Context) context.Context
 	// Ended is told of each load that has ended.
 	Ended func(Ended)
+	// Processors tell whether they are busy.
+	Processors *processors.Waits
 	// Ticked is called once a tick.
 	Ticked func()
 	// Verifier compares answers, and Sampler says which; nil where none is compared.
@@ -75,7 +78,6 @@ type Worker struct {
 	heat     prediction.Heat // the goroutine's
 	clears   int32           // of the learner that heat knows of
 	renewals prediction.Renewals
-	waits    waits
 	watch    seen.Watch      // the goroutine's
 	checks   chan comparison // answers that are to be compared once there is room
 

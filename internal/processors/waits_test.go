@@ -1,20 +1,20 @@
-package worker
+package processors
 
 import (
 	"testing"
 	"time"
 )
 
-// TestProcessorsAreBusyWhereLoadsWaitForThem in the mean: one that waited long says nothing, nor
+// TestProcessorsAreBusyWhereOneWaitsForThem in the mean: one that waited long says nothing, nor
 // do those that wait some microseconds.
-func TestProcessorsAreBusyWhereLoadsWaitForThem(t *testing.T) {
+func TestProcessorsAreBusyWhereOneWaitsForThem(t *testing.T) {
 	t.Parallel()
-	var w waits
-	after := func(n int, d time.Duration) (busy bool) {
+	var w Waits
+	after := func(n int, d time.Duration) bool {
 		for range n {
-			busy = w.busy(d)
+			w.note(d)
 		}
-		return busy
+		return w.Busy()
 	}
 	for _, step := range []struct {
 		n    int
